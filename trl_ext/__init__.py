@@ -1,0 +1,35 @@
+"""Reward models you can trust, trained on people you can't always trust."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from .version import __version__
+
+
+# Public name -> submodule. Resolved on first use, so that `import trl_ext` stays fast and imports no torch.
+_EXPORTS = {
+    "PairwiseRewardConfig": "trainer",
+    "PairwiseRewardTrainer": "trainer",
+    "ReliabilityRewardConfig": "trainer",
+    "ReliabilityRewardTrainer": "trainer",
+    "RewardScorer": "scoring",
+}
+
+__all__ = ["__version__", *sorted(_EXPORTS)]
+
+if TYPE_CHECKING:
+    from .scoring import RewardScorer as RewardScorer
+    from .trainer import PairwiseRewardConfig as PairwiseRewardConfig
+    from .trainer import PairwiseRewardTrainer as PairwiseRewardTrainer
+    from .trainer import ReliabilityRewardConfig as ReliabilityRewardConfig
+    from .trainer import ReliabilityRewardTrainer as ReliabilityRewardTrainer
+
+
+def __getattr__(name: str):
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_EXPORTS))
