@@ -67,14 +67,44 @@ TEXT_CASES = {
     "chosen is None": (text_rows(chosen=["2", None, None]), ValueError, "chosen", 1, "2 values missing (None)"),
     "all chosen are None": (text_rows(chosen=[None] * 3), ValueError, "chosen", 0, "3 values missing (None)"),
     "prompt is None": (text_rows(prompt=["a", "b", None]), ValueError, "prompt", 2, "1 value missing (None)"),
-    "chosen holds ints": (text_rows(chosen=[2, 4, 6]), TypeError, "chosen", 0, "not text or lists of messages but int64"),
+    "chosen holds ints": (
+        text_rows(chosen=[2, 4, 6]),
+        TypeError,
+        "chosen",
+        0,
+        "not text or lists of messages but int64",
+    ),
     "rejected holds floats": (text_rows(rejected=[0.5, 1, 2]), TypeError, "rejected", 0, "but double values"),
-    "chosen holds dicts": (text_rows(chosen=[assistant()] * 3), TypeError, "chosen", 0, "not text or lists of messages"),
-    "chosen holds lists of text": (text_rows(chosen=[["2"], ["4"], ["6"]]), TypeError, "chosen", 0, "but lists of string"),
-    "chosen is empty": (text_rows(chosen=["2", "", "6"]), ValueError, "chosen", 1, "1 text that are empty or only white"),
+    "chosen holds dicts": (
+        text_rows(chosen=[assistant()] * 3),
+        TypeError,
+        "chosen",
+        0,
+        "not text or lists of messages",
+    ),
+    "chosen holds lists of text": (
+        text_rows(chosen=[["2"], ["4"], ["6"]]),
+        TypeError,
+        "chosen",
+        0,
+        "but lists of string",
+    ),
+    "chosen is empty": (
+        text_rows(chosen=["2", "", "6"]),
+        ValueError,
+        "chosen",
+        1,
+        "1 text that are empty or only white",
+    ),
     "rejected is whitespace": (text_rows(rejected=["3", "5", " \n\t\u3000"]), ValueError, "rejected", 2, "whitespace"),
     "prompt is empty": (text_rows(prompt=["", "", "a"]), ValueError, "prompt", 0, "remove the column"),
-    "identical": (text_rows(rejected=["3", "4", "6"]), ValueError, "rejected", 1, "2 values identical to column 'chosen'"),
+    "identical": (
+        text_rows(rejected=["3", "4", "6"]),
+        ValueError,
+        "rejected",
+        1,
+        "2 values identical to column 'chosen'",
+    ),
     "text and messages in a column": (
         chat_rows(chosen=[[assistant()], [assistant("4")], "six"]),
         TypeError,
@@ -114,8 +144,18 @@ CHAT_CASES = {
         2,
         "a role that is not one of system, developer, user, assistant",
     ),
-    "role is None": (chat_rows(prompt=[[user()], [{"role": None, "content": "a"}], [user()]]), "prompt", 1, "role that is"),
-    "role is a number": (chat_rows(prompt=[[{"role": 1, "content": "a"}]] * 3), "prompt", 0, "role that is not one of"),
+    "role is None": (
+        chat_rows(prompt=[[user()], [{"role": None, "content": "a"}], [user()]]),
+        "prompt",
+        1,
+        "role that is",
+    ),
+    "role is a number": (
+        chat_rows(prompt=[[{"role": 1, "content": "a"}]] * 3),
+        "prompt",
+        0,
+        "role that is not one of",
+    ),
     "message is None": (chat_rows(prompt=[[user()], [user(), None], [user()]]), "prompt", 1, "not a dict with 'role'"),
     "from and value": (
         chat_rows(chosen=[[{"from": "gpt", "value": "2"}]] * 3),
@@ -124,10 +164,25 @@ CHAT_CASES = {
         "Rename 'from' to 'role' and 'value' to 'content'",
     ),
     "no content": (chat_rows(rejected=[[{"role": "assistant"}]] * 3), "rejected", 0, "content that is not text"),
-    "content is None": (chat_rows(rejected=[[assistant("3")], [assistant(None)], [assistant()]]), "rejected", 1, "not text"),
+    "content is None": (
+        chat_rows(rejected=[[assistant("3")], [assistant(None)], [assistant()]]),
+        "rejected",
+        1,
+        "not text",
+    ),
     "content is a number": (chat_rows(rejected=[[assistant(3)]] * 3), "rejected", 0, "content that is not text"),
-    "content is empty": (chat_rows(rejected=[[assistant("3")], [assistant("")], [assistant(" ")]]), "rejected", 1, "2 lists"),
-    "user says nothing": (chat_rows(prompt=[[user("\n")], [user()], [user()]]), "prompt", 0, "whitespace-only content"),
+    "content is empty": (
+        chat_rows(rejected=[[assistant("3")], [assistant("")], [assistant(" ")]]),
+        "rejected",
+        1,
+        "2 lists",
+    ),
+    "user says nothing": (
+        chat_rows(prompt=[[user("\n")], [user()], [user()]]),
+        "prompt",
+        0,
+        "whitespace-only content",
+    ),
     "parts are empty": (chat_rows(prompt=[[user([])], [user()], [user()]]), "prompt", 0, "whitespace-only content"),
     "identical": (
         chat_rows(rejected=[[assistant("3")], [assistant("two")], [assistant("5")]]),
@@ -191,7 +246,16 @@ class TestTextColumns:
             chat_rows(chosen=[[assistant(None, tool_calls=[{"name": "add", "arguments": {"a": 1}}])]] * 3),
             chat_rows(prompt=[[user(), {"role": "tool", "content": ""}]] * 3),
         ],
-        ids=["text", "no prompt", "chat", "empty system", "parts", "parts and text", "tool calls", "empty tool result"],
+        ids=[
+            "text",
+            "no prompt",
+            "chat",
+            "empty system",
+            "parts",
+            "parts and text",
+            "tool calls",
+            "empty tool result",
+        ],
     )
     def test_good_rows_pass_unchanged(self, dataset):
         assert validate_preferences(dataset) is dataset
@@ -381,7 +445,9 @@ def test_a_hundred_thousand_rows_take_about_a_second():
     text = Dataset.from_dict(
         {"prompt": questions, "chosen": questions[::-1], "rejected": questions, "p": rng.random(count)}
     )
-    chat = Dataset.from_dict({name: [[assistant(value)] for value in text[name][:]] for name in ("chosen", "rejected")})
+    chat = Dataset.from_dict(
+        {name: [[assistant(value)] for value in text[name][:]] for name in ("chosen", "rejected")}
+    )
     for dataset in (text, chat):
         start = time.process_time()
         validate_preferences(dataset, numeric_columns={"p": (0, 1)} if dataset is text else {})

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import Dataset
+from datasets import Dataset, Features, Json, List
+from datasets.features.features import generate_from_arrow_type
 
 from .checks import shorten
 
@@ -63,9 +64,6 @@ def _read_csv(path: Path, columns: Mapping[str, str]) -> Dataset:
         header[0] = "index"
     _check_unique(header)
     frame.columns = header
-    short = np.flatnonzero(frame.isna().any(axis=1))  # with keep_default_na=False, only cells that are not there
-    if len(short):
-        raise Unreadable(f"{len(short)} rows have fewer cells than the header has columns; first: row {short[0]}")
     texts = {columns.get(column, column) for column in _CSV_TEXT_COLUMNS}
     for column in frame.columns.difference(list(texts)):
         frame[column] = _as_numbers(frame[column])
@@ -119,13 +117,27 @@ def from_frame(frame: pd.DataFrame) -> Dataset:
 
 
 def _from_columns(columns: Mapping[str, list[Any]]) -> Dataset:
+    features = {}
     for column, values in columns.items():
         _check_one_kind(column, values)
+        try:
+            features[column] = _infer_feature(values)
+        except (pa.ArrowException, OverflowError) as error:
+            raise Unreadable(f"column '{column}': {reason(error)}") from error
+    return Dataset.from_dict(dict(columns), features=Features(features))
+
+
+def _infer_feature(values: list[Any]) -> Any:
+    # As JSON, dicts keep the keys they have: as Arrow structs, they'd get all keys of the column, with None
+    if any(isinstance(value, dict) for value in values):
+        return Json()
     try:
-        # Messages of different shapes (tool calls, content in parts) are kept as they are
-        return Dataset.from_dict(dict(columns), on_mixed_types="use_json")
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise Unreadable(reason(error)) from error
+        return generate_from_arrow_type(pa.array(values).type)
+    except pa.ArrowException:
+        # Messages of different shapes. Not `on_mixed_types="use_json"`: it makes a number of the content "6"
+        if all(isinstance(item, dict) for value in values for item in value or ()):
+            return List(Json())
+        raise
 
 
 def _check_unique(names: Sequence[Any]) -> None:
