@@ -138,7 +138,7 @@ class TestCsv:
     def test_an_empty_or_absent_cell_of_a_text_column_is_an_empty_text(self, tmp_path, row):
         dataset = self.read(tmp_path, f"chosen,rejected\na,b\n{row}\n")
         assert dataset["rejected"][:] == ["b", ""]
-        with pytest.raises(ValueError, match=r"'rejected' has 1 text that are empty .*row 1, value ''"):
+        with pytest.raises(ValueError, match=r"'rejected' has 1 text empty .*row 1, value ''"):
             validate_preferences(dataset)
 
     def test_an_empty_cell_of_a_numeric_column_is_missing(self, tmp_path):

@@ -73,7 +73,7 @@ def _check_kind(checker: Checker, column: str) -> str:
         kind = _TEXT if is_string(dtype) else f"{dtype} values"
     if kind not in (_TEXT, _MESSAGES):
         fix = "Allowed: str, or a list of {'role': ..., 'content': ...}."
-        checker.fail(column, f"that are not {_TEXT} or {_MESSAGES} but {kind}", fix=fix, error=TypeError)
+        checker.fail(column, f"of the wrong type: not {_TEXT} or {_MESSAGES} but {kind}", fix=fix, error=TypeError)
     return kind
 
 
@@ -92,7 +92,7 @@ def _check_text(checker: Checker, column: str) -> None:
     else:
         blank = [row for row, text in enumerate(checker.values(column)) if not text.strip()]
     if len(blank):
-        checker.fail(column, "that are empty or only whitespace", blank, noun="text", fix=_remove_rows(column))
+        checker.fail(column, "empty or only whitespace", blank, noun="text", fix=_remove_rows(column))
 
 
 def _has_no_id(ids: pa.Array) -> pa.Array:
@@ -112,7 +112,7 @@ def _check_ids(checker: Checker, column: str) -> None:
     if pa.types.is_null(dtype) or item is not None and pa.types.is_null(item):
         checker.fail(column, "without a token id (empty list or None)", noun="list")
     if item is None or not pa.types.is_integer(item):
-        checker.fail(column, f"that are not lists of token ids (int) but {dtype}", error=TypeError)
+        checker.fail(column, f"of the wrong type: not lists of token ids (int) but {dtype}", error=TypeError)
     empty = checker.rows(_has_no_id, column)
     if len(empty):
         checker.fail(column, "without a token id (empty list or None)", empty, noun="list")
@@ -157,15 +157,15 @@ def _check_numeric(checker: Checker, column: str, low: float, high: float) -> No
     allowed = f"Allowed: {allowed}."
     cast = f"{allowed} Convert them: dataset.cast_column('{column}', datasets.Value('float64'))."
     if pa.types.is_boolean(dtype):
-        checker.fail(column, "that are true or false, not numbers", fix=cast, error=TypeError)
+        checker.fail(column, "of the wrong type: true or false, not numbers", fix=cast, error=TypeError)
     if is_string(dtype):
         words = [row for row, value in enumerate(checker.values(column)) if not _is_number(value)]
         if words:
-            checker.fail(column, "that are text, not numbers", words, fix=allowed, error=TypeError)
-        checker.fail(column, "that are numbers written as text", fix=cast, error=TypeError)
+            checker.fail(column, "of the wrong type: text, not numbers", words, fix=allowed, error=TypeError)
+        checker.fail(column, "of the wrong type: numbers written as text", fix=cast, error=TypeError)
     is_number = pa.types.is_integer(dtype) or pa.types.is_floating(dtype)
     if not (is_number or pa.types.is_null(dtype)):
-        checker.fail(column, f"that are not numbers but {dtype}", fix=allowed, error=TypeError)
+        checker.fail(column, f"of the wrong type: not numbers but {dtype}", fix=allowed, error=TypeError)
 
     missing = checker.rows(_is_missing, column)
     if len(missing):
@@ -173,7 +173,7 @@ def _check_numeric(checker: Checker, column: str, low: float, high: float) -> No
         checker.fail(column, "missing (None or NaN)", missing, fix=fix)
     infinite = checker.rows(lambda array: np.isinf(array.to_numpy(zero_copy_only=False)), column)
     if len(infinite):
-        checker.fail(column, "that are infinite", infinite, fix=allowed)
+        checker.fail(column, "infinite", infinite, fix=allowed)
 
     def is_outside(array: pa.Array) -> np.ndarray:
         values = array.to_numpy(zero_copy_only=False)
