@@ -92,7 +92,7 @@ def tokenize_preferences(
             - `"drop"`: leave them out.
             - `"truncate_prompt_left"`: remove tokens from the left of the common prefix of both sequences, the same
               number from both. The first token is kept if it is the BOS token, as is everything after the common
-              prefix. Pairs that remain too long are left out.
+              prefix, to which an opening that both responses share belongs. Pairs that remain too long are left out.
             - `"error"`: raise a `ValueError`.
         num_proc (`int`, *optional*):
             Number of processes.
