@@ -46,6 +46,7 @@ def default():
     # Data: "demo" is built in; else .csv/.json/.jsonl/.parquet, a save_to_disk directory, or a Hub id
     train_data_path = "demo"
     eval_data_path = None
+    demo_seed = 0  # seed of the split and of the simulated annotators of the demo data
     train_dataset_size = 0  # 0: all rows
     eval_dataset_size = 0
     lie_data_dir = None  # a clone of the RAPL data: sets train, evaluation and test data of the LIE experiment
@@ -95,6 +96,7 @@ def default():
     lora_rank = 16
     lora_alpha = 32
     lora_dropout = 0.0
+    lora_target_modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]  # []: all linear
     lora_last_layers = 10  # adapt only the last layers (fast on a CPU); None: all
     merge_adapter = True  # save a full model, that loads without PEFT
 

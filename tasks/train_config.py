@@ -187,6 +187,8 @@ def _check_contradictions(config: Mapping[str, Any]) -> None:
         config["eval_data_path"] or config["lie_data_dir"]
     ):
         raise ConfigError("eval_strategy needs evaluation data: set eval_data_path, or eval_strategy=no")
+    if config["lora_last_layers"] is not None and not config["lora_target_modules"]:
+        raise ConfigError("lora_last_layers needs the names of the layers to adapt: set lora_target_modules")
     if config["bf16"] and config["trainer"].get("fp16"):
         raise ConfigError("bf16 and trainer.fp16 exclude each other")
 

@@ -6,12 +6,18 @@ from typing import Any
 
 from datasets import Dataset
 
-from tasks.rapl.lie_data import find_lie_files, grouped_lie_fold, load_lie_preferences, load_lie_test, locate_lie_test
+from tasks.rapl.lie_data import (
+    add_normalized_columns,
+    find_lie_files,
+    grouped_folds,
+    load_lie_preferences,
+    load_lie_test,
+    locate_lie_test,
+    read_full_train,
+    to_preferences,
+)
 from trl_ext.data.demo import load_demo_preferences
 from trl_ext.data.loading import load_preferences
-
-
-GRID_KINDS = ("correct_concise", "correct_detailed", "incorrect_concise", "incorrect_detailed")
 
 
 @dataclass
@@ -24,7 +30,7 @@ class TrainingData:
         train (`Dataset`): Training pairs.
         evaluation (`Dataset` or `None`): Pairs for the evaluation during training.
         test (`Dataset` or `None`): Pairs for the report before and after training; `evaluation` if there are no others.
-        grid (`list[dict]` or `None`): Questions with an answer of every kind, for W_length and W_correct.
+        grid (`Dataset` or `None`): Questions with an answer of every kind, for W_length and W_correct.
         sources (`dict[str, str]`): File names, recorded with the results.
     """
 
@@ -32,7 +38,7 @@ class TrainingData:
     train: Dataset
     evaluation: Dataset | None = None
     test: Dataset | None = None
-    grid: list[dict[str, str]] | None = None
+    grid: Dataset | None = None
     sources: dict[str, str] = field(default_factory=dict)
 
 
@@ -53,6 +59,22 @@ def _load_pairs(path: str, config: dict[str, Any]) -> Dataset:
     return load_lie_preferences(path) if _is_lie(path) else load_preferences(path, columns=_column_names(config))
 
 
+def _load_lie(config: dict[str, Any]) -> TrainingData:
+    files = find_lie_files(config["lie_data_dir"], config["lie_fold"])
+    if config["lie_grouped_folds"]:
+        pairs = read_full_train(config["lie_data_dir"])
+        train_rows, val_rows = list(grouped_folds(pairs))[config["lie_fold"]]
+        train, val = pairs.iloc[train_rows].reset_index(drop=True), pairs.iloc[val_rows].reset_index(drop=True)
+        if files.calibration is not None:
+            train, val = add_normalized_columns(train, val, files.calibration)
+        train, val = to_preferences(train), to_preferences(val)
+    else:
+        train, val = load_lie_preferences(files.train), load_lie_preferences(files.val)
+    name = f"lie-{'grouped' if config['lie_grouped_folds'] else 'fold'}{config['lie_fold']}"
+    sources = {"train": files.train.name, "evaluation": files.val.name, "lie_test": files.test.name}
+    return TrainingData(name, train, val, val, load_lie_test(files.test), sources)
+
+
 def load_training_data(config: dict[str, Any]) -> TrainingData:
     """
     Load what a configuration of `tasks/train.py` asks for.
@@ -61,7 +83,7 @@ def load_training_data(config: dict[str, Any]) -> TrainingData:
         ValueError: If a file is missing or unreadable, or lacks a column; the message names it.
     """
     if config["train_data_path"] == "demo" and config["lie_data_dir"] is None:
-        splits = load_demo_preferences(seed=0)
+        splits = load_demo_preferences(seed=config["demo_seed"])
         data = TrainingData("demo", splits["train"], splits["validation"], splits["test"])
         if config["eval_data_path"] is not None:
             data.evaluation = data.test = _load_pairs(config["eval_data_path"], config)

@@ -6,12 +6,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from tasks.train_data import GRID_KINDS
-from trl_ext.evaluation.lie import lie_weights
+from trl_ext.evaluation.lie import RESPONSE_KINDS, lie_weights
 from trl_ext.evaluation.statistics import mean_estimate
 
 
@@ -28,23 +26,23 @@ ROWS = (
 )
 
 
-def grid_pairs(grid: list[Mapping[str, str]]) -> Dataset:
+def grid_pairs(grid: Dataset) -> Dataset:
     """Lay the four answers of every question out as two pairs, so that one prediction pass scores them all."""
-    rows = []
-    for question in grid:
-        for good, bad in (("correct_concise", "incorrect_detailed"), ("correct_detailed", "incorrect_concise")):
-            rows.append(
-                {
-                    "question_id": question["question_id"],
-                    "prompt": question["prompt"],
-                    "chosen": question[good],
-                    "rejected": question[bad],
-                    "chosen_type": good,
-                    "rejected_type": bad,
-                    "row": len(rows) // 2,
-                }
-            )
-    return Dataset.from_list(rows)
+    return Dataset.from_list(
+        [
+            {
+                "row": row,
+                "question_id": question["question_id"],
+                "prompt": question["prompt"],
+                "chosen": question[good],
+                "rejected": question[bad],
+                "chosen_type": good,
+                "rejected_type": bad,
+            }
+            for row, question in enumerate(grid)
+            for good, bad in (("correct_concise", "incorrect_detailed"), ("correct_detailed", "incorrect_concise"))
+        ]
+    )
 
 
 def grid_rewards(table: pd.DataFrame) -> pd.DataFrame | None:
@@ -57,54 +55,62 @@ def grid_rewards(table: pd.DataFrame) -> pd.DataFrame | None:
     """
     if not {"question_id", "chosen_type", "rejected_type"} <= set(table.columns):
         return None
-    key = "row" if "row" in table.columns else "question_id"
+    keys = ["row", "question_id"] if "row" in table.columns else ["question_id"]
     sides = [
-        table[[key, "question_id", f"{side}_type", f"reward_{side}"]].set_axis([key + "_", "question_id", "kind", "reward"], axis=1)
+        table[[*keys, f"{side}_type", f"reward_{side}"]].set_axis([*keys, "kind", "reward"], axis=1)
         for side in ("chosen", "rejected")
     ]
-    wide = pd.concat(sides).pivot_table(index=[key + "_", "question_id"], columns="kind", values="reward", aggfunc="first")
-    if not set(GRID_KINDS) <= set(wide.columns):
+    wide = pd.concat(sides).pivot_table(index=keys, columns="kind", values="reward", aggfunc="first")
+    if not set(RESPONSE_KINDS) <= set(wide.columns):
         return None
-    wide = wide[list(GRID_KINDS)].dropna().reset_index()
+    wide = wide[list(RESPONSE_KINDS)].dropna().reset_index()
     return wide if len(wide) else None
 
 
-def pair_figures(table: pd.DataFrame, truth_column: str) -> dict[str, dict]:
+def mark_pairs(table: pd.DataFrame, truth_column: str) -> pd.DataFrame:
     """
-    Accuracy of scored pairs to the labels and, where `truth_column` exists, to the truth.
+    Add `agrees_with_label` and, where `truth_column` exists, `agrees_with_truth` to scored pairs (1, 0; a tie is 0).
 
-    Pairs of two right or two wrong answers (by `chosen_type`, `rejected_type`) have no truth to be right about and are
-    left out of the second figure; its `n` says how many remain. A tie counts as wrong.
+    Pairs of two right or two wrong answers (by `chosen_type`, `rejected_type`) have no truth to be right about: missing.
     """
-    clusters = table["question_id"].to_numpy() if "question_id" in table.columns else None
-    difference = (table["reward_chosen"] - table["reward_rejected"]).to_numpy()
-    figures = {"accuracy_to_labels": mean_estimate((difference > 0).astype(float), clusters).to_dict()}
+    difference = table["reward_chosen"] - table["reward_rejected"]
+    table = table.assign(agrees_with_label=(difference > 0).astype(float))
     if truth_column in table.columns:
-        truth = table[truth_column].to_numpy().astype(bool)
-        keep = np.ones(len(table), dtype=bool)
+        right = difference.gt(0).where(table[truth_column].astype(bool), difference.lt(0)).astype(float)
         if {"chosen_type", "rejected_type"} <= set(table.columns):
             correct = [table[f"{side}_type"].str.startswith("correct") for side in ("chosen", "rejected")]
-            keep = (correct[0] != correct[1]).to_numpy()
-        if keep.any():
-            right = np.where(truth, difference > 0, difference < 0).astype(float)[keep]
-            figures["accuracy_to_truth"] = mean_estimate(right, None if clusters is None else clusters[keep]).to_dict()
+            right = right.where(correct[0] != correct[1])
+        table["agrees_with_truth"] = right
+    return table
+
+
+def pair_figures(table: pd.DataFrame) -> dict[str, dict]:
+    """Accuracy of pairs from [`mark_pairs`] to the labels and to the truth, clustered by question where that is known."""
+    figures = {}
+    for figure, column in (("accuracy_to_labels", "agrees_with_label"), ("accuracy_to_truth", "agrees_with_truth")):
+        rows = table.dropna(subset=[column]) if column in table.columns else table.iloc[:0]
+        if len(rows):
+            clusters = rows["question_id"].to_numpy() if "question_id" in rows.columns else None
+            figures[figure] = mean_estimate(rows[column].to_numpy(), clusters).to_dict()
     return figures
 
 
-def learned_figures(trainer, test: Dataset | None, grid: list | None, truth_column: str) -> dict[str, dict]:
-    """Score the test pairs and the answer grid; return every figure that the data allow."""
+def learned_figures(
+    trainer, test: Dataset | None, grid: Dataset | None, truth_column: str
+) -> tuple[dict[str, dict], pd.DataFrame | None]:
+    """Score the test pairs and the answer grid; return every figure that the data allow, and the scored pairs."""
     figures: dict[str, dict] = {}
-    rewards = None
+    table = rewards = None
     if test is not None:
-        table = trainer.predict_pairs(test).to_pandas()
-        figures |= pair_figures(table, truth_column)
+        table = mark_pairs(trainer.predict_pairs(test).to_pandas(), truth_column)
+        figures |= pair_figures(table)
         rewards = grid_rewards(table)
     if grid is not None:
         rewards = grid_rewards(trainer.predict_pairs(grid_pairs(grid)).to_pandas())
     if rewards is not None:
-        weights = lie_weights({kind: rewards[kind].to_numpy() for kind in GRID_KINDS}, rewards["question_id"].to_numpy())
-        figures |= weights.to_dict()
-    return figures
+        weights = lie_weights(rewards, rewards["question_id"].to_numpy()).to_dict()
+        figures |= {name: figure for name, figure in weights.items() if isinstance(figure, dict)}
+    return figures, table
 
 
 def provenance(config: Mapping[str, Any], data, trainer) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def training_arguments(config: dict[str, Any], data: TrainingData, method: str) 
 
 
 def lora_config(config: dict[str, Any], model_path: str) -> LoraConfig | None:
-    """LoRA on all linear layers, of the last layers only if `lora_last_layers` is set."""
+    """LoRA on `lora_target_modules` (all linear layers if empty), of the last layers only if `lora_last_layers` is set."""
     if not config["use_peft"]:
         return None
     layers = None
@@ -87,7 +87,7 @@ def lora_config(config: dict[str, Any], model_path: str) -> LoraConfig | None:
         r=config["lora_rank"],
         lora_alpha=config["lora_alpha"],
         lora_dropout=config["lora_dropout"],
-        target_modules="all-linear",
+        target_modules=config["lora_target_modules"] or "all-linear",
         layers_to_transform=layers,
     )
 
@@ -143,9 +143,9 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
         raise ConfigError(str(error)) from error
 
     truth = config["correctness_label_col_name"]
-    before = learned_figures(trainer, data.test, data.grid, truth) if config["eval_before_training"] else {}
+    before = learned_figures(trainer, data.test, data.grid, truth)[0] if config["eval_before_training"] else {}
     trainer.train()
-    after = learned_figures(trainer, data.test, data.grid, truth)
+    after, scored = learned_figures(trainer, data.test, data.grid, truth)
     _save(trainer, config)
     if trainer.is_world_process_zero():
         results = {
@@ -154,6 +154,8 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
             "provenance": provenance(config, data, trainer),
         }
         write_json(Path(args.output_dir, "results.json"), results)
+        if scored is not None:
+            scored.to_csv(Path(args.output_dir, "test_rewards.csv"), index=False)
         sacred_run.info["figures"] = results["figures"]
         _report(args.output_dir, before, after, results["round_trip"])
     trainer.accelerator.wait_for_everyone()

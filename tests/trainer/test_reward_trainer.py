@@ -1,7 +1,6 @@
 """The pairwise reward trainer: reductions, columns, schedules, averages, and the swap for TRL's trainer."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,11 +124,6 @@ class TestSwap:
             trainer.train()
             histories.append([row["loss"] for row in trainer.state.log_history if "loss" in row])
         np.testing.assert_allclose(histories[1], histories[0], atol=1e-5)
-
-    def test_without_arguments(self, tmp_path, monkeypatch):
-        path = tiny_checkpoint(tmp_path / "base")
-        monkeypatch.chdir(tmp_path)
-        assert Path(PairwiseRewardTrainer(model=path, train_dataset=pairs()).args.output_dir).name == "base-Reward"
 
 
 class TestColumns:

@@ -8,7 +8,6 @@ _EXPORTS = {
     "LengthReport": "tokenization",
     "PREFERENCE_COLUMNS": "preference",
     "distinct_pad_token": "padding",
-    "load_demo_answer_grid": "demo",
     "load_demo_preferences": "demo",
     "load_demo_questions": "demo",
     "load_preferences": "loading",

@@ -227,7 +227,3 @@ def load_demo_preferences(seed: int = 0, train_pairs: int = DEFAULT_TRAIN_PAIRS)
             row["id"] = f"{name}-{i:04d}"
     return DatasetDict({name: Dataset.from_list(rows) for name, rows in splits.items()})
 
-
-def load_demo_answer_grid(seed: int = 0) -> "list[dict[str, str]]":
-    """Return the test questions of `load_demo_preferences(seed)` with all four answers, for the LIE evaluation."""
-    return split_questions(load_demo_questions(), seed)["test"]

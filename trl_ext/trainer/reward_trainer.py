@@ -449,6 +449,14 @@ class PairwiseRewardTrainer(RewardTrainer):
 
     # ---- Optimisation, checkpoints ----
 
+    def train(self, *args, **kwargs):
+        # An evaluation before training leaves the model marked as prepared but without DistributedDataParallel around
+        # it: accelerate would not wrap it again, and the processes would train apart, without any message.
+        if self.accelerator.distributed_type.startswith("MULTI_") and self.model_wrapped is self.model:
+            self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+            self.model._is_accelerate_prepared = False
+        return super().train(*args, **kwargs)
+
     def create_scheduler(self, num_training_steps: int, optimizer=None):
         if self.lr_scheduler is None and self.args.lr_schedule is not None:
             self.lr_scheduler = get_lr_schedule(
