@@ -201,7 +201,7 @@ class TestLieTest:
         assert not test & set(read_full_train(rapl_dir)["prompt"].map(question_id))
 
     def test_text_length_rule(self, rapl_dir):
-        # figures of spec section 9 for the original program; reward = characters / 100, plus 0.5 when correct
+        # figures of the original program; its rule, found by matching them: characters / 100, plus 0.5 when correct
         frame = load_lie_test(find_lie_files(rapl_dir).test).to_pandas()
         rewards = {
             kind: (frame["prompt"] + frame[kind]).str.len() / 100 + 0.5 * kind.startswith("correct")
@@ -242,7 +242,7 @@ def summarise(values: np.ndarray) -> dict[str, float]:
 
 
 def original_weights(values: np.ndarray, is_prob: bool) -> dict[str, np.ndarray]:
-    """β, p and margin as the paper defines them (spec section 1), in the original's float32."""
+    """β, p and margin of the original conversion, in the original's float32."""
     if not is_prob:
         return {"beta": values, "p": values, "margin": values}
     pc = values.astype(np.float32)
