@@ -1,0 +1,17 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Folder with golden numbers and public data files: `TRL_EXT_SHARED_DIR`, else `../shared` beside the checkout."""
+    path = Path(os.environ.get("TRL_EXT_SHARED_DIR", Path(__file__).resolve().parents[2] / "shared"))
+    if not (path / "golden").is_dir():
+        pytest.skip(
+            f"no golden numbers at {path}; set TRL_EXT_SHARED_DIR to the folder that contains golden/ and data/"
+        )
+    return path
