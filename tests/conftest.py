@@ -1,0 +1,21 @@
+"""Environment and fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+# Before torch and the Hugging Face libraries are imported, which read them once
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Folder with golden numbers and public data files: `TRL_EXT_SHARED_DIR`, else `../shared` beside the checkout."""
+    path = Path(os.environ.get("TRL_EXT_SHARED_DIR", Path(__file__).resolve().parents[2] / "shared"))
+    if not (path / "golden").is_dir():
+        pytest.skip(f"no golden numbers in {path}; set TRL_EXT_SHARED_DIR to the folder that contains golden/")
+    return path
