@@ -17,7 +17,7 @@ class TestEpsilonRAPLLoss:
     def test_value_by_hand(self):
         # d = 2: sigma(d) = 0.880797; p = 0.5: 0.5 * 0.880797 + 0.25 = 0.690399; -log = 0.370486
         # d = -2: sigma(d) = 0.119203; p = 0.5: 0.5 * 0.119203 + 0.25 = 0.309601; -log = 1.172470
-        loss = EpsilonRAPLLoss()(torch.tensor([2.0, -2.0]), torch.tensor([0.0, 0.0]), p=torch.tensor([0.5, 0.5]))
+        loss = EpsilonRAPLLoss()(torch.tensor([5.0, -1.0]), torch.tensor([3.0, 1.0]), p=torch.tensor([0.5, 0.5]))
         torch.testing.assert_close(loss, torch.tensor([0.370486, 1.172470]), atol=1e-6, rtol=0)
 
     def test_gradient_by_hand(self):

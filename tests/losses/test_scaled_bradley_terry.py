@@ -8,7 +8,7 @@ class TestScaledBradleyTerryLoss:
     def test_value_by_hand(self):
         # d = 2: -log sigma(2) = 0.126928; m = 3: 0.380784. d = -1: 1.313262; m = 0.5: 0.656631. m = 0: nothing
         loss = ScaledBradleyTerryLoss()(
-            torch.tensor([2.0, -1.0, 5.0]), torch.zeros(3), margin=torch.tensor([3.0, 0.5, 0.0])
+            torch.tensor([5.0, 2.0, 5.0]), torch.tensor([3.0, 3.0, 0.0]), margin=torch.tensor([3.0, 0.5, 0.0])
         )
         torch.testing.assert_close(loss, torch.tensor([0.380784, 0.656631, 0.0]), atol=1e-6, rtol=0)
 
