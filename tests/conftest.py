@@ -4,12 +4,18 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 
 # Before torch and the Hugging Face libraries are imported, which read them once
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# The first call into torch takes longer than the 200 ms that hypothesis allows an example
+settings.register_profile("trl_ext", deadline=None)
+settings.load_profile("trl_ext")
 
 
 @pytest.fixture(scope="session")
