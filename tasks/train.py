@@ -89,6 +89,7 @@ def default():
     seed = 42
     data_seed = None  # default: seed
     full_determinism = False
+    cpu_threads = None  # None: all cores for a single process (accelerate launch would leave it one)
     trainer = {}
 
     # LoRA
@@ -110,13 +111,13 @@ def default():
 
 @ex.named_config
 def demo():
-    """The default: built-in data, LoRA on the last layers of the bundled model."""
+    # The default: built-in data, LoRA on the last layers of the bundled model
     train_data_path = "demo"
 
 
 @ex.named_config
 def lie():
-    """Preference learning on LIE with the optimisation of the paper (full fine-tuning, 32 pairs a step)."""
+    # Standard preference learning on LIE with the optimisation of the paper: full fine-tuning, 32 pairs a step
     rapl_col_id = None
     is_rapl_score_correctness_prob = False
     learning_rate = 1e-5
@@ -130,7 +131,7 @@ def lie():
 
 @ex.named_config
 def lie_rapl():
-    """As `lie`, with the calibrated reliability that the TRUE model predicts."""
+    # As `lie`, with the calibrated reliability that the TRUE model predicts
     rapl_col_id = "TRUE_probability_correct"
     rapl_method = "p"
     is_rapl_score_correctness_prob = True

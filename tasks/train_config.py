@@ -34,6 +34,7 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "num_proc": (int,),
     "pad_to_multiple_of": (int,),
     "lora_last_layers": (int,),
+    "cpu_threads": (int,),
     "experiment_tag": (str,),
     "output_dir": (str,),
     "max_length": (int,),
@@ -55,6 +56,7 @@ POSITIVE = (
     "lora_rank",
     "max_length",
     "lora_last_layers",
+    "cpu_threads",
 )
 UNIT_INTERVAL = ("lr_warmup_ratio", "ema_decay", "lora_dropout")
 

@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -124,7 +125,7 @@ def provenance(config: Mapping[str, Any], data, trainer) -> dict[str, Any]:
         "attention": trainer.model.config._attn_implementation,
         "processes": trainer.args.world_size,
         "pairs_per_step": trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps * trainer.args.world_size,
-        "length": {name: report.to_dict() for name, report in trainer.length_reports.items()},
+        "length": {name: asdict(report) for name, report in trainer.length_reports.items()},
         "sources": data.sources,
         "data_sha256": {
             name: _hash(dataset) for name, dataset in (("train", data.train), ("test", data.test)) if dataset is not None

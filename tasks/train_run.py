@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import tempfile
 from dataclasses import fields
@@ -92,11 +93,20 @@ def lora_config(config: dict[str, Any], model_path: str) -> LoraConfig | None:
     )
 
 
+def _finite(content: Any) -> Any:
+    """Spell out infinities and NaN, which strict JSON lacks (the interval of an undetermined ratio is unbounded)."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return str(content) if isinstance(content, float) and not math.isfinite(content) else content
+
+
 def write_json(path: Path, content: dict) -> None:
     """Write a file in one step: it is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        json.dump(content, file, indent=2, default=str)
+        json.dump(_finite(content), file, indent=2, default=str, allow_nan=False)
         file.flush()
         os.fsync(file.fileno())
     os.replace(file.name, path)
@@ -115,6 +125,14 @@ def _verify(trainer: ReliabilityRewardTrainer) -> dict:
     return verify_round_trip(trainer.model, trainer.processing_class, trainer.args.output_dir, texts).to_dict()
 
 
+def _set_cpu_threads(threads: int | None) -> None:
+    """Use `threads`; by default all cores if this is the only process and has no accelerator."""
+    if threads is None and int(os.environ.get("WORLD_SIZE", 1)) == 1 and not torch.accelerator.is_available():
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
 def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     """
     Train a reward model as `tasks/train.py` configures it.
@@ -124,6 +142,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     """
     transformers.utils.logging.set_verbosity_warning()
     logging.getLogger("trl_ext").setLevel(logging.INFO)
+    _set_cpu_threads(config["cpu_threads"])
     uses_reliability = config["rapl_col_id"] is not None or config["constant_reliability"] is not None
     method = config["rapl_method"] if uses_reliability else "none"
     try:
@@ -148,15 +167,16 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     after, scored = learned_figures(trainer, data.test, data.grid, truth)
     _save(trainer, config)
     if trainer.is_world_process_zero():
-        results = {
-            "figures": {f"{when}_{k}": v for when, part in (("before", before), ("after", after)) for k, v in part.items()},
-            "round_trip": _verify(trainer) if config["verify_round_trip"] else None,
-            "provenance": provenance(config, data, trainer),
-        }
-        write_json(Path(args.output_dir, "results.json"), results)
+        figures = {f"{when}_{k}": v for when, part in (("before", before), ("after", after)) for k, v in part.items()}
+        results = {"figures": figures, "round_trip": None, "provenance": provenance(config, data, trainer)}
+        path = Path(args.output_dir, "results.json")
+        write_json(path, results)
         if scored is not None:
             scored.to_csv(Path(args.output_dir, "test_rewards.csv"), index=False)
-        sacred_run.info["figures"] = results["figures"]
+        sacred_run.info["figures"] = figures
+        if config["verify_round_trip"]:
+            results["round_trip"] = _verify(trainer)
+            write_json(path, results)
         _report(args.output_dir, before, after, results["round_trip"])
     trainer.accelerator.wait_for_everyone()
     return {name: figure["value"] for name, figure in after.items()}

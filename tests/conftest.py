@@ -1,9 +1,21 @@
-"""Fixtures shared by all tests."""
+"""Environment and fixtures shared by all tests."""
 
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+
+# Before torch and the Hugging Face libraries are imported, which read them once
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# The first call into torch takes longer than the 200 ms that hypothesis allows an example
+settings.register_profile("trl_ext", deadline=None)
+settings.load_profile("trl_ext")
 
 
 @pytest.fixture(scope="session")
@@ -11,7 +23,5 @@ def shared_dir() -> Path:
     """Folder with golden numbers and public data files: `TRL_EXT_SHARED_DIR`, else `../shared` beside the checkout."""
     path = Path(os.environ.get("TRL_EXT_SHARED_DIR", Path(__file__).resolve().parents[2] / "shared"))
     if not (path / "golden").is_dir():
-        pytest.skip(
-            f"no golden numbers at {path}; set TRL_EXT_SHARED_DIR to the folder that contains golden/ and data/"
-        )
+        pytest.skip(f"no golden numbers in {path}; set TRL_EXT_SHARED_DIR to the folder that contains golden/")
     return path

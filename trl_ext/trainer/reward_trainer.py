@@ -114,7 +114,7 @@ class PairwiseRewardTrainer(RewardTrainer):
         args = self.config_class.from_reward_config(args)
         self.loss = BradleyTerryLoss() if loss is None else loss
         self.length_reports: dict[str, LengthReport] = {}
-        self._prepared: list[Dataset] = []
+        self._prepared: list[tuple[Dataset, Dataset, bool]] = []  # as given, as prepared, whether for training
         self._pair_records: list[Tensor] = []
 
         if processing_class is None:
@@ -245,8 +245,11 @@ class PairwiseRewardTrainer(RewardTrainer):
             return super()._prepare_dataset(dataset, processing_class, args, dataset_name)
         if not isinstance(dataset, Dataset):
             raise TypeError(f"`{dataset_name}` must be a `Dataset` or `IterableDataset`, got `{type(dataset).__name__}`")
-        if any(dataset is prepared for prepared in self._prepared):
-            return dataset
+        for_training = dataset_name == "train"
+        for given, prepared, was_for_training in self._prepared:
+            if dataset is prepared or (dataset is given and for_training == was_for_training):
+                return prepared
+        given = dataset
         with PartialState().main_process_first():
             dataset = self._rename_columns(dataset, args.columns or {}, dataset_name)
             dataset = self._prepare_columns(dataset, args, dataset_name)
@@ -260,7 +263,7 @@ class PairwiseRewardTrainer(RewardTrainer):
                 name=dataset_name,
             )
         self.length_reports[dataset_name] = report
-        self._prepared.append(dataset)
+        self._prepared.append((given, dataset, for_training))
         return dataset
 
     @staticmethod
