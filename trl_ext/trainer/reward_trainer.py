@@ -21,6 +21,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 from trl import RewardConfig, RewardTrainer
 
+from ..data.loading import rename_columns
 from ..data.padding import distinct_pad_token
 from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
 from ..data.tokenization import LengthReport, tokenize_preferences
@@ -268,11 +269,9 @@ class PairwiseRewardTrainer(RewardTrainer):
 
     @staticmethod
     def _rename_columns(dataset: Dataset, columns: Mapping[str, str], dataset_name: str) -> Dataset:
-        from ..data.loading import rename_columns
-
-        # A dataset that has our names already (a prepared one, or an evaluation set in another layout) is left alone
-        needed = {ours: theirs for ours, theirs in columns.items() if theirs in dataset.column_names}
-        return rename_columns(dataset, needed, name=dataset_name)
+        if dataset_name != "train":  # an evaluation set may lack columns that only training needs
+            columns = {ours: theirs for ours, theirs in columns.items() if theirs in dataset.column_names}
+        return rename_columns(dataset, columns, name=dataset_name)
 
     def _set_signature_columns_if_needed(self):
         if self._signature_columns is None:
