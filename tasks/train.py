@@ -72,9 +72,10 @@ def default():
 
     # Optimisation; any other field of the training arguments goes into `trainer`
     learning_rate = 3e-4
-    num_train_epochs = 2
+    num_train_epochs = 1
     per_device_train_batch_size = 8
     per_device_eval_batch_size = 16
+    group_by_length = True  # pairs of similar length in a batch: less padding
     gradient_accumulation_steps = 2
     gradient_checkpointing = False
     lr_scheduler_type = "cosine"
@@ -125,6 +126,7 @@ def lie():
     per_device_train_batch_size = 2
     gradient_accumulation_steps = 16
     lr_warmup_ratio = 0.0
+    group_by_length = False
     use_peft = False
     eval_on_lie_test = True
 
@@ -140,6 +142,7 @@ def lie_rapl():
     per_device_train_batch_size = 2
     gradient_accumulation_steps = 16
     lr_warmup_ratio = 0.0
+    group_by_length = False
     use_peft = False
     eval_on_lie_test = True
 

@@ -86,6 +86,7 @@ TRAINER_FIELDS = {
     "data_seed": "data_seed",
     "full_determinism": "full_determinism",
     "output_dir": "output_dir",
+    "group_by_length": "train_sampling_strategy",
     "rapl_method": "rapl_method",
     "on_below_half": "on_below_half",
     "constant_reliability": "constant_reliability",

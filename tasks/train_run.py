@@ -56,7 +56,7 @@ def find_model(name: str) -> str:
 
 def training_arguments(config: dict[str, Any], data: TrainingData, method: str) -> ReliabilityRewardConfig:
     """Build the training arguments from flat keys and the nested `trainer` dictionary."""
-    values = {field: config[key] for key, field in TRAINER_FIELDS.items()}
+    values = {field: config[key] for key, field in TRAINER_FIELDS.items() if key != "group_by_length"}
     on_gpu = torch.accelerator.is_available()
     if values["bf16"] is None:
         values["bf16"] = on_gpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
@@ -71,6 +71,8 @@ def training_arguments(config: dict[str, Any], data: TrainingData, method: str) 
     if config["rapl_col_id"] not in (None, "reliability"):
         values["columns"] = {"reliability": config["rapl_col_id"]}
     values |= {"use_cpu": not on_gpu, "report_to": "none", "save_strategy": "no", "logging_steps": 5}
+    if config["group_by_length"]:
+        values["train_sampling_strategy"] = "group_by_length"
     check_trainer_fields(config["trainer"], {field.name for field in fields(ReliabilityRewardConfig)})
     return ReliabilityRewardConfig(**(values | config["trainer"]))
 

@@ -36,7 +36,7 @@ CONFIDENCE_SKIMMING = (0.25, 0.35, 0.25, 0.15)
 LOG_SECONDS_READING, LOG_SECONDS_SKIMMING, LOG_SECONDS_SD = 3.2, 2.2, 0.5
 
 SPLITS = {"train": 0.56, "validation": 0.08, "calibration": 0.12, "test": 0.24}
-LABELS_PER_CALIBRATION_PAIR = 6
+CALIBRATION_LABELS = 480
 DEFAULT_TRAIN_PAIRS = 480
 
 
@@ -133,14 +133,13 @@ def _label(
     }
 
 
-def _label_all(questions: list[dict[str, str]], repeats: int, generator: np.random.Generator) -> list[dict]:
-    """Every pair of every question, each labelled by `repeats` different annotators."""
-    rows = []
-    for question in questions:
-        for pair in PAIR_KINDS:
-            for annotator in generator.permutation(len(ANNOTATORS))[:repeats]:
-                rows.append(_label(question, pair, ANNOTATORS[annotator], generator))
-    return rows
+def _label_all(questions: list[dict[str, str]], generator: np.random.Generator) -> list[dict]:
+    """Every pair of every question, each labelled once."""
+    return [
+        _label(question, pair, ANNOTATORS[generator.integers(len(ANNOTATORS))], generator)
+        for question in questions
+        for pair in PAIR_KINDS
+    ]
 
 
 def _label_sample(questions: list[dict[str, str]], count: int, generator: np.random.Generator) -> list[dict]:
@@ -215,11 +214,11 @@ def load_demo_preferences(seed: int = 0, train_pairs: int = DEFAULT_TRAIN_PAIRS)
 
     questions = split_questions(load_demo_questions(), seed)
     generator = np.random.default_rng([seed, 1])
-    calibration = _label_all(questions["calibration"], LABELS_PER_CALIBRATION_PAIR, generator)
+    calibration = _label_sample(questions["calibration"], CALIBRATION_LABELS, generator)
     splits = {
         "train": _label_sample(questions["train"], train_pairs, generator),
-        "validation": _label_all(questions["validation"], 1, generator),
-        "test": _label_all(questions["test"], 1, generator),
+        "validation": _label_all(questions["validation"], generator),
+        "test": _label_all(questions["test"], generator),
     }
     _estimate_reliability(calibration, splits)
     for name, rows in splits.items():
