@@ -72,7 +72,9 @@ def main() -> None:
         accuracy = table["agrees_with_truth"].mean()
         print(f"seed {table['seed'].iloc[0]}  {table['method'].iloc[0]:<8} accuracy to the truth {accuracy:.3f}")
     for name, figure in figures.items():
-        print(f"{name:<16} {figure['value']:+.3f} [{figure['ci_low']:+.3f}, {figure['ci_high']:+.3f}]  n={figure['n']}")
+        print(
+            f"{name:<16} {figure['value']:+.3f} [{figure['ci_low']:+.3f}, {figure['ci_high']:+.3f}]  n={figure['n']}"
+        )
 
 
 if __name__ == "__main__":

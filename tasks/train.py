@@ -17,15 +17,16 @@ from pathlib import Path
 
 
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
 
-from sacred import SETTINGS, Experiment  # noqa: E402
-from sacred.observers import FileStorageObserver  # noqa: E402
-from sacred.utils import apply_backspaces_and_linefeeds  # noqa: E402
+from sacred import SETTINGS, Experiment
+from sacred.observers import FileStorageObserver
+from sacred.utils import apply_backspaces_and_linefeeds
 
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tasks.train_config import check_config  # noqa: E402
+from tasks.train_config import check_config
 
 
 SETTINGS.CAPTURE_MODE = "sys"
@@ -98,7 +99,15 @@ def default():
     lora_rank = 16
     lora_alpha = 32
     lora_dropout = 0.0
-    lora_target_modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]  # []: all linear
+    lora_target_modules = [
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    ]  # []: all linear
     lora_last_layers = 10  # adapt only the last layers (fast on a CPU); None: all
     merge_adapter = True  # save a full model, that loads without PEFT
 

@@ -186,8 +186,10 @@ def _check_contradictions(config: Mapping[str, Any]) -> None:
         raise ConfigError("min_reliability needs a reliability column: set rapl_col_id")
     if not config["is_rapl_score_correctness_prob"] and config["on_below_half"] != "zero":
         raise ConfigError("on_below_half needs P(correct): set is_rapl_score_correctness_prob=True")
-    if config["eval_strategy"] != "no" and config["train_data_path"] not in ("demo",) and not (
-        config["eval_data_path"] or config["lie_data_dir"]
+    if (
+        config["eval_strategy"] != "no"
+        and config["train_data_path"] not in ("demo",)
+        and not (config["eval_data_path"] or config["lie_data_dir"])
     ):
         raise ConfigError("eval_strategy needs evaluation data: set eval_data_path, or eval_strategy=no")
     if config["lora_last_layers"] is not None and not config["lora_target_modules"]:

@@ -14,7 +14,18 @@ from trl_ext.evaluation.lie import RESPONSE_KINDS, lie_weights
 from trl_ext.evaluation.statistics import mean_estimate
 
 
-PACKAGES = ("trl_ext", "trl", "transformers", "accelerate", "peft", "datasets", "torch", "numpy", "scikit-learn", "sacred")
+PACKAGES = (
+    "trl_ext",
+    "trl",
+    "transformers",
+    "accelerate",
+    "peft",
+    "datasets",
+    "torch",
+    "numpy",
+    "scikit-learn",
+    "sacred",
+)
 
 ROWS = (
     ("accuracy_to_labels", "accuracy to the labels"),
@@ -124,11 +135,15 @@ def provenance(config: Mapping[str, Any], data, trainer) -> dict[str, Any]:
         "autocast": "bfloat16" if trainer.args.bf16 else "float16" if trainer.args.fp16 else None,
         "attention": trainer.model.config._attn_implementation,
         "processes": trainer.args.world_size,
-        "pairs_per_step": trainer.args.train_batch_size * trainer.args.gradient_accumulation_steps * trainer.args.world_size,
+        "pairs_per_step": trainer.args.train_batch_size
+        * trainer.args.gradient_accumulation_steps
+        * trainer.args.world_size,
         "length": {name: asdict(report) for name, report in trainer.length_reports.items()},
         "sources": data.sources,
         "data_sha256": {
-            name: _hash(dataset) for name, dataset in (("train", data.train), ("test", data.test)) if dataset is not None
+            name: _hash(dataset)
+            for name, dataset in (("train", data.train), ("test", data.test))
+            if dataset is not None
         },
     }
 
@@ -150,7 +165,10 @@ def format_table(before: Mapping[str, dict], after: Mapping[str, dict]) -> str:
     rows = [(title, _cell(before.get(key)), _cell(after.get(key))) for key, title in ROWS if key in after]
     header = ("", "before training", "after training")
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(3)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [header, *rows]]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [header, *rows]
+    ]
     lines.insert(1, "-" * len(max(lines, key=len)))
     clusters = next((f["method"] for f in after.values()), "")
     return "\n".join([*lines, f"(95 % confidence intervals; {clusters})"])

@@ -191,7 +191,9 @@ def _tokenizer(name: str):
 def _report(output_dir: str, before: dict, after: dict, round_trip: dict | None) -> None:
     print(f"\n{format_table(before, after)}\n" if after else "\nNo evaluation data: nothing to report.\n")
     if round_trip is not None:
-        print(f"Reloaded and compared: largest difference of {round_trip['rows']} rewards {round_trip['max_difference']:.1e}")
+        print(
+            f"Reloaded and compared: largest difference of {round_trip['rows']} rewards {round_trip['max_difference']:.1e}"
+        )
     print(f"The reward model is in {output_dir} (figures: {Path(output_dir, 'results.json')}). Load it with\n")
     print("    from transformers import pipeline")
     print(f'    reward_model = pipeline("text-classification", model="{output_dir}")')

@@ -23,7 +23,9 @@ def train(path, tokenizer, model=None, peft_config=None):
         max_steps=2, learning_rate=1e-2, disable_tqdm=True,
     )  # fmt: skip
     model = tiny_reward_model(tokenizer) if model is None else model
-    trainer = PairwiseRewardTrainer(model, args, train_dataset=pairs(), processing_class=tokenizer, peft_config=peft_config)
+    trainer = PairwiseRewardTrainer(
+        model, args, train_dataset=pairs(), processing_class=tokenizer, peft_config=peft_config
+    )
     trainer.train()
     trainer.save_model()
     return trainer, tokenizer.batch_decode(trainer.train_dataset["chosen_ids"][:8])

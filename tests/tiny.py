@@ -28,7 +28,10 @@ def tiny_tokenizer(pad_token: str | None = "<pad>") -> PreTrainedTokenizerFast:
     special = ["<|im_start|>", "<|im_end|>"] + (["<pad>"] if pad_token == "<pad>" else [])
     texts = ["the capital of France is Paris", "what is the answer to this question", "a good and a bad answer"]
     trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=400,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     fast = PreTrainedTokenizerFast(

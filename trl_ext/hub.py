@@ -27,7 +27,7 @@ class RoundTrip:
 
     Args:
         rows (`int`): Texts that were compared.
-        max_difference (`float`): Largest absolute difference of rewards, over every way of loading.
+        max_difference (`float`): Largest difference of rewards over every way of loading, relative for rewards above 1.
         tolerance (`float`): Largest difference that was accepted.
         loaders (`list[str]`): Ways of loading that were compared.
     """
@@ -72,7 +72,8 @@ def verify_round_trip(
         texts (`list[str]`):
             Whole sequences with their special tokens, as the model is to score them.
         tolerance (`float`, *optional*):
-            Largest absolute difference accepted. Defaults to 1e-5 for a float32 model.
+            Largest difference accepted, absolute for rewards up to 1 and relative above. Defaults to 1e-5 for a float32
+            model.
 
     Returns:
         [`RoundTrip`]: What was compared, and the largest difference.
@@ -83,7 +84,7 @@ def verify_round_trip(
     Example:
         ```python
         >>> verify_round_trip(trainer.model, trainer.processing_class, "my-reward-model", ["2 + 2 = 4<|im_end|>"])
-        RoundTrip(rows=1, max_difference=0.0, tolerance=1e-05, loaders=['AutoModel', 'AutoModel, padded batch', 'pipeline'])
+        RoundTrip(rows=1, max_difference=0.0, tolerance=1e-05, loaders=['AutoModel', 'pipeline'])
         ```
     """
     if not texts:
@@ -101,26 +102,28 @@ def verify_round_trip(
     if (path / "adapter_config.json").is_file():
         from peft import AutoPeftModelForSequenceClassification
 
-        reloaded = AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype).eval()
+        reloaded = AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
+        reloaded = reloaded.to(model.device).eval()
         reloaded.config.get_text_config().pad_token_id = tokenizer.pad_token_id
         found["PEFT"] = _rewards(reloaded, tokenizer, texts)
     else:
-        reloaded = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype).eval()
+        reloaded = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype).to(model.device).eval()
         found["AutoModel"] = _rewards(reloaded, tokenizer, texts)
-        classifier = pipeline("text-classification", model=reloaded, tokenizer=tokenizer)
+        classifier = pipeline("text-classification", model=reloaded, tokenizer=tokenizer, device=model.device)
         scores = classifier(list(texts), add_special_tokens=False)
         found["pipeline"] = np.array([row["score"] for row in scores])
     if len(texts) > 1:
         tokenizer.padding_side = "right"
-        batch = tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=False)
+        batch = tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
         with torch.inference_mode():
             logits = reloaded(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        found["padded batch"] = logits.squeeze(-1).float().numpy()
+        found["padded batch"] = logits.squeeze(-1).float().cpu().numpy()
 
-    differences = {name: float(np.abs(rewards - expected).max()) for name, rewards in found.items()}
+    scale = np.maximum(np.abs(expected), 1)
+    differences = {name: float((np.abs(rewards - expected) / scale).max()) for name, rewards in found.items()}
     worst = max(differences, key=differences.get)
     if not differences[worst] <= tolerance:
-        row = int(np.abs(found[worst] - expected).argmax())
+        row = int((np.abs(found[worst] - expected) / scale).argmax())
         raise RoundTripError(
             f"the model saved in {path.name!r} gives other rewards when loaded with {worst}: row {row}, "
             f"{expected[row]:.6f} in memory, {found[worst][row]:.6f} reloaded (tolerance {tolerance:g})"

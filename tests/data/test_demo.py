@@ -8,7 +8,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from trl_ext.data.demo import ANNOTATORS, KINDS, PAIR_KINDS, load_demo_preferences, load_demo_questions, split_questions
+from trl_ext.data.demo import (
+    ANNOTATORS,
+    KINDS,
+    PAIR_KINDS,
+    load_demo_preferences,
+    load_demo_questions,
+    split_questions,
+)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,12 @@ def launch(folder: Path, *updates: str, config: str = "cpu.yaml", timeout: int =
         "--main_process_port", "0", str(ROOT / "tasks" / "train.py"), "with", *updates,
     ]  # fmt: skip
     result = subprocess.run(
-        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=timeout
+        command,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
     )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     return result
@@ -42,7 +47,9 @@ class TestBundledModel:
     @pytest.fixture(scope="class")
     def run(self, tmp_path_factory):
         folder = tmp_path_factory.mktemp("run")
-        result = launch(folder, "rapl_method=beta", "trainer.max_steps=1", "eval_before_training=False", "eval_strategy=no")
+        result = launch(
+            folder, "rapl_method=beta", "trainer.max_steps=1", "eval_before_training=False", "eval_strategy=no"
+        )
         return folder, result
 
     def test_the_table_shows_every_figure_and_how_to_load(self, run):
@@ -68,7 +75,15 @@ class TestBundledModel:
         assert results["round_trip"]["rows"] == 8 and results["round_trip"]["max_difference"] < 1e-5
         provenance = results["provenance"]
         assert provenance["config"]["seed"] == 42
-        assert {"versions", "dtype", "attention", "pairs_per_step", "length", "data_sha256", "command"} <= provenance.keys()
+        assert {
+            "versions",
+            "dtype",
+            "attention",
+            "pairs_per_step",
+            "length",
+            "data_sha256",
+            "command",
+        } <= provenance.keys()
 
     def test_sacred_recorded_one_run(self, run):
         folder, _ = run

@@ -181,4 +181,3 @@ def test_named_configurations_exist(capsys, monkeypatch):
     for name in ("demo", "lie", "lie_rapl"):
         ex.run("print_config", named_configs=[name])
     assert "TRUE_probability_correct" in capsys.readouterr().out
-

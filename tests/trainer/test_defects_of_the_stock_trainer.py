@@ -72,9 +72,7 @@ def test_d2_predictions_have_one_row_per_pair(trainer_class, config_class, tmp_p
         seen["predictions"], seen["labels"] = prediction.predictions, prediction.label_ids
         return {}
 
-    trainer = make(
-        trainer_class, config_class, tmp_path, tokenizer=tokenizer, trainer_args={"compute_metrics": keep}
-    )
+    trainer = make(trainer_class, config_class, tmp_path, tokenizer=tokenizer, trainer_args={"compute_metrics": keep})
     trainer.evaluate(dataset)
     if trainer_class is RewardTrainer:
         assert len(seen["predictions"]) == 25  # 26 rewards, the last one cut off, pairs no longer to be told
@@ -151,9 +149,7 @@ def test_d5_grouped_batches_waste_less_padding(tmp_path, tokenizer):
     dataset = pairs(64)
 
     def padding(**kwargs):
-        trainer = make(
-            *BOTH[1], tmp_path, tokenizer=tokenizer, train=dataset, per_device_train_batch_size=8, **kwargs
-        )
+        trainer = make(*BOTH[1], tmp_path, tokenizer=tokenizer, train=dataset, per_device_train_batch_size=8, **kwargs)
         masks = [batch["attention_mask"] for batch in trainer.get_train_dataloader()]
         return sum((1 - mask).sum().item() for mask in masks)
 

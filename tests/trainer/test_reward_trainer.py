@@ -70,7 +70,9 @@ class TestAccumulation:
         model = tiny_reward_model(tokenizer)
         total = 0.0
         for row in data:
-            ids = [tokenizer(row["prompt"] + row[s] + "<|im_end|>", return_tensors="pt") for s in ("chosen", "rejected")]
+            ids = [
+                tokenizer(row["prompt"] + row[s] + "<|im_end|>", return_tensors="pt") for s in ("chosen", "rejected")
+            ]
             rc, rr = (model(**i).logits.squeeze() for i in ids)
             total = total - row["weight"] * torch.nn.functional.logsigmoid(rc - rr)
         (total / 5.0).backward()
@@ -101,7 +103,11 @@ class TestSwap:
             peft_config=peft_config,
         )
         trainer.train()
-        return [(row["loss"], row["accuracy"], row["margin"], row["mean_reward"], row["num_tokens"]) for row in trainer.state.log_history if "loss" in row]
+        return [
+            (row["loss"], row["accuracy"], row["margin"], row["mean_reward"], row["num_tokens"])
+            for row in trainer.state.log_history
+            if "loss" in row
+        ]
 
     @pytest.mark.parametrize("data", [pairs(16), chat_pairs(16), pairs(16, margin=[0.1 * i for i in range(16)])])
     @pytest.mark.parametrize("extra", [{}, {"center_rewards_coefficient": 0.05}, {"gradient_checkpointing": True}])
@@ -137,7 +143,9 @@ class TestColumns:
                 return super().forward(rewards_chosen, rewards_rejected, beta=beta)
 
         beta = [round(0.1 * i, 4) for i in range(13)]
-        trainer = make(tmp_path, tokenizer, train=pairs(13, beta=beta), loss=Recorder(), num_train_epochs=1, learning_rate=0.0)
+        trainer = make(
+            tmp_path, tokenizer, train=pairs(13, beta=beta), loss=Recorder(), num_train_epochs=1, learning_rate=0.0
+        )
         rewards = trainer.predict(pairs(13, beta=beta)).predictions
         seen.clear()
         trainer.train()
@@ -159,7 +167,8 @@ class TestColumns:
     def test_centering_is_kept_for_every_loss(self, tmp_path, tokenizer):
         data = pairs(6, beta=[0.7] * 6)
         plain, centered = (
-            make(tmp_path, tokenizer, train=data, loss=BetaRAPLLoss(), center_rewards_coefficient=c) for c in (None, 0.3)
+            make(tmp_path, tokenizer, train=data, loss=BetaRAPLLoss(), center_rewards_coefficient=c)
+            for c in (None, 0.3)
         )
         rewards = plain.predict(data).predictions
         difference = centered.evaluate(data)["eval_loss"] - plain.evaluate(data)["eval_loss"]
@@ -205,7 +214,9 @@ class TestHead:
         heads = []
         for scale in (1.0, 0.1):
             base = tiny_checkpoint(tmp_path / "base", tokenizer)
-            trainer = make(tmp_path, tokenizer, model=base, weight_scale=scale, peft_config=LoraConfig(target_modules=["q_proj"]))
+            trainer = make(
+                tmp_path, tokenizer, model=base, weight_scale=scale, peft_config=LoraConfig(target_modules=["q_proj"])
+            )
             heads.append(next(p for n, p in trainer.model.named_parameters() if "score" in n and p.requires_grad))
         torch.testing.assert_close(heads[1], 0.1 * heads[0])
 
@@ -280,7 +291,13 @@ class TestSchedules:
                 rates.append(lr_scheduler.get_last_lr()[0])
 
         trainer = make(
-            tmp_path, tokenizer, lr_scheduler_type=name, max_steps=8, warmup_steps=2, learning_rate=1.0, callbacks=[Watch()]
+            tmp_path,
+            tokenizer,
+            lr_scheduler_type=name,
+            max_steps=8,
+            warmup_steps=2,
+            learning_rate=1.0,
+            callbacks=[Watch()],
         )
         trainer.train()
         assert rates == pytest.approx([0.0, 0.5] + [LR_SCHEDULES[name](step, 6) for step in range(6)])

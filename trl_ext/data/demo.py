@@ -225,4 +225,3 @@ def load_demo_preferences(seed: int = 0, train_pairs: int = DEFAULT_TRAIN_PAIRS)
         for i, row in enumerate(rows):
             row["id"] = f"{name}-{i:04d}"
     return DatasetDict({name: Dataset.from_list(rows) for name, rows in splits.items()})
-

@@ -66,7 +66,9 @@ def _check_text(dataset: Dataset, name: str, column: str, may_be_empty: bool) ->
 
 
 def _is_message_list(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(m, dict) and isinstance(m.get("role"), str) and m["role"] for m in value)
+    return isinstance(value, list) and all(
+        isinstance(m, dict) and isinstance(m.get("role"), str) and m["role"] for m in value
+    )
 
 
 def _check_messages(dataset: Dataset, name: str, column: str, may_be_empty: bool) -> None:
@@ -75,8 +77,11 @@ def _check_messages(dataset: Dataset, name: str, column: str, may_be_empty: bool
     if malformed.any():
         _fail(dataset, name, column, malformed, "are not lists of messages {'role': ..., 'content': ...}")
     if not may_be_empty:
+
         def blank(messages: list[dict]) -> bool:
-            return not messages or not any(m.get("tool_calls") or str(m.get("content") or "").strip() for m in messages)
+            return not messages or not any(
+                m.get("tool_calls") or str(m.get("content") or "").strip() for m in messages
+            )
 
         empty = np.array([blank(value) for value in values])
         if empty.any():
@@ -105,7 +110,9 @@ def _check_ids(dataset: Dataset, name: str, column: str) -> None:
 
 
 def _check_identical(dataset: Dataset, name: str, first: str, second: str) -> None:
-    if _column(dataset, first).type == _column(dataset, second).type and pa.types.is_string(_column(dataset, first).type):
+    if _column(dataset, first).type == _column(dataset, second).type and pa.types.is_string(
+        _column(dataset, first).type
+    ):
         same = pc.equal(_column(dataset, first), _column(dataset, second)).to_numpy()
     else:
         same = np.array([a == b for a, b in zip(dataset[first], dataset[second], strict=True)])

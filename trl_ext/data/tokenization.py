@@ -84,7 +84,9 @@ def _encode_messages(batch: Mapping[str, list], tokenizer: PreTrainedTokenizerBa
                 for row, conversation in enumerate(conversations)
             ]
         else:
-            ids[f"{side}_ids"] = tokenizer.apply_chat_template(conversations, tokenize=True, return_dict=True)["input_ids"]
+            ids[f"{side}_ids"] = tokenizer.apply_chat_template(conversations, tokenize=True, return_dict=True)[
+                "input_ids"
+            ]
     return ids
 
 
@@ -114,7 +116,9 @@ def _truncate(row: Mapping[str, list[int]], max_length: int, bos_token_id: int |
     start = 1 if bos_token_id is not None and chosen[0] == rejected[0] == bos_token_id else 0
     if excess > _common_prefix(chosen, rejected) - start:
         return {"chosen_ids": chosen, "rejected_ids": rejected}  # the responses alone are too long
-    return {name: ids[:start] + ids[start + excess :] for name, ids in (("chosen_ids", chosen), ("rejected_ids", rejected))}
+    return {
+        name: ids[:start] + ids[start + excess :] for name, ids in (("chosen_ids", chosen), ("rejected_ids", rejected))
+    }
 
 
 def tokenize_preferences(
@@ -156,13 +160,17 @@ def tokenize_preferences(
         ValueError: If the policy is `"error"` and a pair is over length, or no pair would be left.
     """
     if max_length_policy not in MAX_LENGTH_POLICIES:
-        raise ValueError(f"max_length_policy must be one of {', '.join(MAX_LENGTH_POLICIES)}, got {max_length_policy!r}")
+        raise ValueError(
+            f"max_length_policy must be one of {', '.join(MAX_LENGTH_POLICIES)}, got {max_length_policy!r}"
+        )
     if not {"chosen_ids", "rejected_ids"} <= set(dataset.column_names):
         is_text = isinstance(dataset[0]["chosen"], str)
         if is_text and processing_class.eos_token is None:
             raise ValueError("the tokenizer has no end-of-sequence token; set `eos_token`")
         if not is_text and processing_class.chat_template is None:
-            raise ValueError(f"{name} holds messages, but the tokenizer has no chat template; set `chat_template_path`")
+            raise ValueError(
+                f"{name} holds messages, but the tokenizer has no chat template; set `chat_template_path`"
+            )
         dataset = dataset.map(
             _encode_text if is_text else _encode_messages,
             fn_kwargs={"tokenizer": processing_class},

@@ -3,7 +3,7 @@
 import logging
 
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 
 from ..data.preference import validate_preferences
 from ..losses import BetaRAPLLoss, BradleyTerryLoss, EpsilonRAPLLoss, MarginRAPLLoss
@@ -50,11 +50,16 @@ class ReliabilityRewardTrainer(PairwiseRewardTrainer):
 
     config_class = ReliabilityRewardConfig
     _name = "Reliability-aware reward"
-    _paper = {"title": "Reliability-Aware Preference Learning for LLM Reward Models", "url": "https://openreview.net/forum?id=pAPcLZK5xj"}
+    _paper = {
+        "title": "Reliability-Aware Preference Learning for LLM Reward Models",
+        "url": "https://openreview.net/forum?id=pAPcLZK5xj",
+    }
 
     def __init__(self, model, args: ReliabilityRewardConfig | None = None, **kwargs):
         if "loss" in kwargs:
             raise TypeError("`loss` follows from `args.rapl_method`; use PairwiseRewardTrainer for a loss of your own")
+        if isinstance(kwargs.get("train_dataset"), IterableDataset):
+            raise TypeError("reliability is validated and converted over the whole dataset: it cannot be streamed")
         method = ReliabilityRewardConfig.rapl_method if args is None else getattr(args, "rapl_method", "beta")
         super().__init__(model, args, loss=_LOSSES[method](), **kwargs)
 
@@ -76,7 +81,13 @@ class ReliabilityRewardTrainer(PairwiseRewardTrainer):
         reliability = np.asarray(dataset["reliability"], dtype=np.float64)
         if is_train and args.min_reliability is not None:
             keep = reliability >= args.min_reliability
-            logger.warning("%s: dropped %d of %d pairs with reliability below %s", dataset_name, (~keep).sum(), len(keep), args.min_reliability)
+            logger.warning(
+                "%s: dropped %d of %d pairs with reliability below %s",
+                dataset_name,
+                (~keep).sum(),
+                len(keep),
+                args.min_reliability,
+            )
             if not keep.any():
                 raise ValueError(
                     f"column 'reliability' of {dataset_name} has no value of at least min_reliability="
@@ -121,12 +132,17 @@ def _swap(dataset: Dataset, flip: np.ndarray, dataset_name: str) -> Dataset:
     pairs = [("chosen", "rejected"), ("chosen_ids", "rejected_ids")]
     for first, second in pairs:
         if first in dataset.column_names:
-            values = [(b, a) if swap else (a, b) for a, b, swap in zip(dataset[first], dataset[second], flip, strict=True)]
+            values = [
+                (b, a) if swap else (a, b) for a, b, swap in zip(dataset[first], dataset[second], flip, strict=True)
+            ]
             features = {name: dataset.features[name] for name in (first, second)}
             swapped = Dataset.from_dict(
-                {first: [a for a, _ in values], second: [b for _, b in values]}, features=type(dataset.features)(features)
+                {first: [a for a, _ in values], second: [b for _, b in values]},
+                features=type(dataset.features)(features),
             )
             dataset = dataset.remove_columns([first, second])
-            dataset = dataset.add_column(first, swapped.data.column(first)).add_column(second, swapped.data.column(second))
+            dataset = dataset.add_column(first, swapped.data.column(first)).add_column(
+                second, swapped.data.column(second)
+            )
     logger.warning("%s: swapped chosen and rejected in %d of %d pairs", dataset_name, flip.sum(), len(flip))
     return _set_column(dataset, "flipped", flip)

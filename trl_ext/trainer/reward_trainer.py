@@ -169,7 +169,9 @@ class PairwiseRewardTrainer(RewardTrainer):
             if is_fresh_head(self.model):
                 scale_reward_head(self.model, self.args.weight_scale)
             else:
-                logger.warning("weight_scale=%s is ignored: the reward head is already trained", self.args.weight_scale)
+                logger.warning(
+                    "weight_scale=%s is ignored: the reward head is already trained", self.args.weight_scale
+                )
         run_head_in_float32(self.model)
         # The text-classification pipeline then returns the reward itself instead of its sigmoid
         self.model.config.problem_type = "regression"
@@ -245,7 +247,9 @@ class PairwiseRewardTrainer(RewardTrainer):
         if isinstance(dataset, IterableDataset):
             return super()._prepare_dataset(dataset, processing_class, args, dataset_name)
         if not isinstance(dataset, Dataset):
-            raise TypeError(f"`{dataset_name}` must be a `Dataset` or `IterableDataset`, got `{type(dataset).__name__}`")
+            raise TypeError(
+                f"`{dataset_name}` must be a `Dataset` or `IterableDataset`, got `{type(dataset).__name__}`"
+            )
         for_training = dataset_name == "train"
         for given, prepared, was_for_training in self._prepared:
             if dataset is prepared or (dataset is given and for_training == was_for_training):
@@ -283,7 +287,9 @@ class PairwiseRewardTrainer(RewardTrainer):
         if not by_length or not isinstance(train_dataset, datasets.Dataset):
             return super()._get_train_sampler(train_dataset)
         sampler = super()._get_train_sampler(
-            Dataset.from_dict({"index": range(len(train_dataset)), self.args.length_column_name: _lengths(train_dataset)})
+            Dataset.from_dict(
+                {"index": range(len(train_dataset)), self.args.length_column_name: _lengths(train_dataset)}
+            )
         )
         if getattr(sampler, "generator", self) is None:
             # From its own seed, so that every process draws the same order
