@@ -29,7 +29,7 @@ setup(
     keywords="reward model, RLHF, preference learning, annotator reliability, TRL",
     packages=find_packages(include=["trl_ext", "trl_ext.*"]),
     package_data={"trl_ext.data": ["demo/*.jsonl"]},
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     install_requires=[
         "trl>=1.16,<2",
         "transformers>=5.23,<6",
@@ -57,7 +57,6 @@ setup(
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
         "Operating System :: OS Independent",
-        "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
