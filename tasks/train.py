@@ -119,41 +119,28 @@ def default():
     verify_round_trip = True
 
 
-@ex.named_config
-def demo():
-    # The default: built-in data, LoRA on the last layers of the bundled model
-    train_data_path = "demo"
-
-
-@ex.named_config
-def lie():
-    # Standard preference learning on LIE with the optimisation of the paper: full fine-tuning, 32 pairs a step
-    rapl_col_id = None
-    is_rapl_score_correctness_prob = False
-    learning_rate = 1e-5
-    num_train_epochs = 2
-    per_device_train_batch_size = 2
-    gradient_accumulation_steps = 16
-    lr_warmup_ratio = 0.0
-    group_by_length = False
-    use_peft = False
-    eval_on_lie_test = True
-
-
-@ex.named_config
-def lie_rapl():
-    # As `lie`, with the calibrated reliability that the TRUE model predicts
-    rapl_col_id = "TRUE_probability_correct"
-    rapl_method = "p"
-    is_rapl_score_correctness_prob = True
-    learning_rate = 1e-5
-    num_train_epochs = 2
-    per_device_train_batch_size = 2
-    gradient_accumulation_steps = 16
-    lr_warmup_ratio = 0.0
-    group_by_length = False
-    use_peft = False
-    eval_on_lie_test = True
+# Standard preference learning on LIE with the optimisation of the paper: full fine-tuning, 32 pairs a step
+LIE = {
+    "rapl_col_id": None,
+    "is_rapl_score_correctness_prob": False,
+    "learning_rate": 1e-5,
+    "num_train_epochs": 2,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 16,
+    "lr_warmup_ratio": 0.0,
+    "group_by_length": False,
+    "use_peft": False,
+    "eval_on_lie_test": True,
+}
+# The same with the calibrated reliability that the TRUE model predicts
+LIE_RAPL = LIE | {
+    "rapl_col_id": "TRUE_probability_correct",
+    "rapl_method": "p",
+    "is_rapl_score_correctness_prob": True,
+}
+ex.add_named_config("demo", {"train_data_path": "demo"})
+ex.add_named_config("lie", LIE)
+ex.add_named_config("lie_rapl", LIE_RAPL)
 
 
 @ex.config_hook

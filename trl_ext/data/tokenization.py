@@ -95,9 +95,11 @@ def _without_none(messages: list[dict]) -> list[dict]:
     return [{key: value for key, value in message.items() if value is not None} for message in messages]
 
 
-def _lengths(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+def pair_lengths(dataset: Dataset) -> np.ndarray:
+    """Tokens of the longer sequence of every tokenised pair, shape `(N,)`."""
     table = dataset.with_format("arrow")[:]
-    return tuple(pc.list_value_length(table[column]).to_numpy() for column in ("chosen_ids", "rejected_ids"))
+    chosen, rejected = (pc.list_value_length(table[column]).to_numpy() for column in ("chosen_ids", "rejected_ids"))
+    return np.maximum(chosen, rejected)
 
 
 def _common_prefix(first: list[int], second: list[int]) -> int:
@@ -181,7 +183,7 @@ def tokenize_preferences(
     rows = len(dataset)
     if max_length is None:
         return dataset, LengthReport(rows, 0, 0, 0, None, None, max_length_policy)
-    longest = np.maximum(*_lengths(dataset))
+    longest = pair_lengths(dataset)
     over = np.flatnonzero(longest > max_length)
     if not len(over):
         return dataset, LengthReport(rows, 0, 0, 0, None, max_length, max_length_policy)
@@ -199,7 +201,7 @@ def tokenize_preferences(
             num_proc=num_proc,
             desc=f"Truncating {name}",
         )
-    keep = np.flatnonzero(np.maximum(*_lengths(dataset)) <= max_length)
+    keep = np.flatnonzero(pair_lengths(dataset) <= max_length)
     dropped = rows - len(keep)
     if not len(keep):
         raise ValueError(

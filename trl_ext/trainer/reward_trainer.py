@@ -1,7 +1,6 @@
 """TRL's reward trainer with a pairwise loss of your choice, exact reductions and exact evaluation."""
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import datasets
 import numpy as np
-import pyarrow.compute as pc
 import torch
 from accelerate import PartialState
 from accelerate.utils import is_peft_model
@@ -17,20 +15,20 @@ from datasets import Dataset, IterableDataset
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler, SequentialSampler
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 from trl import RewardConfig, RewardTrainer
 
 from ..data.loading import rename_columns
-from ..data.padding import distinct_pad_token
 from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
-from ..data.tokenization import LengthReport, tokenize_preferences
+from ..data.tokenization import LengthReport, pair_lengths, tokenize_preferences
 from ..evaluation.pairwise import pairwise_metrics
 from ..losses import BradleyTerryLoss, PairwiseLoss
 from .collator import PreferenceColumnsCollator
 from .ema import EMACallback
 from .lr_schedules import get_lr_schedule
 from .model_card import write_model_card
+from .pair_metrics import PairMetrics
 from .reward_config import PairwiseRewardConfig
 from .reward_head import (
     disable_functional_dropout,
@@ -39,6 +37,7 @@ from .reward_head import (
     save_head_with_adapter,
     scale_reward_head,
 )
+from .tokenizer import clones_chat_template, load_tokenizer, set_up_tokenizer
 
 
 logger = logging.getLogger(__name__)
@@ -119,8 +118,8 @@ class PairwiseRewardTrainer(RewardTrainer):
         self._pair_records: list[Tensor] = []
 
         if processing_class is None:
-            processing_class = self._load_tokenizer(name, args)
-        added_pad_token = self._set_pad_token(processing_class, args)
+            processing_class = load_tokenizer(name, args)
+        added_pad_token = set_up_tokenizer(processing_class, args)
         if added_pad_token and (peft_config is not None or isinstance(model, nn.Module) and is_peft_model(model)):
             raise ValueError(
                 "the tokenizer has no token that could pad without being mistaken for the end of a sequence. Add one "
@@ -129,7 +128,7 @@ class PairwiseRewardTrainer(RewardTrainer):
             )
         # Prepared here, not in TRL's constructor: bad data is reported before a model is loaded. With a template that is
         # cloned from another tokenizer that must wait, as cloning changes tokenizer and model together.
-        if not self._clones_chat_template(args):
+        if not clones_chat_template(args):
             train_dataset = self._prepare_dataset(train_dataset, processing_class, args, "train")
             if isinstance(eval_dataset, Mapping):
                 eval_dataset = {
@@ -175,55 +174,13 @@ class PairwiseRewardTrainer(RewardTrainer):
         run_head_in_float32(self.model)
         # The text-classification pipeline then returns the reward itself instead of its sigmoid
         self.model.config.problem_type = "regression"
+        self._pair_metrics = PairMetrics(self.accelerator)
         self._ema = None
         if self.args.ema_decay > 0:
             if self.is_deepspeed_enabled or self.is_fsdp_enabled:
                 raise ValueError("`ema_decay` needs whole parameters on every process: use DDP, or set ema_decay=0")
             self._ema = EMACallback(self.args.ema_decay)
             self.add_callback(self._ema)
-
-    # ---- Tokenizer ----
-
-    @staticmethod
-    def _load_tokenizer(name: str, args: PairwiseRewardConfig) -> PreTrainedTokenizerBase:
-        revision = (args.model_init_kwargs or {}).get("revision")
-        return AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=args.trust_remote_code)
-
-    @staticmethod
-    def _clones_chat_template(args: PairwiseRewardConfig) -> bool:
-        path = args.chat_template_path
-        return path is not None and not (os.path.isfile(path) and path.endswith((".jinja", ".j2")))
-
-    @classmethod
-    def _set_pad_token(cls, processing_class: PreTrainedTokenizerBase, args: PairwiseRewardConfig) -> bool:
-        """
-        Give the tokenizer a padding token that cannot end a sequence; return whether a token had to be added.
-
-        The head finds the last token as the right-most one that is not padding. Where end-of-sequence pads, the reward
-        would be read one token early.
-        """
-        if args.eos_token is not None:
-            if args.eos_token not in processing_class.get_vocab():
-                raise ValueError(f"`eos_token` {args.eos_token!r} is not in the vocabulary of the tokenizer")
-            processing_class.eos_token = args.eos_token
-        if args.chat_template_path is not None and not cls._clones_chat_template(args):
-            processing_class.chat_template = Path(args.chat_template_path).read_text(encoding="utf-8")
-        if args.pad_token is not None:
-            processing_class.pad_token = args.pad_token
-            args.pad_token = None
-        pad_token = distinct_pad_token(processing_class)
-        if pad_token is None:
-            processing_class.add_special_tokens({"pad_token": "<|pad|>"})
-            return True
-        if pad_token != processing_class.pad_token:
-            logger.warning(
-                "Padding with %r instead of %r: the reward is read at the last token that is not padding, which must "
-                "be able to be the end-of-sequence token.",
-                pad_token,
-                processing_class.pad_token,
-            )
-            processing_class.pad_token = pad_token
-        return False
 
     # ---- Data ----
 
@@ -288,7 +245,7 @@ class PairwiseRewardTrainer(RewardTrainer):
             return super()._get_train_sampler(train_dataset)
         sampler = super()._get_train_sampler(
             Dataset.from_dict(
-                {"index": range(len(train_dataset)), self.args.length_column_name: _lengths(train_dataset)}
+                {"index": range(len(train_dataset)), self.args.length_column_name: pair_lengths(train_dataset)}
             )
         )
         if getattr(sampler, "generator", self) is None:
@@ -355,47 +312,12 @@ class PairwiseRewardTrainer(RewardTrainer):
         # A window in which every weight is zero has loss 0, not 0/0
         loss = (weight * losses).sum() * scale / torch.clamp(total, min=torch.finfo(losses.dtype).tiny)
         if self.model.training:
-            self._log_pair_metrics(rewards_chosen, rewards_rejected, inputs["attention_mask"])
+            self._pair_metrics.add(rewards_chosen, rewards_rejected, inputs["attention_mask"])
         return (loss, outputs) if return_outputs else loss
 
-    @torch.no_grad()
-    def _log_pair_metrics(self, rewards_chosen: Tensor, rewards_rejected: Tensor, attention_mask: Tensor) -> None:
-        """Record the metrics of a training step: one collective and one synchronisation."""
-        difference = rewards_chosen - rewards_rejected
-        rewards = torch.cat([rewards_chosen, rewards_rejected])
-        local = torch.stack(
-            [
-                torch.tensor(len(difference), device=rewards.device, dtype=torch.float64),
-                attention_mask.sum().double(),
-                (difference > 0).double().sum(),
-                difference.double().sum(),
-                rewards.double().sum(),
-                rewards.double().min(),
-                rewards.double().max(),
-            ]
-        )
-        gathered = self.accelerator.gather(local.reshape(1, -1)).cpu()
-        pairs, tokens, correct, margin, total = gathered[:, :5].sum(0).tolist()
-        self._total_train_tokens += int(tokens) // self._tp_size
-        metrics = self._metrics["train"]
-        metrics["num_tokens"] = [self._total_train_tokens]
-        metrics["pairs"].append(pairs)
-        metrics["accuracy"].append(correct)
-        metrics["margin"].append(margin)
-        metrics["mean_reward"].append(total / 2)
-        metrics["min_reward"].append(gathered[:, 5].min().item())
-        metrics["max_reward"].append(gathered[:, 6].max().item())
-
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        metrics = self._metrics["train"]
-        if metrics and self.model.training:
-            pairs = sum(metrics.pop("pairs"))
-            for key in ("accuracy", "margin", "mean_reward"):
-                logs[key] = sum(metrics[key]) / pairs
-            logs["min_reward"] = min(metrics["min_reward"])
-            logs["max_reward"] = max(metrics["max_reward"])
-            logs["num_tokens"] = metrics["num_tokens"][0]
-            metrics.clear()
+        if self.model.training:
+            logs.update(self._pair_metrics.pop())
         super().log(logs, start_time)
 
     # ---- Evaluation ----
@@ -493,9 +415,3 @@ class PairwiseRewardTrainer(RewardTrainer):
     def create_model_card(self, model_name=None, dataset_name=None, tags=None) -> None:
         if self.is_world_process_zero():
             write_model_card(self, model_name=model_name, dataset_name=dataset_name, tags=tags)
-
-
-def _lengths(dataset: Dataset) -> list[int]:
-    table = dataset.with_format("arrow")[:]
-    chosen, rejected = (pc.list_value_length(table[column]) for column in ("chosen_ids", "rejected_ids"))
-    return pc.max_element_wise(chosen, rejected).to_pylist()
