@@ -5,6 +5,7 @@ import importlib.metadata
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -125,9 +126,22 @@ def learned_figures(
     return figures, table
 
 
-def provenance(config: Mapping[str, Any], data, trainer) -> dict[str, Any]:
+def _base_model(name: str, path: str, trainer) -> dict[str, Any]:
+    """Which weights training started from: a commit of the Hub, or the hashes of local files."""
+    files = sorted(Path(path).glob("*.safetensors")) if Path(path).is_dir() else []
+    hashes = {}
+    for file in files:
+        with file.open("rb") as stream:
+            hashes[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"name": name, "commit": getattr(trainer.model.config, "_commit_hash", None), "sha256": hashes}
+
+
+def provenance(config: Mapping[str, Any], model_path: str, data, trainer) -> dict[str, Any]:
     """What a reader needs to repeat the run."""
+    template = trainer.processing_class.chat_template
     return {
+        "model": _base_model(config["model_name"], model_path, trainer),
+        "chat_template_sha256": None if template is None else hashlib.sha256(str(template).encode()).hexdigest(),
         "command": ["tasks/train.py", *sys.argv[1:]],
         "config": dict(config),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},

@@ -170,7 +170,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     _save(trainer, config)
     if trainer.is_world_process_zero():
         figures = {f"{when}_{k}": v for when, part in (("before", before), ("after", after)) for k, v in part.items()}
-        results = {"figures": figures, "round_trip": None, "provenance": provenance(config, data, trainer)}
+        results = {"figures": figures, "round_trip": None, "provenance": provenance(config, model_path, data, trainer)}
         path = Path(args.output_dir, "results.json")
         write_json(path, results)
         if scored is not None:
@@ -179,7 +179,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
         if config["verify_round_trip"]:
             results["round_trip"] = _verify(trainer)
             write_json(path, results)
-        _report(args.output_dir, before, after, results["round_trip"])
+        _report(args.output_dir, trainer.processing_class.eos_token, before, after, results["round_trip"])
     trainer.accelerator.wait_for_everyone()
     return {name: figure["value"] for name, figure in after.items()}
 
@@ -188,7 +188,7 @@ def _tokenizer(name: str):
     return transformers.AutoTokenizer.from_pretrained(resolve_model(name))
 
 
-def _report(output_dir: str, before: dict, after: dict, round_trip: dict | None) -> None:
+def _report(output_dir: str, eos_token: str, before: dict, after: dict, round_trip: dict | None) -> None:
     print(f"\n{format_table(before, after)}\n" if after else "\nNo evaluation data: nothing to report.\n")
     if round_trip is not None:
         print(
@@ -197,4 +197,4 @@ def _report(output_dir: str, before: dict, after: dict, round_trip: dict | None)
     print(f"The reward model is in {output_dir} (figures: {Path(output_dir, 'results.json')}). Load it with\n")
     print("    from transformers import pipeline")
     print(f'    reward_model = pipeline("text-classification", model="{output_dir}")')
-    print('    reward_model("Question: What is 2 + 2?\\nAnswer: 4<eos>")[0]["score"]  # the raw reward\n')
+    print(f'    reward_model("Question: What is 2 + 2?\\nAnswer: 4{eos_token}")[0]["score"]  # the raw reward\n')

@@ -22,7 +22,7 @@ _TEMPLATE = """---
 # {name}
 
 A reward model trained with `{trainer}` of [TRL](https://github.com/huggingface/trl) and trl_ext {version}{base}.
-It maps a prompt with a response to one number; only differences between responses to the same prompt mean something.
+It maps a prompt with a response, laid out as in training, to one number; only differences between responses to the same prompt mean something.
 
 ## Use
 
@@ -46,14 +46,14 @@ It maps a prompt with a response to one number; only differences between respons
 _FULL_USAGE = """from transformers import pipeline
 
 reward_model = pipeline("text-classification", model="{location}")
-print(reward_model("Question: What is 2 + 2?\\n\\nAnswer: 4")[0]["score"])  # the raw reward, not a probability"""
+print(reward_model("Question: What is 2 + 2?\\nAnswer: 4{eos_token}")[0]["score"])  # the raw reward, not a probability"""
 
 _ADAPTER_USAGE = """from peft import AutoPeftModelForSequenceClassification
 from transformers import AutoTokenizer
 
 model = AutoPeftModelForSequenceClassification.from_pretrained("{location}", num_labels=1)
 tokenizer = AutoTokenizer.from_pretrained("{location}")
-inputs = tokenizer("Question: What is 2 + 2?\\n\\nAnswer: 4", return_tensors="pt")
+inputs = tokenizer("Question: What is 2 + 2?\\nAnswer: 4{eos_token}", return_tensors="pt")
 print(model(**inputs).logits.item())  # the reward"""
 
 
@@ -90,7 +90,9 @@ def write_model_card(
         trainer=type(trainer).__name__,
         version=__version__,
         base=f", starting from `{base_name}`" if base_name else "",
-        usage=(_ADAPTER_USAGE if is_adapter else _FULL_USAGE).format(location=location),
+        usage=(_ADAPTER_USAGE if is_adapter else _FULL_USAGE).format(
+            location=location, eos_token=trainer.processing_class.eos_token
+        ),
         loss=type(trainer.loss).__name__,
         pairs=len(trainer.train_dataset) if hasattr(trainer.train_dataset, "__len__") else "streamed",
         learning_rate=args.learning_rate,
