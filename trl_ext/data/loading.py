@@ -1,143 +1,179 @@
-"""Preference data from wherever they are: memory, a file, a saved dataset, or the Hub."""
+"""Loading of preference data from memory, files, directories and the Hub."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
+
+from .checks import missing_column, shorten
+from .readers import FILE_TYPES, Unreadable, from_frame, read_file, reason
 
 
-_SUFFIXES = (".csv", ".json", ".jsonl", ".parquet")
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.\[\]%-]+)?$")
+_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(:(?P<split>.+))?")
 
 
-def rename_columns(dataset: Dataset, columns: Mapping[str, str], name: str = "data") -> Dataset:
-    """
-    Give columns the names that are used here.
+def rename_columns(dataset: Dataset, columns: Mapping[str, str], *, name: str = "train") -> Dataset:
+    r"""
+    Give columns the names that trl_ext expects.
 
     Args:
         dataset ([`~datasets.Dataset`]):
-            Data.
-        columns (`dict[str, str]`):
-            Name in the data, keyed by the name used here.
-        name (`str`, *optional*):
-            What to call the data in messages.
+            Dataset whose columns are to be renamed.
+        columns (`Mapping[str, str]`):
+            Our name -> name in the data. `{"chosen": "rejected", "rejected": "chosen"}` swaps two columns.
+        name (`str`, *optional*, defaults to `"train"`):
+            Name of the dataset in error messages.
 
-    Raises:
-        ValueError: If a column is missing, or a column with the new name would be lost.
+    Returns:
+        [`~datasets.Dataset`]:
+            The dataset with renamed columns.
     """
-    columns = {ours: theirs for ours, theirs in columns.items() if ours != theirs}
+    existing = dataset.column_names
     for ours, theirs in columns.items():
-        if theirs not in dataset.column_names:
-            close = difflib.get_close_matches(theirs, dataset.column_names, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
+        if theirs not in existing:
+            raise ValueError(missing_column(f"{name} dataset", theirs, existing, ours=ours))
+    changes = {ours: theirs for ours, theirs in columns.items() if ours != theirs}
+    for ours, theirs in changes.items():
+        if ours in existing and ours not in changes.values():
             raise ValueError(
-                f"{name}: column '{theirs}' (for '{ours}') is missing; the columns are "
-                f"{', '.join(dataset.column_names)}.{hint}"
+                f"{name} dataset: can't rename column '{theirs}' to '{ours}', because there is a column '{ours}' "
+                f"already. Remove it (dataset.remove_columns('{ours}')) or rename it too."
             )
-        if ours in dataset.column_names and ours not in columns.values():
-            raise ValueError(
-                f"{name}: '{theirs}' is to be used as '{ours}', but there is another column '{ours}'. Rename or remove it."
-            )
-    return dataset.rename_columns({theirs: ours for ours, theirs in columns.items()})
-
-
-def _read_file(path: Path) -> Dataset:
-    if path.suffix not in _SUFFIXES:
-        raise ValueError(f"'{path}': unknown file type '{path.suffix}'; known are {', '.join(_SUFFIXES)}")
-    try:
-        if path.suffix == ".csv":
-            # Only an empty cell of a number is missing; an empty text stays a text, and is refused as such later
-            frame = pd.read_csv(path, float_precision="round_trip", encoding="utf-8")
-            texts = frame.select_dtypes(exclude="number").columns
-            frame[texts] = frame[texts].fillna("")
-        elif path.suffix == ".parquet":
-            return Dataset.from_parquet(str(path))
-        else:
-            frame = pd.read_json(path, lines=path.suffix == ".jsonl", convert_dates=False, dtype=False)
-    except Exception as error:  # readers raise whatever their parser raises; the path and reason are what helps
-        raise ValueError(f"'{path}' cannot be read: {type(error).__name__}: {error}") from error
-    if frame.empty:
-        raise ValueError(f"'{path}' is empty: it has no rows")
-    return Dataset.from_pandas(frame, preserve_index=False)
-
-
-def _pick_split(splits: DatasetDict, split: str | None, source: str) -> Dataset:
-    if split is None and len(splits) == 1:
-        return next(iter(splits.values()))
-    split = "train" if split is None else split
-    if split not in splits:
-        raise ValueError(f"'{source}' has no split '{split}'; the splits are {', '.join(splits)}")
-    return splits[split]
-
-
-def _read_directory(path: Path, split: str | None) -> Dataset:
-    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-        loaded = load_from_disk(str(path))
-        return _pick_split(loaded, split, str(path)) if isinstance(loaded, DatasetDict) else loaded
-    files = sorted(path.glob("*.parquet"))
-    if not files:
-        raise ValueError(f"'{path}' holds neither a dataset written by save_to_disk nor Parquet files")
-    return Dataset.from_parquet([str(file) for file in files])
+        users = [other for other, source in columns.items() if source == theirs]
+        if len(users) > 1:
+            raise ValueError(f"{name} dataset: column '{theirs}' can't be renamed to each of {', '.join(users)}.")
+    return dataset.rename_columns({theirs: ours for ours, theirs in changes.items()}) if changes else dataset
 
 
 def load_preferences(
-    source: str | Path | Dataset | DatasetDict | pd.DataFrame,
+    source: Dataset | DatasetDict | pd.DataFrame | str | Path,
     *,
     split: str | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """
+    r"""
     Load preference data.
 
+    Values are kept as they are written: text that looks like a date or a number stays text, an empty CSV cell in a
+    text column is an empty text, and a column that mixes kinds of values is refused. Whether the rows can be trained
+    on is the business of [`validate_preferences`].
+
     Args:
-        source (`str`, `Path`, [`~datasets.Dataset`], [`~datasets.DatasetDict`] or [`~pandas.DataFrame`]):
-            Data in memory; a `.csv`, `.json`, `.jsonl` or `.parquet` file; a directory written by `save_to_disk` or one
-            of Parquet files; or a Hub id, `owner/name` or `owner/name:split`.
+        source ([`~datasets.Dataset`], [`~datasets.DatasetDict`], `pandas.DataFrame`, `str` or `Path`):
+            Data in memory; a `.csv`, `.json` (a list of rows, or a row per line), `.jsonl` or `.parquet` file; a
+            directory written by `save_to_disk` or that holds parquet files; or a dataset of the Hub, `"owner/name"` or
+            `"owner/name:split"`. What exists on disk is taken from there.
         split (`str`, *optional*):
-            Split to take where there are several. Defaults to `"train"`.
-        columns (`dict[str, str]`, *optional*):
-            Name in the data, keyed by the name used here, e.g. `{"chosen": "response_a"}`.
+            Split to load. Needed if there are several.
+        columns (`Mapping[str, str]`, *optional*):
+            Columns to rename: our name -> name in the data. In CSV files, columns named `prompt`, `chosen`,
+            `rejected`, `id`, `annotator_id` and `source_*` by then are text; others are numbers if all of their
+            cells are numbers or empty.
 
     Returns:
-        [`~datasets.Dataset`]: The rows, columns renamed. They are validated by the trainer, or with
-        [`~trl_ext.data.validate_preferences`].
+        [`~datasets.Dataset`]:
+            The rows.
 
     Raises:
-        ValueError: If the source is missing, unreadable or empty, or a column is missing; it names path and reason.
+        `ValueError`:
+            The source can't be read or is empty, a split or column is not there, or a name is taken already.
+        `TypeError`:
+            `source` is of another type.
 
     Example:
         ```python
-        >>> load_preferences("pairs.csv", columns={"reliability": "p_correct"})
+        >>> from trl_ext.data import load_preferences
+
+        >>> load_preferences("lie.csv", columns={"chosen": "response_a", "rejected": "response_b"})
+        >>> load_preferences("trl-lib/ultrafeedback_binarized:train")
         ```
     """
-    if isinstance(source, Dataset):
-        dataset = source
-    elif isinstance(source, DatasetDict):
-        dataset = _pick_split(source, split, "the dataset")
-    elif isinstance(source, pd.DataFrame):
-        dataset = Dataset.from_pandas(source, preserve_index=False)
-    elif isinstance(source, str | Path):
-        path = Path(source).expanduser()
-        if path.is_dir():
-            dataset = _read_directory(path, split)
-        elif path.is_file():
-            dataset = _read_file(path)
-        elif path.suffix not in _SUFFIXES and isinstance(source, str) and _HUB_ID.match(source):
-            dataset = _load_from_hub(source, split)
-        else:
-            raise ValueError(f"'{source}' is neither a file, nor a directory, nor a Hub id (owner/name)")
+    columns = columns or {}
+    if isinstance(source, (Dataset, DatasetDict, pd.DataFrame)):
+        name = f"{type(source).__name__} in memory"
+    elif isinstance(source, (str, Path)) and str(source):
+        name = f"'{source}'"
+    elif isinstance(source, IterableDataset):
+        raise TypeError("preferences can't be loaded from an IterableDataset; pass it to the trainer as it is")
     else:
-        raise TypeError(f"cannot load preferences from {type(source).__name__}")
-    return rename_columns(dataset, columns or {}, name=source if isinstance(source, str) else "data")
-
-
-def _load_from_hub(source: str, split: str | None) -> Dataset:
-    repository, _, named = source.partition(":")
+        raise TypeError(
+            "`source` must be a Dataset, a DatasetDict, a pandas DataFrame, a path or a Hub id 'owner/name', got "
+            f"{source!r}"
+        )
     try:
-        loaded = load_dataset(repository, split=named or split)
-    except Exception as error:  # a dozen exception types of three libraries; name the id and the reason
-        raise ValueError(f"Hub dataset '{source}' cannot be loaded: {type(error).__name__}: {error}") from error
-    return _pick_split(loaded, split, source) if isinstance(loaded, DatasetDict) else loaded
+        dataset = _read(source, split, columns)
+        if len(dataset) == 0:
+            raise Unreadable("it has no rows")
+    except (Unreadable, OSError, UnicodeError) as error:
+        raise ValueError(f"can't load preferences from {name}: {reason(error)}") from error
+    return rename_columns(dataset, columns, name=name)
+
+
+def _read(source: Any, split: str | None, columns: Mapping[str, str]) -> Dataset:
+    if isinstance(source, DatasetDict):
+        return _pick_split(source, split)
+    if isinstance(source, (Dataset, pd.DataFrame)):
+        dataset = source if isinstance(source, Dataset) else from_frame(source)
+        return _whole(dataset, split)
+
+    path = Path(source)
+    if path.is_dir():
+        return _read_directory(path, split)
+    if path.exists() or path.suffix.lower() in FILE_TYPES or isinstance(source, Path):
+        return _whole(read_file(path, columns), split)
+    match = _HUB_ID.fullmatch(source)
+    if match is None:
+        raise Unreadable(
+            "there is no such file or directory, and it is not a Hub id ('owner/name' or 'owner/name:split')"
+        )
+    if split is not None and match["split"] is not None and split != match["split"]:
+        raise Unreadable(f"it names split '{match['split']}', but split='{split}'")
+    return _read_hub(match["repo"], split or match["split"])
+
+
+def _pick_split(splits: Mapping[str, Dataset], split: str | None) -> Dataset:
+    if split is None and len(splits) == 1:
+        return next(iter(splits.values()))
+    if split not in splits:
+        problem = "it has several splits" if split is None else f"it has no split '{split}'"
+        raise Unreadable(f"{problem}; choose one with split=...: {', '.join(map(repr, splits))}")
+    return splits[split]
+
+
+def _whole(dataset: Dataset, split: str | None) -> Dataset:
+    # "train", as `datasets` calls what is not split
+    if split not in (None, "train", str(dataset.split)):
+        raise Unreadable(f"it is not divided into splits, so there is no split '{split}'")
+    return dataset
+
+
+def _read_directory(path: Path, split: str | None) -> Dataset:
+    try:
+        if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+            saved = load_from_disk(str(path))
+        elif any(path.rglob("*.parquet")):
+            saved = load_dataset("parquet", data_dir=str(path))
+        else:
+            found = sorted(entry.name for entry in path.iterdir())
+            raise Unreadable(
+                "the directory was not written by save_to_disk and holds no parquet files; it holds "
+                f"{shorten(found) if found else 'nothing'}"
+            )
+    except Unreadable:
+        raise
+    except Exception as error:  # whatever the builders of `datasets` raise: the reason is in the message
+        raise Unreadable(reason(error)) from error
+    return _pick_split(saved, split) if isinstance(saved, DatasetDict) else _whole(saved, split)
+
+
+def _read_hub(repo: str, split: str | None) -> Dataset:
+    try:
+        if split is not None:
+            return load_dataset(repo, split=split)
+        splits = load_dataset(repo)
+    except Exception as error:  # hub, network, configuration and format errors have no common base
+        raise Unreadable(f"there is no such path here, and loading it from the Hub failed: {reason(error)}") from error
+    return _pick_split(splits, None)

@@ -8,6 +8,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from accelerate import PartialState
 from accelerate.utils import is_peft_model
@@ -21,7 +22,7 @@ from trl import RewardConfig, RewardTrainer
 
 from ..data.loading import rename_columns
 from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
-from ..data.tokenization import LengthReport, pair_lengths, tokenize_preferences
+from ..data.tokenization import LengthReport, tokenize_preferences
 from ..evaluation.pairwise import pairwise_metrics
 from ..losses import BradleyTerryLoss, PairwiseLoss
 from .collator import PreferenceColumnsCollator
@@ -245,7 +246,7 @@ class PairwiseRewardTrainer(RewardTrainer):
             return super()._get_train_sampler(train_dataset)
         sampler = super()._get_train_sampler(
             Dataset.from_dict(
-                {"index": range(len(train_dataset)), self.args.length_column_name: pair_lengths(train_dataset)}
+                {"index": range(len(train_dataset)), self.args.length_column_name: _pair_lengths(train_dataset)}
             )
         )
         if getattr(sampler, "generator", self) is None:
@@ -415,3 +416,10 @@ class PairwiseRewardTrainer(RewardTrainer):
     def create_model_card(self, model_name=None, dataset_name=None, tags=None) -> None:
         if self.is_world_process_zero():
             write_model_card(self, model_name=model_name, dataset_name=dataset_name, tags=tags)
+
+
+def _pair_lengths(dataset: Dataset) -> list[int]:
+    """Tokens of the longer sequence of every pair."""
+    table = dataset.with_format("arrow")[:]
+    chosen, rejected = (pc.list_value_length(table[column]) for column in ("chosen_ids", "rejected_ids"))
+    return pc.max_element_wise(chosen, rejected).to_pylist()
