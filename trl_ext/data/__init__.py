@@ -1,28 +1,22 @@
-"""Preference data: schema and validation, loading, tokenisation."""
+"""Preference data: schema and validation, loading, tokenisation, the built-in demo and the bundled model."""
 
 import importlib
-from typing import TYPE_CHECKING
 
 
-# Public name -> submodule. Resolved on first use, so that importing the package imports neither torch nor datasets.
 _EXPORTS = {
+    "DEFAULT_MODEL": "bundled",
     "LengthReport": "tokenization",
     "PREFERENCE_COLUMNS": "preference",
     "distinct_pad_token": "padding",
+    "load_demo_preferences": "demo",
+    "load_demo_questions": "demo",
     "load_preferences": "loading",
+    "resolve_model": "bundled",
     "tokenize_preferences": "tokenization",
     "validate_preferences": "preference",
 }
 
 __all__ = sorted(_EXPORTS)
-
-if TYPE_CHECKING:
-    from .loading import load_preferences as load_preferences
-    from .padding import distinct_pad_token as distinct_pad_token
-    from .preference import PREFERENCE_COLUMNS as PREFERENCE_COLUMNS
-    from .preference import validate_preferences as validate_preferences
-    from .tokenization import LengthReport as LengthReport
-    from .tokenization import tokenize_preferences as tokenize_preferences
 
 
 def __getattr__(name: str):

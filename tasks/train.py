@@ -1,0 +1,165 @@
+#!/usr/bin/env python
+"""
+Train a reward model on preferences of annotators who are not always reliable.
+
+    accelerate launch tasks/train.py with rapl_method=beta
+    accelerate launch tasks/train.py with lie lie_data_dir=PATH rapl_col_id=TRUE_probability_correct rapl_method=p
+    python tasks/train.py print_config
+
+Nothing but Sacred is imported at the top, so that `help` and `print_config` answer at once.
+"""
+
+import copy
+import os
+import sys
+import warnings
+from pathlib import Path
+
+
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
+
+from sacred import SETTINGS, Experiment
+from sacred.observers import FileStorageObserver
+from sacred.utils import apply_backspaces_and_linefeeds
+
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tasks.train_config import check_config
+
+
+SETTINGS.CAPTURE_MODE = "sys"
+
+ex = Experiment("train_reward_model", save_git_info=False)
+ex.captured_out_filter = apply_backspaces_and_linefeeds
+if int(os.environ.get("RANK", 0)) == 0:  # every process would record a run of its own
+    ex.observers.append(FileStorageObserver("runs"))
+
+
+@ex.config
+def default():
+    # Model
+    model_name = "bundled:smollm2-135m-instruct"  # Hub id, local directory, or the bundled model
+    tokenizer_name = None  # default: model_name
+    weight_scale = 0.1  # factor on the initial weights of a fresh reward head
+
+    # Data: "demo" is built in; else .csv/.json/.jsonl/.parquet, a save_to_disk directory, or a Hub id
+    train_data_path = "demo"
+    eval_data_path = None
+    demo_seed = 0  # seed of the split and of the simulated annotators of the demo data
+    train_dataset_size = 0  # 0: all rows
+    eval_dataset_size = 0
+    lie_data_dir = None  # a clone of the RAPL data: sets train, evaluation and test data of the LIE experiment
+    lie_fold = 0
+    lie_grouped_folds = False  # True: no question in both train and evaluation
+    lie_test_path = None  # default: LIE_dataset_test.csv beside train_data_path
+    prompt_col_name = "prompt"
+    chosen_col_name = "chosen"
+    rejected_col_name = "rejected"
+    correctness_label_col_name = "correct_chosen"  # ground truth, where there is one: used in reports only
+    max_length = 1024
+    max_length_policy = "drop"  # drop, truncate_prompt_left or error
+    num_proc = None
+    pad_to_multiple_of = None
+
+    # Reliability
+    rapl_col_id = "reliability"  # None: standard preference learning
+    rapl_method = "beta"  # beta, p, margin or none
+    is_rapl_score_correctness_prob = True  # True: the column is P(annotator correct); False: used as it is
+    on_below_half = "zero"  # pairs with P(correct) < 1/2: zero, flip or error
+    constant_reliability = None  # one value for all pairs instead of the column
+    min_reliability = None  # drop pairs below this value
+
+    # Optimisation; any other field of the training arguments goes into `trainer`
+    learning_rate = 3e-4
+    num_train_epochs = 1
+    per_device_train_batch_size = 8
+    per_device_eval_batch_size = 16
+    group_by_length = True  # pairs of similar length in a batch: less padding
+    gradient_accumulation_steps = 2
+    gradient_checkpointing = False
+    lr_scheduler_type = "cosine"
+    lr_warmup_ratio = 0.1
+    weight_decay = 0.0
+    optim = "adamw_torch"
+    max_grad_norm = 1.0
+    center_rewards_coefficient = None
+    ema_decay = 0.0
+    bf16 = None  # None: where the GPU has it
+    eval_strategy = "epoch"
+    seed = 42
+    data_seed = None  # default: seed
+    full_determinism = False
+    cpu_threads = None  # None: all cores for a single process (accelerate launch would leave it one)
+    trainer = {}
+
+    # LoRA
+    use_peft = True
+    lora_rank = 16
+    lora_alpha = 32
+    lora_dropout = 0.0
+    lora_target_modules = [
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    ]  # []: all linear
+    lora_last_layers = 10  # adapt only the last layers (fast on a CPU); None: all
+    merge_adapter = True  # save a full model, that loads without PEFT
+
+    # Output and evaluation
+    output_dir = None  # default: outputs/<data>-<method>[-<experiment_tag>]
+    experiment_tag = None
+    eval_on_lie_test = False
+    eval_before_training = True
+    verify_round_trip = True
+
+
+# Standard preference learning on LIE with the optimisation of the paper: full fine-tuning, 32 pairs a step
+LIE = {
+    "rapl_col_id": None,
+    "is_rapl_score_correctness_prob": False,
+    "learning_rate": 1e-5,
+    "num_train_epochs": 2,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 16,
+    "lr_warmup_ratio": 0.0,
+    "group_by_length": False,
+    "use_peft": False,
+    "eval_on_lie_test": True,
+}
+# The same with the calibrated reliability that the TRUE model predicts
+LIE_RAPL = LIE | {
+    "rapl_col_id": "TRUE_probability_correct",
+    "rapl_method": "p",
+    "is_rapl_score_correctness_prob": True,
+}
+ex.add_named_config("demo", {"train_data_path": "demo"})
+ex.add_named_config("lie", LIE)
+ex.add_named_config("lie_rapl", LIE_RAPL)
+
+
+@ex.config_hook
+def check(config, command_name, logger):
+    # A hook runs before any observer has recorded anything: a refused credential leaves no trace
+    check_config(config, _DEFAULTS)
+    return {}
+
+
+_DEFAULTS = dict(ex.configurations[0]())
+
+
+@ex.main
+def main(_config, _run, trainer):  # `trainer` declares that new keys below it are used
+    from tasks.train_run import run
+
+    # A plain copy: Sacred's containers are read-only, and would be pickled with the training arguments
+    return run(copy.deepcopy(_config), _run)
+
+
+if __name__ == "__main__":
+    ex.run_commandline()

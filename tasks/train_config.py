@@ -1,0 +1,205 @@
+"""Checks of the configuration of `tasks/train.py`: every mistake is reported before a model is loaded."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sacred.utils import SacredError
+
+
+class ConfigError(SacredError):
+    """A mistake in the configuration or in the data. Printed without a traceback."""
+
+    def __init__(self, message: str):
+        super().__init__(message, print_traceback=False, filter_traceback="never", print_usage=False)
+
+
+_SECRET_KEY = re.compile(r"(^|_)(auth_token|token|api_key|password|secret)$", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|ghp_[A-Za-z0-9]{16,})\b")
+_NOT_SECRET = {"eos_token", "pad_token"}
+
+# Keys whose default does not show their type
+_OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
+    "tokenizer_name": (str,),
+    "eval_data_path": (str,),
+    "lie_data_dir": (str,),
+    "lie_test_path": (str,),
+    "rapl_col_id": (str,),
+    "constant_reliability": (int, float),
+    "min_reliability": (int, float),
+    "center_rewards_coefficient": (int, float),
+    "bf16": (bool,),
+    "data_seed": (int,),
+    "num_proc": (int,),
+    "pad_to_multiple_of": (int,),
+    "lora_last_layers": (int,),
+    "cpu_threads": (int,),
+    "experiment_tag": (str,),
+    "output_dir": (str,),
+    "max_length": (int,),
+}
+
+CHOICES = {
+    "rapl_method": ("beta", "p", "margin", "none"),
+    "on_below_half": ("zero", "flip", "error"),
+    "max_length_policy": ("drop", "truncate_prompt_left", "error"),
+    "eval_strategy": ("no", "epoch", "steps"),
+}
+POSITIVE = (
+    "per_device_train_batch_size",
+    "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+    "num_train_epochs",
+    "learning_rate",
+    "weight_scale",
+    "lora_rank",
+    "max_length",
+    "lora_last_layers",
+    "cpu_threads",
+)
+UNIT_INTERVAL = ("lr_warmup_ratio", "ema_decay", "lora_dropout")
+
+# Flat keys that set a field of the training arguments, and the name of that field
+TRAINER_FIELDS = {
+    "learning_rate": "learning_rate",
+    "num_train_epochs": "num_train_epochs",
+    "per_device_train_batch_size": "per_device_train_batch_size",
+    "per_device_eval_batch_size": "per_device_eval_batch_size",
+    "gradient_accumulation_steps": "gradient_accumulation_steps",
+    "gradient_checkpointing": "gradient_checkpointing",
+    "lr_scheduler_type": "lr_scheduler_type",
+    "lr_warmup_ratio": "warmup_steps",
+    "weight_decay": "weight_decay",
+    "optim": "optim",
+    "max_grad_norm": "max_grad_norm",
+    "center_rewards_coefficient": "center_rewards_coefficient",
+    "weight_scale": "weight_scale",
+    "ema_decay": "ema_decay",
+    "max_length": "max_length",
+    "max_length_policy": "max_length_policy",
+    "pad_to_multiple_of": "pad_to_multiple_of",
+    "num_proc": "dataset_num_proc",
+    "eval_strategy": "eval_strategy",
+    "bf16": "bf16",
+    "seed": "seed",
+    "data_seed": "data_seed",
+    "full_determinism": "full_determinism",
+    "output_dir": "output_dir",
+    "group_by_length": "train_sampling_strategy",
+    "rapl_method": "rapl_method",
+    "on_below_half": "on_below_half",
+    "constant_reliability": "constant_reliability",
+    "min_reliability": "min_reliability",
+}
+
+
+def _walk(config: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, Any]]:
+    for key, value in config.items():
+        full = f"{path}{key}"
+        yield full, str(key), value
+        if isinstance(value, Mapping):
+            yield from _walk(value, f"{full}.")
+
+
+def refuse_secrets(config: Mapping[str, Any]) -> None:
+    """Raise if a key or a value of the configuration looks like a credential. The value is not repeated."""
+    for path, key, value in _walk(config):
+        is_key = _SECRET_KEY.search(key) and key not in _NOT_SECRET and value is not None
+        if is_key or (isinstance(value, str) and _SECRET_VALUE.search(value)):
+            raise ConfigError(
+                f"config key {path!r} looks like a credential. Credentials are never taken from the configuration, "
+                "which is recorded: set the environment variable HF_TOKEN or run `hf auth login`."
+            )
+
+
+def _unknown(key: str, known: Mapping[str, Any] | set[str], where: str) -> ConfigError:
+    close = difflib.get_close_matches(key, list(known), n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return ConfigError(f"unknown config key {key!r} in {where}.{hint} `print_config` lists the keys.")
+
+
+def _check_type(key: str, value: Any, default: Any) -> None:
+    if key in _OPTIONAL_TYPES:
+        if value is None:
+            return
+        allowed = _OPTIONAL_TYPES[key]
+    elif isinstance(default, bool):
+        allowed = (bool,)
+    elif isinstance(default, float):
+        allowed = (int, float)
+    else:
+        allowed = (type(default),)
+    wrong_bool = isinstance(value, bool) and bool not in allowed
+    if not isinstance(value, allowed) or wrong_bool:
+        names = " or ".join(t.__name__ for t in allowed)
+        raise ConfigError(f"config key {key!r} must be {names}, got {value!r} ({type(value).__name__})")
+
+
+def check_config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """
+    Check the configuration of `tasks/train.py`.
+
+    Args:
+        config (`dict`): Configuration after every update.
+        defaults (`dict`): The default configuration: its keys are the known keys, its types the expected types.
+
+    Raises:
+        ConfigError: On a credential, an unknown key, a wrong type, a value out of range, or keys that contradict.
+    """
+    refuse_secrets(config)
+    for key, value in config.items():
+        if key not in defaults:
+            raise _unknown(key, defaults, "tasks/train.py")
+        _check_type(key, value, defaults[key])
+    for key, allowed in CHOICES.items():
+        if config[key] not in allowed:
+            raise ConfigError(f"config key {key!r} must be one of {', '.join(allowed)}, got {config[key]!r}")
+    for key in POSITIVE:
+        if config[key] is not None and not config[key] > 0:
+            raise ConfigError(f"config key {key!r} must be positive, got {config[key]!r}")
+    for key in UNIT_INTERVAL:
+        if not 0 <= config[key] < 1:
+            raise ConfigError(f"config key {key!r} must be in [0, 1), got {config[key]!r}")
+    _check_contradictions(config)
+
+
+def _check_contradictions(config: Mapping[str, Any]) -> None:
+    for field in config["trainer"]:
+        for flat, target in TRAINER_FIELDS.items():
+            if field == target:
+                raise ConfigError(f"set {flat!r}, not 'trainer.{field}': two keys for one field would contradict")
+    uses_reliability = config["rapl_method"] != "none"
+    constant = config["constant_reliability"] is not None
+    if config["lie_data_dir"] is not None and (config["train_data_path"] != "demo" or config["eval_data_path"]):
+        raise ConfigError("lie_data_dir sets the training, evaluation and test data: leave the single paths out")
+    if constant and not uses_reliability:
+        raise ConfigError("constant_reliability has no effect with rapl_method=none")
+    if constant and config["min_reliability"] is not None:
+        raise ConfigError("constant_reliability ignores the column that min_reliability filters by: set one of them")
+    if constant and config["is_rapl_score_correctness_prob"] and not 0 <= config["constant_reliability"] <= 1:
+        raise ConfigError(
+            f"constant_reliability must be in [0, 1], got {config['constant_reliability']}. If it is a raw value, set "
+            "is_rapl_score_correctness_prob=False"
+        )
+    if config["rapl_col_id"] is None and config["min_reliability"] is not None:
+        raise ConfigError("min_reliability needs a reliability column: set rapl_col_id")
+    if not config["is_rapl_score_correctness_prob"] and config["on_below_half"] != "zero":
+        raise ConfigError("on_below_half needs P(correct): set is_rapl_score_correctness_prob=True")
+    if (
+        config["eval_strategy"] != "no"
+        and config["train_data_path"] not in ("demo",)
+        and not (config["eval_data_path"] or config["lie_data_dir"])
+    ):
+        raise ConfigError("eval_strategy needs evaluation data: set eval_data_path, or eval_strategy=no")
+    if config["lora_last_layers"] is not None and not config["lora_target_modules"]:
+        raise ConfigError("lora_last_layers needs the names of the layers to adapt: set lora_target_modules")
+    if config["bf16"] and config["trainer"].get("fp16"):
+        raise ConfigError("bf16 and trainer.fp16 exclude each other")
+
+
+def check_trainer_fields(fields: Mapping[str, Any], known: set[str]) -> None:
+    """Raise if the nested `trainer` dictionary has a key that is not a field of the training arguments."""
+    for key in fields:
+        if key not in known:
+            raise _unknown(key, known, "trainer")

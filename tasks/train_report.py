@@ -1,0 +1,188 @@
+"""What a reward model learned, as figures with confidence intervals, and the table that `tasks/train.py` prints."""
+
+import hashlib
+import importlib.metadata
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from datasets import Dataset
+
+from trl_ext.evaluation.lie import RESPONSE_KINDS, lie_weights
+from trl_ext.evaluation.statistics import mean_estimate
+
+
+PACKAGES = (
+    "trl_ext",
+    "trl",
+    "transformers",
+    "accelerate",
+    "peft",
+    "datasets",
+    "torch",
+    "numpy",
+    "scikit-learn",
+    "sacred",
+)
+
+ROWS = (
+    ("accuracy_to_labels", "accuracy to the labels"),
+    ("accuracy_to_truth", "accuracy to the truth"),
+    ("length_weight", "W_length"),
+    ("correctness_weight", "W_correct"),
+    ("ratio", "W_correct / W_length"),
+    ("length_weight_per_sd", "W_length per reward s.d."),
+    ("correctness_weight_per_sd", "W_correct per reward s.d."),
+)
+
+
+def grid_pairs(grid: Dataset) -> Dataset:
+    """Lay the four answers of every question out as two pairs, so that one prediction pass scores them all."""
+    return Dataset.from_list(
+        [
+            {
+                "row": row,
+                "question_id": question["question_id"],
+                "prompt": question["prompt"],
+                "chosen": question[good],
+                "rejected": question[bad],
+                "chosen_type": good,
+                "rejected_type": bad,
+            }
+            for row, question in enumerate(grid)
+            for good, bad in (("correct_concise", "incorrect_detailed"), ("correct_detailed", "incorrect_concise"))
+        ]
+    )
+
+
+def grid_rewards(table: pd.DataFrame) -> pd.DataFrame | None:
+    """
+    Collect rewards of the four kinds of answer per question from scored pairs.
+
+    Returns:
+        `pd.DataFrame` or `None`: a row per question with a column per kind and `question_id`; None if the pairs do not
+        name their kinds, or no question has all four.
+    """
+    if not {"question_id", "chosen_type", "rejected_type"} <= set(table.columns):
+        return None
+    keys = ["row", "question_id"] if "row" in table.columns else ["question_id"]
+    sides = [
+        table[[*keys, f"{side}_type", f"reward_{side}"]].set_axis([*keys, "kind", "reward"], axis=1)
+        for side in ("chosen", "rejected")
+    ]
+    wide = pd.concat(sides).pivot_table(index=keys, columns="kind", values="reward", aggfunc="first")
+    if not set(RESPONSE_KINDS) <= set(wide.columns):
+        return None
+    wide = wide[list(RESPONSE_KINDS)].dropna().reset_index()
+    return wide if len(wide) else None
+
+
+def mark_pairs(table: pd.DataFrame, truth_column: str) -> pd.DataFrame:
+    """
+    Add `agrees_with_label` and, where `truth_column` exists, `agrees_with_truth` to scored pairs (1, 0; a tie is 0).
+
+    Pairs of two right or two wrong answers (by `chosen_type`, `rejected_type`) have no truth to be right about: missing.
+    """
+    difference = table["reward_chosen"] - table["reward_rejected"]
+    table = table.assign(agrees_with_label=(difference > 0).astype(float))
+    if truth_column in table.columns:
+        right = difference.gt(0).where(table[truth_column].astype(bool), difference.lt(0)).astype(float)
+        if {"chosen_type", "rejected_type"} <= set(table.columns):
+            correct = [table[f"{side}_type"].str.startswith("correct") for side in ("chosen", "rejected")]
+            right = right.where(correct[0] != correct[1])
+        table["agrees_with_truth"] = right
+    return table
+
+
+def pair_figures(table: pd.DataFrame) -> dict[str, dict]:
+    """Accuracy of pairs from [`mark_pairs`] to the labels and to the truth, clustered by question where that is known."""
+    figures = {}
+    for figure, column in (("accuracy_to_labels", "agrees_with_label"), ("accuracy_to_truth", "agrees_with_truth")):
+        rows = table.dropna(subset=[column]) if column in table.columns else table.iloc[:0]
+        if len(rows):
+            clusters = rows["question_id"].to_numpy() if "question_id" in rows.columns else None
+            figures[figure] = mean_estimate(rows[column].to_numpy(), clusters).to_dict()
+    return figures
+
+
+def learned_figures(
+    trainer, test: Dataset | None, grid: Dataset | None, truth_column: str
+) -> tuple[dict[str, dict], pd.DataFrame | None]:
+    """Score the test pairs and the answer grid; return every figure that the data allow, and the scored pairs."""
+    figures: dict[str, dict] = {}
+    table = rewards = None
+    if test is not None:
+        table = mark_pairs(trainer.predict_pairs(test).to_pandas(), truth_column)
+        figures |= pair_figures(table)
+        rewards = grid_rewards(table)
+    if grid is not None:
+        rewards = grid_rewards(trainer.predict_pairs(grid_pairs(grid)).to_pandas())
+    if rewards is not None:
+        weights = lie_weights(rewards, rewards["question_id"].to_numpy()).to_dict()
+        figures |= {name: figure for name, figure in weights.items() if isinstance(figure, dict)}
+    return figures, table
+
+
+def _base_model(name: str, path: str, trainer) -> dict[str, Any]:
+    """Which weights training started from: a commit of the Hub, or the hashes of local files."""
+    files = sorted(Path(path).glob("*.safetensors")) if Path(path).is_dir() else []
+    hashes = {}
+    for file in files:
+        with file.open("rb") as stream:
+            hashes[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"name": name, "commit": getattr(trainer.model.config, "_commit_hash", None), "sha256": hashes}
+
+
+def provenance(config: Mapping[str, Any], model_path: str, data, trainer) -> dict[str, Any]:
+    """What a reader needs to repeat the run."""
+    template = trainer.processing_class.chat_template
+    return {
+        "model": _base_model(config["model_name"], model_path, trainer),
+        "chat_template_sha256": None if template is None else hashlib.sha256(str(template).encode()).hexdigest(),
+        "command": ["tasks/train.py", *sys.argv[1:]],
+        "config": dict(config),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "dtype": str(next(trainer.model.parameters()).dtype),
+        "autocast": "bfloat16" if trainer.args.bf16 else "float16" if trainer.args.fp16 else None,
+        "attention": trainer.model.config._attn_implementation,
+        "processes": trainer.args.world_size,
+        "pairs_per_step": trainer.args.train_batch_size
+        * trainer.args.gradient_accumulation_steps
+        * trainer.args.world_size,
+        "length": {name: asdict(report) for name, report in trainer.length_reports.items()},
+        "sources": data.sources,
+        "data_sha256": {
+            name: _hash(dataset)
+            for name, dataset in (("train", data.train), ("test", data.test))
+            if dataset is not None
+        },
+    }
+
+
+def _hash(dataset: Dataset) -> str:
+    columns = [name for name in ("prompt", "chosen", "rejected") if name in dataset.column_names]
+    hashes = pd.util.hash_pandas_object(dataset.select_columns(columns).to_pandas().astype(str), index=False)
+    return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()
+
+
+def _cell(figure: dict | None) -> str:
+    if figure is None:
+        return "-"
+    return f"{figure['value']:.3f} [{figure['ci_low']:.3f}, {figure['ci_high']:.3f}]"
+
+
+def format_table(before: Mapping[str, dict], after: Mapping[str, dict]) -> str:
+    """Format the figures before and after training, with 95 % confidence intervals."""
+    rows = [(title, _cell(before.get(key)), _cell(after.get(key))) for key, title in ROWS if key in after]
+    header = ("", "before training", "after training")
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(3)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [header, *rows]
+    ]
+    lines.insert(1, "-" * len(max(lines, key=len)))
+    clusters = next((f["method"] for f in after.values()), "")
+    return "\n".join([*lines, f"(95 % confidence intervals; {clusters})"])

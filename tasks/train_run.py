@@ -1,0 +1,200 @@
+"""One run of `tasks/train.py`: load, train, report, save, verify."""
+
+import json
+import logging
+import math
+import os
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from peft import LoraConfig
+from transformers import AutoConfig, TrainerCallback
+
+from tasks.train_config import TRAINER_FIELDS, ConfigError, check_trainer_fields
+from tasks.train_data import TrainingData, load_training_data
+from tasks.train_report import format_table, learned_figures, provenance
+from trl_ext import ReliabilityRewardConfig, ReliabilityRewardTrainer
+from trl_ext.data import resolve_model
+from trl_ext.hub import verify_round_trip
+
+
+logger = logging.getLogger("tasks.train")
+
+ROUND_TRIP_ROWS = 8
+
+
+class SacredCallback(TrainerCallback):
+    """Record what the trainer logs in the Sacred run."""
+
+    def __init__(self, sacred_run):
+        self.sacred_run = sacred_run
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if state.is_world_process_zero:
+            for name, value in (logs or {}).items():
+                if isinstance(value, int | float):
+                    self.sacred_run.log_scalar(name, value, state.global_step)
+
+
+def find_model(name: str) -> str:
+    """Resolve a model name and make sure that there is a model, without loading it."""
+    path = resolve_model(name)
+    try:
+        AutoConfig.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"model_name {name!r} is neither a local directory with a model nor a model on the Hub that can be reached "
+            f"({reason}). Offline, use model_name=bundled:smollm2-135m-instruct."
+        ) from error
+    return path
+
+
+def training_arguments(config: dict[str, Any], data: TrainingData, method: str) -> ReliabilityRewardConfig:
+    """Build the training arguments from flat keys and the nested `trainer` dictionary."""
+    values = {field: config[key] for key, field in TRAINER_FIELDS.items() if key != "group_by_length"}
+    on_gpu = torch.accelerator.is_available()
+    if values["bf16"] is None:
+        values["bf16"] = on_gpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    if data.evaluation is None:
+        values["eval_strategy"] = "no"
+    if values["data_seed"] is None:
+        values["data_seed"] = values["seed"]
+    tag = f"-{config['experiment_tag']}" if config["experiment_tag"] else ""
+    values["output_dir"] = config["output_dir"] or f"outputs/{data.name}-{method}{tag}"
+    values["rapl_method"] = method
+    values["reliability_kind"] = "probability" if config["is_rapl_score_correctness_prob"] else "raw"
+    if config["rapl_col_id"] not in (None, "reliability"):
+        values["columns"] = {"reliability": config["rapl_col_id"]}
+    values |= {"use_cpu": not on_gpu, "report_to": "none", "save_strategy": "no", "logging_steps": 5}
+    if config["group_by_length"]:
+        values["train_sampling_strategy"] = "group_by_length"
+    check_trainer_fields(config["trainer"], {field.name for field in fields(ReliabilityRewardConfig)})
+    return ReliabilityRewardConfig(**(values | config["trainer"]))
+
+
+def lora_config(config: dict[str, Any], model_path: str) -> LoraConfig | None:
+    """LoRA on `lora_target_modules` (all linear layers if empty), of the last layers only if `lora_last_layers` is set."""
+    if not config["use_peft"]:
+        return None
+    layers = None
+    if config["lora_last_layers"] is not None:
+        count = AutoConfig.from_pretrained(model_path).get_text_config().num_hidden_layers
+        layers = list(range(max(count - config["lora_last_layers"], 0), count))
+    return LoraConfig(
+        task_type="SEQ_CLS",
+        r=config["lora_rank"],
+        lora_alpha=config["lora_alpha"],
+        lora_dropout=config["lora_dropout"],
+        target_modules=config["lora_target_modules"] or "all-linear",
+        layers_to_transform=layers,
+    )
+
+
+def _finite(content: Any) -> Any:
+    """Spell out infinities and NaN, which strict JSON lacks (the interval of an undetermined ratio is unbounded)."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return str(content) if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a file in one step: it is complete or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
+        json.dump(_finite(content), file, indent=2, default=str, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(file.name, path)
+
+
+def _save(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> None:
+    if config["use_peft"] and config["merge_adapter"]:
+        trainer.model = trainer.model.merge_and_unload()
+    trainer.save_model()
+    trainer.create_model_card()
+
+
+def _verify(trainer: ReliabilityRewardTrainer) -> dict:
+    ids = trainer.train_dataset["chosen_ids"][:ROUND_TRIP_ROWS]
+    texts = trainer.processing_class.batch_decode(ids)
+    return verify_round_trip(trainer.model, trainer.processing_class, trainer.args.output_dir, texts).to_dict()
+
+
+def _set_cpu_threads(threads: int | None) -> None:
+    """Use `threads`; by default all cores if this is the only process and has no accelerator."""
+    if threads is None and int(os.environ.get("WORLD_SIZE", 1)) == 1 and not torch.accelerator.is_available():
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
+    """
+    Train a reward model as `tasks/train.py` configures it.
+
+    Returns:
+        `dict[str, float]`: The figures after training.
+    """
+    transformers.utils.logging.set_verbosity_warning()
+    logging.getLogger("trl_ext").setLevel(logging.INFO)
+    _set_cpu_threads(config["cpu_threads"])
+    uses_reliability = config["rapl_col_id"] is not None or config["constant_reliability"] is not None
+    method = config["rapl_method"] if uses_reliability else "none"
+    try:
+        model_path = find_model(config["model_name"])
+        data = load_training_data(config)
+        args = training_arguments(config, data, method)
+        trainer = ReliabilityRewardTrainer(
+            model=model_path,
+            args=args,
+            train_dataset=data.train,
+            eval_dataset=data.evaluation,
+            processing_class=None if config["tokenizer_name"] is None else _tokenizer(config["tokenizer_name"]),
+            peft_config=lora_config(config, model_path),
+            callbacks=[SacredCallback(sacred_run)],
+        )
+    except (ValueError, TypeError, ModuleNotFoundError, FileNotFoundError) as error:
+        raise ConfigError(str(error)) from error
+
+    truth = config["correctness_label_col_name"]
+    before = learned_figures(trainer, data.test, data.grid, truth)[0] if config["eval_before_training"] else {}
+    trainer.train()
+    after, scored = learned_figures(trainer, data.test, data.grid, truth)
+    _save(trainer, config)
+    if trainer.is_world_process_zero():
+        figures = {f"{when}_{k}": v for when, part in (("before", before), ("after", after)) for k, v in part.items()}
+        results = {"figures": figures, "round_trip": None, "provenance": provenance(config, model_path, data, trainer)}
+        path = Path(args.output_dir, "results.json")
+        write_json(path, results)
+        if scored is not None:
+            scored.to_csv(Path(args.output_dir, "test_rewards.csv"), index=False)
+        sacred_run.info["figures"] = figures
+        if config["verify_round_trip"]:
+            results["round_trip"] = _verify(trainer)
+            write_json(path, results)
+        _report(args.output_dir, trainer.processing_class.eos_token, before, after, results["round_trip"])
+    trainer.accelerator.wait_for_everyone()
+    return {name: figure["value"] for name, figure in after.items()}
+
+
+def _tokenizer(name: str):
+    return transformers.AutoTokenizer.from_pretrained(resolve_model(name))
+
+
+def _report(output_dir: str, eos_token: str, before: dict, after: dict, round_trip: dict | None) -> None:
+    print(f"\n{format_table(before, after)}\n" if after else "\nNo evaluation data: nothing to report.\n")
+    if round_trip is not None:
+        print(
+            f"Reloaded and compared: largest difference of {round_trip['rows']} rewards {round_trip['max_difference']:.1e}"
+        )
+    print(f"The reward model is in {output_dir} (figures: {Path(output_dir, 'results.json')}). Load it with\n")
+    print("    from transformers import pipeline")
+    print(f'    reward_model = pipeline("text-classification", model="{output_dir}")')
+    print(f'    reward_model("Question: What is 2 + 2?\\nAnswer: 4{eos_token}")[0]["score"]  # the raw reward\n')

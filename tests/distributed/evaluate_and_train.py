@@ -1,0 +1,45 @@
+"""Run under a launcher: evaluate 13 pairs and train on 16; the first process writes what it found as JSON."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
+from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer
+
+
+def main(output: str) -> None:
+    tokenizer = tiny_tokenizer()
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    args = PairwiseRewardConfig(
+        str(Path(output).parent), report_to="none", use_cpu=True, bf16=False, gradient_checkpointing=False,
+        save_strategy="no", per_device_eval_batch_size=4, per_device_train_batch_size=8 // world, disable_tqdm=True,
+        learning_rate=0.05, optim="sgd", num_train_epochs=2, logging_steps=1,
+    )  # fmt: skip
+    trainer = PairwiseRewardTrainer(
+        tiny_reward_model(tokenizer),
+        args,
+        train_dataset=pairs(16, weight=[0.25 * (i % 5) for i in range(16)]),
+        processing_class=tokenizer,
+    )
+    prediction = trainer.predict(pairs(13))
+    metrics = trainer.evaluate(pairs(13))
+    trainer.train()
+    if trainer.is_world_process_zero():
+        found = {
+            "predictions": prediction.predictions.tolist(),
+            "accuracy": metrics["eval_accuracy"],
+            "loss": metrics["eval_loss"],
+            "train_accuracy": [row["accuracy"] for row in trainer.state.log_history if "accuracy" in row],
+            "train_loss": [row["loss"] for row in trainer.state.log_history if "loss" in row],
+            "parameters": torch.cat([p.detach().flatten() for p in trainer.model.parameters()]).tolist(),
+        }
+        Path(output).write_text(json.dumps(found))
+    trainer.accelerator.wait_for_everyone()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,366 @@
+"""Uncertainty of every figure the package reports: one form of result, one place that computes it.
+
+Rows that share a question, a prompt or an annotator are not independent. Functions here take `clusters`, an array of
+labels, one per row; uncertainty then comes from the variation between clusters.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """
+    A figure and how far to trust it.
+
+    Args:
+        value (`float`):
+            The estimate, in the unit of the data.
+        se (`float`):
+            Standard error, same unit; `nan` where the data can't tell (a single row or cluster).
+        ci_low (`float`):
+            Lower end of the confidence interval; `-inf` when the data put no bound on it, `nan` when unknown.
+        ci_high (`float`):
+            Upper end, likewise.
+        n (`int`):
+            Number of rows the value was computed from (not clusters: those are in `method`).
+        method (`str`):
+            How `se` and the interval were obtained, with level and number of clusters.
+    """
+
+    value: float
+    se: float
+    ci_low: float
+    ci_high: float
+    n: int
+    method: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python types, for JSON. Python's `json` writes `nan` and `inf` as `NaN` and `Infinity`."""
+        return asdict(self)
+
+
+def _as_finite(values: ArrayLike, name: str) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have shape (N,), got {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty")
+    bad = np.flatnonzero(~np.isfinite(array))
+    if bad.size:
+        raise ValueError(
+            f"{name} has {bad.size} values that are not finite; first: row {bad[0]}, value {array[bad[0]]}"
+        )
+    return array
+
+
+def _cluster_codes(clusters: ArrayLike, n: int) -> tuple[np.ndarray, int]:
+    """Labels -> codes 0..G-1 and G."""
+    labels = np.asarray(clusters)
+    if labels.shape != (n,):
+        raise ValueError(f"clusters must have one label per row, shape ({n},), got {labels.shape}")
+    # NaN is unequal to itself, None is the missing label of an object column
+    missing = np.flatnonzero([label is None or label != label for label in labels.tolist()])
+    if missing.size:
+        raise ValueError(f"clusters has {missing.size} missing labels; first: row {missing[0]}")
+    unique, codes = np.unique(labels, return_inverse=True)
+    return codes, unique.size
+
+
+def _check_level(level: float) -> None:
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must lie strictly between 0 and 1, got {level}")
+
+
+def _mean_covariance(columns: np.ndarray, clusters: ArrayLike | None) -> tuple[np.ndarray, int]:
+    """Covariance (K, K) of the K column means of `columns` (N, K), and its degrees of freedom; `nan` below 2 units."""
+    residuals = columns - columns.mean(axis=0)
+    n = len(columns)
+    if clusters is not None:
+        codes, units = _cluster_codes(clusters, n)
+        residuals = np.stack([np.bincount(codes, weights=column, minlength=units) for column in residuals.T], axis=1)
+    else:
+        units = n
+    if units < 2:
+        return np.full((columns.shape[1],) * 2, np.nan), 0
+    # CR1 for a regression on a constant: G/(G-1) * (N-1)/(N-1) * sum of outer products; G = N gives s^2/N
+    return units / (units - 1) * residuals.T @ residuals / n**2, units - 1
+
+
+def _describe(what: str, level: float, clusters: ArrayLike | None, degrees: int) -> str:
+    unit = f"{degrees + 1} clusters, " if clusters is not None and degrees else ""
+    return f"{what} ({unit}{level:g} level)"
+
+
+def mean_estimate(values: ArrayLike, clusters: ArrayLike | None = None, level: float = 0.95) -> Estimate:
+    r"""
+    Mean with a t interval.
+
+    With `clusters`, the standard error is the cluster-robust CR1 form of a regression on a constant,
+    \( \sqrt{\frac{G}{G-1} \sum_g (\sum_{i \in g} e_i)^2} / N \), and the interval uses t with G−1 degrees of freedom.
+    Clusters of one row each give the ordinary interval.
+
+    References:
+        - Cameron and Miller, A Practitioner's Guide to Cluster-Robust Inference, 2015, sections II and VI.
+
+    Args:
+        values (`array_like` of shape `(N,)`):
+            Finite numbers.
+        clusters (`array_like` of shape `(N,)`, *optional*):
+            Label of the cluster of every row.
+        level (`float`, *optional*, defaults to `0.95`):
+            Confidence level.
+
+    Returns:
+        [`Estimate`]: with `nan` for the uncertainty of a single row or a single cluster.
+    """
+    _check_level(level)
+    array = _as_finite(values, "values")
+    covariance, degrees = _mean_covariance(array[:, None], clusters)
+    value, se = array.mean(), np.sqrt(covariance[0, 0])
+    half = se * stats.t.ppf((1 + level) / 2, degrees) if degrees else np.nan
+    what = "mean, t interval" if clusters is None else "mean, CR1 cluster-robust t interval"
+    method = _describe(what, level, clusters, degrees)
+    return Estimate(float(value), float(se), float(value - half), float(value + half), array.size, method)
+
+
+def paired_difference(a: ArrayLike, b: ArrayLike, clusters: ArrayLike | None = None, level: float = 0.95) -> Estimate:
+    """
+    Mean of `a - b` over rows that belong together, as [`mean_estimate`] of the differences.
+
+    Args:
+        a (`array_like` of shape `(N,)`):
+            Measurements of the first system.
+        b (`array_like` of shape `(N,)`):
+            Measurements of the second system on the same rows, in the same order.
+        clusters (`array_like` of shape `(N,)`, *optional*):
+            Label of the cluster of every row.
+        level (`float`, *optional*, defaults to `0.95`):
+            Confidence level.
+
+    Returns:
+        [`Estimate`]
+    """
+    a, b = _as_finite(a, "a"), _as_finite(b, "b")
+    if a.shape != b.shape:
+        raise ValueError(f"a and b must be paired row by row, got {a.size} and {b.size} rows")
+    estimate = mean_estimate(a - b, clusters, level)
+    return Estimate(**{**asdict(estimate), "method": f"paired difference: {estimate.method}"})
+
+
+def wilson_interval(successes: float, n: int, level: float = 0.95) -> Estimate:
+    """
+    Share of successes with Wilson's score interval: stays in [0, 1] and has width at 0 and 1.
+
+    References:
+        - Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927.
+
+    Args:
+        successes (`float`):
+            Number of successes; a tie may count half.
+        n (`int`):
+            Number of independent trials. For trials in clusters see [`proportion_estimate`].
+        level (`float`, *optional*, defaults to `0.95`):
+            Confidence level.
+
+    Returns:
+        [`Estimate`]: `se` is the plain sqrt(p(1-p)/n), which is 0 at 0 and 1.
+    """
+    _check_level(level)
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    if not 0 <= successes <= n:
+        raise ValueError(f"successes must lie in [0, n={n}], got {successes}")
+    p = successes / n
+    low, high = _wilson_bounds(p, n, level)
+    return Estimate(float(p), float(np.sqrt(p * (1 - p) / n)), low, high, int(n), f"Wilson interval ({level:g} level)")
+
+
+def _wilson_bounds(p: float, n: float, level: float) -> tuple[float, float]:
+    low, high = proportion_confint(p * n, n, alpha=1 - level, method="wilson")
+    # rounding leaves 1 - 1e-16 as the upper end of 7 of 7
+    return float(min(low, p)), float(max(high, p))
+
+
+def proportion_estimate(values: ArrayLike, clusters: ArrayLike | None = None, level: float = 0.95) -> Estimate:
+    r"""
+    Mean of values in [0, 1] (1 = success, 0.5 = tie) with a Wilson interval for clustered rows.
+
+    A t interval leaves [0, 1], and shrinks to a point when every row is right. Here Wilson's interval is computed from
+    the effective number of rows, \( n^* = p(1-p)/se^2 \cdot (z/t_{G-1})^2 \), with the cluster-robust `se` of
+    [`mean_estimate`] and \( p(1-p)/se^2 \le N \). When all rows agree, the data say nothing about how rows of a cluster
+    hang together; a cluster then counts as one row.
+
+    References:
+        - Korn and Graubard, Confidence Intervals for Proportions with Small Expected Number of Positive Counts
+          Estimated from Survey Data, 1998 (effective sample size).
+        - Dean and Pagano, Evaluating Confidence Interval Methods for Binomial Proportions in Clustered Surveys, 2015
+          (its use in Wilson's interval).
+
+    Args:
+        values (`array_like` of shape `(N,)`):
+            Numbers in [0, 1].
+        clusters (`array_like` of shape `(N,)`, *optional*):
+            Label of the cluster of every row.
+        level (`float`, *optional*, defaults to `0.95`):
+            Confidence level.
+
+    Returns:
+        [`Estimate`]
+    """
+    array = _as_finite(values, "values")
+    outside = np.flatnonzero((array < 0) | (array > 1))
+    if outside.size:
+        row = outside[0]
+        raise ValueError(f"values has {outside.size} entries outside [0, 1]; first: row {row}, value {array[row]}")
+    mean = mean_estimate(array, clusters, level)
+    _, degrees = _mean_covariance(array[:, None], clusters)
+    method = _describe("proportion, Wilson interval on the effective number of rows", level, clusters, degrees)
+    if not degrees:
+        return Estimate(mean.value, np.nan, np.nan, np.nan, array.size, method)
+    p, units = mean.value, degrees + 1
+    if p in (0.0, 1.0):
+        effective = units
+    else:
+        effective = min(array.size, p * (1 - p) / mean.se**2) if mean.se > 0 else array.size
+    tail = (1 + level) / 2
+    effective *= (stats.norm.ppf(tail) / stats.t.ppf(tail, degrees)) ** 2
+    low, high = _wilson_bounds(p, effective, level)
+    return Estimate(p, mean.se, low, high, array.size, method)
+
+
+def ratio_estimate(
+    numerator: ArrayLike,
+    denominator: ArrayLike,
+    clusters: ArrayLike | None = None,
+    level: float = 0.95,
+    *,
+    zero_atol: float = 0.0,
+) -> Estimate:
+    r"""
+    Ratio of two means with Fieller's interval: all \( \rho \) for which mean(numerator − ρ·denominator) = 0 is not
+    rejected by the t test of [`mean_estimate`].
+
+    When the denominator's own interval contains 0, that set is unbounded (the whole line, or the line without a gap)
+    and the interval is `(-inf, inf)`: the data don't determine the ratio. A bootstrap percentile interval would be
+    finite there, and wrong. `se` is the delta-method standard error, `nan` when the interval is unbounded.
+
+    References:
+        - Fieller, Some Problems in Interval Estimation, 1954.
+
+    Args:
+        numerator (`array_like` of shape `(N,)`):
+            Values whose mean is above the line.
+        denominator (`array_like` of shape `(N,)`):
+            Values on the same rows whose mean is below the line.
+        clusters (`array_like` of shape `(N,)`, *optional*):
+            Label of the cluster of every row.
+        level (`float`, *optional*, defaults to `0.95`):
+            Confidence level.
+        zero_atol (`float`, *optional*, defaults to `0.0`):
+            A mean denominator of at most this size counts as 0; set it to the rounding error of the inputs.
+
+    Returns:
+        [`Estimate`]: `value` is `±inf` for a denominator of 0, `nan` for 0/0.
+    """
+    _check_level(level)
+    numerator, denominator = _as_finite(numerator, "numerator"), _as_finite(denominator, "denominator")
+    if numerator.shape != denominator.shape:
+        raise ValueError(f"numerator and denominator differ in length: {numerator.size} and {denominator.size} rows")
+    columns = np.stack([numerator, denominator], axis=1)
+    covariance, degrees = _mean_covariance(columns, clusters)
+    top, bottom = columns.mean(axis=0)
+    bottom = 0.0 if abs(bottom) <= zero_atol else bottom
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(np.divide(top, bottom))
+    method = _describe("ratio of means, Fieller interval", level, clusters, degrees)
+    if not degrees:
+        return Estimate(value, np.nan, np.nan, np.nan, columns.shape[0], method)
+    # roots of (bottom² - t²·v_bb)ρ² - 2(top·bottom - t²·v_tb)ρ + (top² - t²·v_tt) = 0
+    t2 = stats.t.ppf((1 + level) / 2, degrees) ** 2
+    a = bottom**2 - t2 * covariance[1, 1]
+    if bottom == 0 or a <= 0:
+        return Estimate(value, np.nan, -np.inf, np.inf, columns.shape[0], f"{method}, unbounded: denominator near 0")
+    b = top * bottom - t2 * covariance[0, 1]
+    c = top**2 - t2 * covariance[0, 0]
+    root = np.sqrt(max(b**2 - a * c, 0.0))
+    gradient = np.array([1.0, -value]) / bottom
+    se = np.sqrt(max(gradient @ covariance @ gradient, 0.0))
+    return Estimate(value, float(se), float((b - root) / a), float((b + root) / a), columns.shape[0], method)
+
+
+def cluster_bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    clusters: ArrayLike,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Estimate:
+    """
+    Percentile bootstrap that draws whole clusters with replacement.
+
+    A resample is described by how often each row was drawn, so that many resamples are one matrix product instead of a
+    loop over index arrays.
+
+    References:
+        - Davison and Hinkley, Bootstrap Methods and their Application, 1997, sections 3.8 and 5.3.
+
+    Args:
+        statistic (`Callable`):
+            Function from weights of shape `(B, N)` (how often each row occurs in each of B resamples) to values of
+            shape `(B,)`. The weighted mean of `x` is `lambda w: w @ x / w.sum(axis=1)`.
+        clusters (`array_like` of shape `(N,)`):
+            Label of the cluster of every row; `numpy.arange(N)` for independent rows.
+        resamples (`int`, *optional*, defaults to `2000`):
+            Number of resamples.
+        seed (`int`, *optional*, defaults to `0`):
+            Seed of the draws.
+        level (`float`, *optional*, defaults to `0.95`):
+            Confidence level.
+
+    Returns:
+        [`Estimate`]: `nan` uncertainty for a single cluster, or when the statistic is not finite in some resample (their
+        number is in `method`).
+
+    Example:
+        ```python
+        >>> x = np.array([1.0, 2.0, 3.0, 6.0])
+        >>> estimate = cluster_bootstrap(lambda w: w @ x / w.sum(axis=1), clusters=["a", "a", "b", "b"])
+        >>> estimate.value, estimate.ci_low, estimate.ci_high
+        (3.0, 1.5, 4.5)
+        ```
+    """
+    _check_level(level)
+    if resamples < 2:
+        raise ValueError(f"resamples must be at least 2, got {resamples}")
+    n = len(clusters)
+    if n == 0:
+        raise ValueError("clusters is empty")
+    codes, units = _cluster_codes(clusters, n)
+    value = np.asarray(statistic(np.ones((1, n))), dtype=np.float64)
+    if value.shape != (1,):
+        raise ValueError(
+            f"statistic must map weights (B, N) to values (B,); for B = 1 it returned shape {value.shape}"
+        )
+    method = f"cluster bootstrap, percentile interval ({units} clusters, {resamples} resamples, seed {seed}, {level:g} level)"
+    if units < 2:
+        return Estimate(float(value[0]), np.nan, np.nan, np.nan, n, method)
+    rng = np.random.default_rng(seed)
+    batch = max(1, 2_000_000 // n)  # 16 MB of weights at a time
+    replicates = []
+    for start in range(0, resamples, batch):
+        draws = rng.multinomial(units, np.full(units, 1 / units), size=min(batch, resamples - start))
+        replicates.append(statistic(draws[:, codes].astype(np.float64)))
+    replicates = np.concatenate(replicates)
+    bad = int(np.sum(~np.isfinite(replicates)))
+    if bad:
+        return Estimate(float(value[0]), np.nan, np.nan, np.nan, n, f"{method}, {bad} resamples not finite")
+    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(float(value[0]), float(replicates.std(ddof=1)), float(low), float(high), n, method)

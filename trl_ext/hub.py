@@ -1,0 +1,132 @@
+"""The round trip of a reward model: what was saved gives the same rewards when anyone loads it."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+
+logger = logging.getLogger(__name__)
+
+TOLERANCES = {torch.float64: 1e-5, torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+
+class RoundTripError(RuntimeError):
+    """The saved model does not give the rewards of the model that was saved."""
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """
+    Result of [`verify_round_trip`].
+
+    Args:
+        rows (`int`): Texts that were compared.
+        max_difference (`float`): Largest difference of rewards over every way of loading, relative for rewards above 1.
+        tolerance (`float`): Largest difference that was accepted.
+        loaders (`list[str]`): Ways of loading that were compared.
+    """
+
+    rows: int
+    max_difference: float
+    tolerance: float
+    loaders: list[str]
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+@torch.inference_mode()
+def _rewards(model: nn.Module, tokenizer, texts: Sequence[str]) -> np.ndarray:
+    rewards = []
+    for text in texts:  # one by one: no padding, so nothing but model and tokenizer can differ
+        # `text` is the whole sequence: special tokens stand in it already
+        inputs = tokenizer(text, return_tensors="pt", add_special_tokens=False)
+        inputs = {k: inputs[k].to(model.device) for k in ("input_ids", "attention_mask")}
+        rewards.append(model(**inputs).logits.squeeze().float().item())
+    return np.array(rewards)
+
+
+def verify_round_trip(
+    model: nn.Module, processing_class, path: str | Path, texts: Sequence[str], tolerance: float | None = None
+) -> RoundTrip:
+    """
+    Load a saved reward model as any user would and compare its rewards with those of the model in memory.
+
+    A full model is loaded with `AutoModelForSequenceClassification` and `AutoTokenizer`, in a padded batch too, and
+    with `pipeline("text-classification")`, whose score must be the raw reward. An adapter (a directory with
+    `adapter_config.json`) is loaded with PEFT.
+
+    Args:
+        model ([`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
+            The model that was saved.
+        processing_class ([`~transformers.PreTrainedTokenizerBase`]):
+            Its tokenizer.
+        path (`str` or `Path`):
+            Directory it was saved to.
+        texts (`list[str]`):
+            Whole sequences with their special tokens, as the model is to score them.
+        tolerance (`float`, *optional*):
+            Largest difference accepted, absolute for rewards up to 1 and relative above. Defaults to 1e-5 for a float32
+            model.
+
+    Returns:
+        [`RoundTrip`]: What was compared, and the largest difference.
+
+    Raises:
+        RoundTripError: If a reward differs by more than `tolerance`.
+
+    Example:
+        ```python
+        >>> verify_round_trip(trainer.model, trainer.processing_class, "my-reward-model", ["2 + 2 = 4<|im_end|>"])
+        RoundTrip(rows=1, max_difference=0.0, tolerance=1e-05, loaders=['AutoModel', 'pipeline'])
+        ```
+    """
+    if not texts:
+        raise ValueError("`texts` is empty: nothing to compare")
+    path = Path(path)
+    dtype = next(model.parameters()).dtype
+    tolerance = TOLERANCES[dtype] if tolerance is None else tolerance
+    was_training = model.training
+    model.eval()
+    expected = _rewards(model, processing_class, texts)
+    model.train(was_training)
+
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    found: dict[str, np.ndarray] = {}
+    if (path / "adapter_config.json").is_file():
+        from peft import AutoPeftModelForSequenceClassification
+
+        reloaded = AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
+        reloaded = reloaded.to(model.device).eval()
+        reloaded.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+        found["PEFT"] = _rewards(reloaded, tokenizer, texts)
+    else:
+        reloaded = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype).to(model.device).eval()
+        found["AutoModel"] = _rewards(reloaded, tokenizer, texts)
+        classifier = pipeline("text-classification", model=reloaded, tokenizer=tokenizer, device=model.device)
+        scores = classifier(list(texts), add_special_tokens=False)
+        found["pipeline"] = np.array([row["score"] for row in scores])
+    if len(texts) > 1:
+        tokenizer.padding_side = "right"
+        batch = tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
+        with torch.inference_mode():
+            logits = reloaded(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        found["padded batch"] = logits.squeeze(-1).float().cpu().numpy()
+
+    scale = np.maximum(np.abs(expected), 1)
+    differences = {name: float((np.abs(rewards - expected) / scale).max()) for name, rewards in found.items()}
+    worst = max(differences, key=differences.get)
+    if not differences[worst] <= tolerance:
+        row = int((np.abs(found[worst] - expected) / scale).argmax())
+        raise RoundTripError(
+            f"the model saved in {path.name!r} gives other rewards when loaded with {worst}: row {row}, "
+            f"{expected[row]:.6f} in memory, {found[worst][row]:.6f} reloaded (tolerance {tolerance:g})"
+        )
+    logger.info("Round trip of %s: largest difference %.2g over %d rows", path.name, differences[worst], len(texts))
+    return RoundTrip(len(texts), differences[worst], tolerance, list(found))

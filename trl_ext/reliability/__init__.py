@@ -1,0 +1,6 @@
+"""How far to believe a label, and what a loss makes of it."""
+
+from .conversions import flip_mask, reliability_to_beta, reliability_to_margin, reliability_to_p
+
+
+__all__ = ["flip_mask", "reliability_to_beta", "reliability_to_margin", "reliability_to_p"]

@@ -1,0 +1,16 @@
+"""Reward trainers on top of TRL's."""
+
+from .collator import PreferenceColumnsCollator
+from .reliability_config import ReliabilityRewardConfig
+from .reliability_trainer import ReliabilityRewardTrainer
+from .reward_config import PairwiseRewardConfig
+from .reward_trainer import PairwiseRewardTrainer
+
+
+__all__ = [
+    "PairwiseRewardConfig",
+    "PairwiseRewardTrainer",
+    "PreferenceColumnsCollator",
+    "ReliabilityRewardConfig",
+    "ReliabilityRewardTrainer",
+]

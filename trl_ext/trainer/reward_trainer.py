@@ -1,0 +1,425 @@
+"""TRL's reward trainer with a pairwise loss of your choice, exact reductions and exact evaluation."""
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from accelerate import PartialState
+from accelerate.utils import is_peft_model
+from datasets import Dataset, IterableDataset
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import Sampler, SequentialSampler
+from transformers import PreTrainedTokenizerBase
+from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
+from trl import RewardConfig, RewardTrainer
+
+from ..data.loading import rename_columns
+from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
+from ..data.tokenization import LengthReport, tokenize_preferences
+from ..evaluation.pairwise import pairwise_metrics
+from ..losses import BradleyTerryLoss, PairwiseLoss
+from .collator import PreferenceColumnsCollator
+from .ema import EMACallback
+from .lr_schedules import get_lr_schedule
+from .model_card import write_model_card
+from .pair_metrics import PairMetrics
+from .reward_config import PairwiseRewardConfig
+from .reward_head import (
+    disable_functional_dropout,
+    is_fresh_head,
+    run_head_in_float32,
+    save_head_with_adapter,
+    scale_reward_head,
+)
+from .tokenizer import clones_chat_template, load_tokenizer, set_up_tokenizer
+
+
+logger = logging.getLogger(__name__)
+
+EMA_FILE = "ema.safetensors"
+
+
+class PairwiseRewardTrainer(RewardTrainer):
+    """
+    [`~trl.RewardTrainer`] with a choice of pairwise loss and with per-pair columns that reach it.
+
+    Takes the same arguments and, by default, follows the same trajectory. What differs:
+
+    - the loss is any [`~trl_ext.losses.PairwiseLoss`]; the columns it needs are validated before the model is loaded,
+      and carried through the collator;
+    - a `weight` column weights pairs, and the reduction is the weighted mean over the whole accumulation window, so
+      that gradient accumulation, batch size and the number of processes do not change the result;
+    - rewards and loss are float32 even under bfloat16;
+    - evaluation uses every pair exactly once: `predictions` has shape `(N, 2)` (chosen, rejected), in dataset order;
+    - the reward is read at the last token even when the tokenizer pads with its end-of-sequence token;
+    - a LoRA adapter always includes the reward head;
+    - pairs over `max_length` are counted, and can be truncated instead of dropped.
+
+    Args:
+        model (`str` or [`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
+            As in [`~trl.RewardTrainer`].
+        args ([`PairwiseRewardConfig`] or [`~trl.RewardConfig`], *optional*):
+            Configuration.
+        loss ([`~trl_ext.losses.PairwiseLoss`], *optional*):
+            Loss per pair. Defaults to [`~trl_ext.losses.BradleyTerryLoss`].
+        data_collator, train_dataset, eval_dataset, processing_class, compute_metrics, callbacks, optimizers, optimizer_cls_and_kwargs, preprocess_logits_for_metrics, quantization_config, peft_config:
+            As in [`~trl.RewardTrainer`].
+
+    Example:
+        ```python
+        >>> from datasets import load_dataset
+        >>> from trl_ext import PairwiseRewardTrainer
+
+        >>> trainer = PairwiseRewardTrainer(
+        ...     model="Qwen/Qwen3-0.6B",
+        ...     train_dataset=load_dataset("trl-lib/ultrafeedback_binarized", split="train"),
+        ... )
+        >>> trainer.train()
+        ```
+    """
+
+    # compute_loss divides by the total weight of the accumulation window: nothing is left to divide
+    loss_is_scaled_for_ga = True
+    config_class: type[PairwiseRewardConfig] = PairwiseRewardConfig
+    _tag_names = ["trl", "reward-trainer", "trl-ext"]
+
+    def __init__(
+        self,
+        model,
+        args: RewardConfig | None = None,
+        data_collator=None,
+        train_dataset: Dataset | IterableDataset | None = None,
+        eval_dataset: Dataset | IterableDataset | Mapping[str, Dataset | IterableDataset] | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        compute_metrics: Callable | None = None,
+        callbacks: list | None = None,
+        optimizers=(None, None),
+        optimizer_cls_and_kwargs=None,
+        preprocess_logits_for_metrics: Callable | None = None,
+        quantization_config=None,
+        peft_config=None,
+        loss: PairwiseLoss | None = None,
+    ):
+        if train_dataset is None:
+            raise ValueError("`train_dataset` is required")
+        name = model if isinstance(model, str) else model.config._name_or_path
+        if args is None:
+            args = self.config_class(f"{name.rstrip('/').split('/')[-1]}-Reward")
+        args = self.config_class.from_reward_config(args)
+        self.loss = BradleyTerryLoss() if loss is None else loss
+        self.length_reports: dict[str, LengthReport] = {}
+        self._prepared: list[tuple[Dataset, Dataset, bool]] = []  # as given, as prepared, whether for training
+        self._pair_records: list[Tensor] = []
+
+        if processing_class is None:
+            processing_class = load_tokenizer(name, args)
+        added_pad_token = set_up_tokenizer(processing_class, args)
+        if added_pad_token and (peft_config is not None or isinstance(model, nn.Module) and is_peft_model(model)):
+            raise ValueError(
+                "the tokenizer has no token that could pad without being mistaken for the end of a sequence. Add one "
+                "(`tokenizer.add_special_tokens({'pad_token': '<|pad|>'})`), resize the embeddings of the base model, "
+                "and save both before training an adapter on it."
+            )
+        # Prepared here, not in TRL's constructor: bad data is reported before a model is loaded. With a template that is
+        # cloned from another tokenizer that must wait, as cloning changes tokenizer and model together.
+        if not clones_chat_template(args):
+            train_dataset = self._prepare_dataset(train_dataset, processing_class, args, "train")
+            if isinstance(eval_dataset, Mapping):
+                eval_dataset = {
+                    key: self._prepare_dataset(dataset, processing_class, args, key)
+                    for key, dataset in eval_dataset.items()
+                }
+            elif eval_dataset is not None:
+                eval_dataset = self._prepare_dataset(eval_dataset, processing_class, args, "eval")
+
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=data_collator,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            compute_metrics=compute_metrics,
+            callbacks=callbacks,
+            optimizers=optimizers,
+            optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
+            preprocess_logits_for_metrics=preprocess_logits_for_metrics,
+            quantization_config=quantization_config,
+            peft_config=None if peft_config is None else save_head_with_adapter(peft_config),
+        )
+
+        if data_collator is None:
+            self.data_collator = PreferenceColumnsCollator(
+                pad_token_id=self.processing_class.pad_token_id,
+                pad_to_multiple_of=self.args.pad_to_multiple_of,
+                columns=self._loss_columns,
+            )
+        if added_pad_token:
+            self.model.resize_token_embeddings(len(self.processing_class))
+        if self.args.disable_dropout:
+            disable_functional_dropout(self.model)
+        if self.args.weight_scale != 1:
+            if is_fresh_head(self.model):
+                scale_reward_head(self.model, self.args.weight_scale)
+            else:
+                logger.warning(
+                    "weight_scale=%s is ignored: the reward head is already trained", self.args.weight_scale
+                )
+        run_head_in_float32(self.model)
+        # The text-classification pipeline then returns the reward itself instead of its sigmoid
+        self.model.config.problem_type = "regression"
+        self._pair_metrics = PairMetrics(self.accelerator)
+        self._ema = None
+        if self.args.ema_decay > 0:
+            if self.is_deepspeed_enabled or self.is_fsdp_enabled:
+                raise ValueError("`ema_decay` needs whole parameters on every process: use DDP, or set ema_decay=0")
+            self._ema = EMACallback(self.args.ema_decay)
+            self.add_callback(self._ema)
+
+    # ---- Data ----
+
+    @property
+    def _loss_columns(self) -> tuple[str, ...]:
+        return (*self.loss.columns, *self.loss.optional_columns, "weight")
+
+    def _column_ranges(self, dataset: Dataset) -> dict[str, tuple[float, float]]:
+        """Numeric columns to validate in `dataset`: those the loss needs, and those it can use and that are there."""
+        ranges = dict(self.loss.columns)
+        for column, limits in {**self.loss.optional_columns, "weight": PREFERENCE_COLUMNS["weight"]}.items():
+            if column in dataset.column_names:
+                ranges[column] = limits
+        return ranges
+
+    def _prepare_columns(self, dataset: Dataset, args: PairwiseRewardConfig, dataset_name: str) -> Dataset:
+        """Hook for subclasses: derive the columns of the loss from other columns. Called before validation."""
+        return dataset
+
+    def _prepare_dataset(self, dataset, processing_class, args, dataset_name):
+        if isinstance(dataset, IterableDataset):
+            return super()._prepare_dataset(dataset, processing_class, args, dataset_name)
+        if not isinstance(dataset, Dataset):
+            raise TypeError(
+                f"`{dataset_name}` must be a `Dataset` or `IterableDataset`, got `{type(dataset).__name__}`"
+            )
+        for_training = dataset_name == "train"
+        for given, prepared, was_for_training in self._prepared:
+            if dataset is prepared or (dataset is given and for_training == was_for_training):
+                return prepared
+        given = dataset
+        with PartialState().main_process_first():
+            dataset = self._rename_columns(dataset, args.columns or {}, dataset_name)
+            dataset = self._prepare_columns(dataset, args, dataset_name)
+            dataset = validate_preferences(dataset, name=dataset_name, numeric_columns=self._column_ranges(dataset))
+            dataset, report = tokenize_preferences(
+                dataset,
+                processing_class,
+                max_length=args.max_length,
+                max_length_policy=args.max_length_policy,
+                num_proc=args.dataset_num_proc,
+                name=dataset_name,
+            )
+        self.length_reports[dataset_name] = report
+        self._prepared.append((given, dataset, for_training))
+        return dataset
+
+    @staticmethod
+    def _rename_columns(dataset: Dataset, columns: Mapping[str, str], dataset_name: str) -> Dataset:
+        if dataset_name != "train":  # an evaluation set may lack columns that only training needs
+            columns = {ours: theirs for ours, theirs in columns.items() if theirs in dataset.column_names}
+        return rename_columns(dataset, columns, name=dataset_name)
+
+    def _set_signature_columns_if_needed(self):
+        if self._signature_columns is None:
+            self._signature_columns = ["chosen_ids", "rejected_ids", *self._loss_columns]
+
+    def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
+        train_dataset = self.train_dataset if train_dataset is None else train_dataset
+        by_length = self.args.train_sampling_strategy in ("group_by_length", "batch_rebalance")
+        if not by_length or not isinstance(train_dataset, datasets.Dataset):
+            return super()._get_train_sampler(train_dataset)
+        sampler = super()._get_train_sampler(
+            Dataset.from_dict(
+                {"index": range(len(train_dataset)), self.args.length_column_name: _pair_lengths(train_dataset)}
+            )
+        )
+        if getattr(sampler, "generator", self) is None:
+            # From its own seed, so that every process draws the same order
+            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+            sampler.generator = torch.Generator().manual_seed(seed)
+        return sampler
+
+    def _get_eval_sampler(self, eval_dataset) -> Sampler | None:
+        # In dataset order, also under group_by_length: predictions are matched to rows by position
+        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
+
+    # ---- Loss ----
+
+    def compute_rewards(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Tensor, Tensor, Any]:
+        """
+        Run the model on `[chosen; rejected]` rows.
+
+        Returns:
+            `tuple`: rewards of the chosen responses `(B,)`, of the rejected ones `(B,)`, both at least float32, and
+            the output of the model.
+        """
+        outputs = model(**inputs, use_cache=False)
+        logits = outputs.logits.squeeze(-1)
+        rewards = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        rewards_chosen, rewards_rejected = rewards.chunk(2)
+        return rewards_chosen, rewards_rejected, outputs
+
+    def pairwise_loss(self, rewards_chosen: Tensor, rewards_rejected: Tensor, columns: dict[str, Tensor]) -> Tensor:
+        """Return the loss of every pair `(B,)`, with the centering penalty if `center_rewards_coefficient` is set."""
+        loss = self.loss(rewards_chosen, rewards_rejected, **columns)
+        if self.args.center_rewards_coefficient is not None:
+            loss = loss + self.args.center_rewards_coefficient * (rewards_chosen + rewards_rejected) ** 2
+        return loss
+
+    def _pair_losses(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor, Tensor, Any]:
+        """Rewards, losses and weights of the pairs of a batch, each `(B,)`, and the output of the model."""
+        # bfloat16 autocast would end here anyway; a loss must not depend on it
+        columns = {name: inputs[name] for name in self._loss_columns if name in inputs}
+        weight = columns.pop("weight", None)
+        model_inputs = {name: value for name, value in inputs.items() if name not in self._loss_columns}
+        rewards_chosen, rewards_rejected, outputs = self.compute_rewards(model, model_inputs)
+        losses = self.pairwise_loss(rewards_chosen, rewards_rejected, columns)
+        if losses.shape != rewards_chosen.shape:
+            raise ValueError(f"{type(self.loss).__name__} returned shape {tuple(losses.shape)}, expected (B,)")
+        weight = torch.ones_like(losses) if weight is None else weight.to(losses.dtype)
+        return rewards_chosen, rewards_rejected, losses, weight, outputs
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Tensor:
+        # Total weight of the accumulation window, over all processes
+        total = torch.zeros((), dtype=torch.float64)
+        for batch in batch_samples:
+            weight = batch.get("weight")
+            total += batch["input_ids"].shape[0] // 2 if weight is None else weight.sum().double().cpu()
+        return self.accelerator.gather(total.float().to(device).reshape(1)).sum()
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        rewards_chosen, rewards_rejected, losses, weight, outputs = self._pair_losses(model, inputs)
+        if num_items_in_batch is not None and self.model.training:
+            # Gradients are averaged over processes, so that each contributes its sum times their number
+            total, scale = num_items_in_batch, self.accelerator.num_processes
+        else:
+            total, scale = weight.sum(), 1
+        # A window in which every weight is zero has loss 0, not 0/0
+        loss = (weight * losses).sum() * scale / torch.clamp(total, min=torch.finfo(losses.dtype).tiny)
+        if self.model.training:
+            self._pair_metrics.add(rewards_chosen, rewards_rejected, inputs["attention_mask"])
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if self.model.training:
+            logs.update(self._pair_metrics.pop())
+        super().log(logs, start_time)
+
+    # ---- Evaluation ----
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            rewards_chosen, rewards_rejected, losses, weight, _ = self._pair_losses(model, inputs)
+        record = torch.stack([rewards_chosen, rewards_rejected, losses, weight], dim=1).detach()
+        self._pair_records.append(self.accelerator.gather_for_metrics(record).cpu())
+        loss = (weight * losses).sum() / torch.clamp(weight.sum(), min=torch.finfo(losses.dtype).tiny)
+        if prediction_loss_only:
+            return loss, None, None
+        return loss, record[:, :2].contiguous(), torch.ones_like(rewards_chosen)
+
+    def evaluation_loop(
+        self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
+    ) -> EvalLoopOutput:
+        self._pair_records = []
+        averaged = self._ema.average.applied() if self._ema is not None and self.is_in_train else nullcontext()
+        with averaged:
+            output = super().evaluation_loop(
+                dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+            )
+        records = torch.cat(self._pair_records).double().numpy()
+        self._pair_records = []
+        rewards, losses, weight = records[:, :2], records[:, 2], records[:, 3]
+        metrics = {
+            "loss": float(np.average(losses, weights=weight)) if weight.any() else 0.0,
+            "min_reward": float(rewards.min()),
+            "mean_reward": float(rewards.mean()),
+            "max_reward": float(rewards.max()),
+            **pairwise_metrics(rewards),
+        }
+        output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in metrics.items()})
+        return output
+
+    def predict(self, test_dataset, ignore_keys=None, metric_key_prefix="test") -> PredictionOutput:
+        """As in [`~transformers.Trainer`], also on a raw dataset. `predictions` are rewards `(N, 2)` in dataset order."""
+        test_dataset = self._prepare_dataset(test_dataset, self.processing_class, self.args, "test")
+        return super().predict(test_dataset, ignore_keys, metric_key_prefix)
+
+    def predict_pairs(self, dataset: Dataset) -> Dataset:
+        """
+        Score every pair of a dataset.
+
+        Args:
+            dataset ([`~datasets.Dataset`]):
+                Preference data, raw or tokenised.
+
+        Returns:
+            [`~datasets.Dataset`]: The rows that were scored, with every column that is not token ids (`id` among them),
+            plus `reward_chosen` and `reward_rejected`.
+        """
+        dataset = self._prepare_dataset(dataset, self.processing_class, self.args, "test")
+        rewards = self.predict(dataset).predictions
+        table = dataset.remove_columns(["chosen_ids", "rejected_ids"])
+        return table.add_column("reward_chosen", rewards[:, 0]).add_column("reward_rejected", rewards[:, 1])
+
+    # ---- Optimisation, checkpoints ----
+
+    def train(self, *args, **kwargs):
+        # An evaluation before training leaves the model marked as prepared but without DistributedDataParallel around
+        # it: accelerate would not wrap it again, and the processes would train apart, without any message.
+        if self.accelerator.distributed_type.startswith("MULTI_") and self.model_wrapped is self.model:
+            self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+            self.model._is_accelerate_prepared = False
+        return super().train(*args, **kwargs)
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None):
+        if self.lr_scheduler is None and self.args.lr_schedule is not None:
+            self.lr_scheduler = get_lr_schedule(
+                self.args.lr_schedule,
+                self.optimizer if optimizer is None else optimizer,
+                self.args.get_warmup_steps(num_training_steps),
+                num_training_steps,
+            )
+            self._created_lr_scheduler = True
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def _save_checkpoint(self, model, trial):
+        super()._save_checkpoint(model, trial)
+        if self._ema is not None and self.args.should_save:
+            folder = Path(self._get_output_dir(trial), f"checkpoint-{self.state.global_step}")
+            save_file({k: v.contiguous() for k, v in self._ema.average.average.items()}, folder / EMA_FILE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self._ema is not None:
+            path = Path(resume_from_checkpoint, EMA_FILE)
+            if not path.is_file():
+                raise ValueError(f"{path} is missing: the checkpoint was written without `ema_decay`")
+            self._ema.resumed = load_file(path, device=str(self.args.device))
+
+    def create_model_card(self, model_name=None, dataset_name=None, tags=None) -> None:
+        if self.is_world_process_zero():
+            write_model_card(self, model_name=model_name, dataset_name=dataset_name, tags=tags)
+
+
+def _pair_lengths(dataset: Dataset) -> list[int]:
+    """Tokens of the longer sequence of every pair."""
+    table = dataset.with_format("arrow")[:]
+    chosen, rejected = (pc.list_value_length(table[column]) for column in ("chosen_ids", "rejected_ids"))
+    return pc.max_element_wise(chosen, rejected).to_pylist()
