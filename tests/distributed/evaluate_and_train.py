@@ -11,13 +11,14 @@ from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer
 
 
-def main(output: str) -> None:
+def main(output: str, sampling: str) -> None:
     tokenizer = tiny_tokenizer()
     world = int(os.environ.get("WORLD_SIZE", 1))
     args = PairwiseRewardConfig(
         str(Path(output).parent), report_to="none", use_cpu=True, bf16=False, gradient_checkpointing=False,
         save_strategy="no", per_device_eval_batch_size=4, per_device_train_batch_size=8 // world, disable_tqdm=True,
         learning_rate=0.05, optim="sgd", num_train_epochs=2, logging_steps=1,
+        train_sampling_strategy=sampling,
     )  # fmt: skip
     trainer = PairwiseRewardTrainer(
         tiny_reward_model(tokenizer),
@@ -42,4 +43,4 @@ def main(output: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

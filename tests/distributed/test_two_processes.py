@@ -20,21 +20,21 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-def launch(config: str, output: Path) -> dict:
+def launch(config: str, output: Path, sampling: str) -> dict:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / "accelerate_configs" / config),
-        "--main_process_port", str(free_port()), str(ROOT / "tests" / "distributed" / "evaluate_and_train.py"), str(output),
+        "--main_process_port", str(free_port()), str(ROOT / "tests" / "distributed" / "evaluate_and_train.py"), str(output), sampling,
     ]  # fmt: skip
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr[-3000:]
     return json.loads(output.read_text())
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+@pytest.fixture(scope="module", params=["random", "group_by_length"])
+def runs(request, tmp_path_factory):
     return [
-        launch(config, tmp_path_factory.mktemp(name) / "found.json")
+        launch(config, tmp_path_factory.mktemp(name) / "found.json", request.param)
         for name, config in (("one", "cpu.yaml"), ("two", "cpu_2proc.yaml"))
     ]
 

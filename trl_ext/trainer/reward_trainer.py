@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import PreTrainedTokenizerBase
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 from trl import RewardConfig, RewardTrainer
 
@@ -249,10 +250,11 @@ class PairwiseRewardTrainer(RewardTrainer):
                 {"index": range(len(train_dataset)), self.args.length_column_name: _pair_lengths(train_dataset)}
             )
         )
-        if getattr(sampler, "generator", self) is None:
-            # From its own seed, so that every process draws the same order
+        if isinstance(sampler, LengthGroupedSampler):
+            # The same order for any number of processes: groups of the global batch, drawn from a seed of their own
             seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
             sampler.generator = torch.Generator().manual_seed(seed)
+            sampler.batch_size *= self.args.world_size
         return sampler
 
     def _get_eval_sampler(self, eval_dataset) -> Sampler | None:
