@@ -1,0 +1,349 @@
+"""
+Attention of a packed row with shared prefixes, through the interfaces that transformers provides for it.
+
+Two functions are registered under one name: one makes the mask, one computes attention. The mask of a packed row is
+no tensor but a [`SharedPrefixMask`]: which keys every run of queries sees, and the sliding window of the layer that
+asked for it. Keys and values are re-assembled per branch from the row ("gathered"), which is exact and differentiable
+by ordinary autograd. Without an active layout both functions do what transformers' `sdpa` does.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from itertools import accumulate
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+from transformers.utils import is_flash_attn_2_available
+
+from .plan import Layout
+
+
+ATTENTION_NAME = "shared_prefix"
+
+# Read in the mask function only, which runs once per forward and outside checkpointed layers: attention itself may run
+# again in backward, long after the context is left.
+_active_layout: ContextVar[Layout | None] = ContextVar("active_layout", default=None)
+_observed_masks: ContextVar[list | None] = ContextVar("observed_masks", default=None)
+
+
+@contextmanager
+def active_layout(layout: Layout) -> Iterator[None]:
+    """Within this context, models whose attention is `shared_prefix` compute a packed row with this layout."""
+    token = _active_layout.set(layout)
+    try:
+        yield
+    finally:
+        _active_layout.reset(token)
+
+
+@contextmanager
+def observed_masks() -> Iterator[list[tuple[Callable, int | None]]]:
+    """Collect the mask function and the window of every mask that a model asks for within this context."""
+    observed: list[tuple[Callable, int | None]] = []
+    token = _observed_masks.set(observed)
+    try:
+        yield observed
+    finally:
+        _observed_masks.reset(token)
+
+
+class SharedPrefixMask:
+    """
+    What takes the place of a mask tensor: the layout of the row and the window of the layers that use it.
+
+    Args:
+        layout ([`Layout`]):
+            Layout of the packed row.
+        window (`int`, *optional*):
+            Number of keys a query sees, itself included. By default there is no window.
+        device (`torch.device`):
+            Device of the masks.
+    """
+
+    def __init__(self, layout: Layout, window: int | None, device: torch.device):
+        self.layout = layout
+        self.window = window
+        self.device = device
+        self._masks: dict[tuple[int, int], Tensor] = {}
+        self._cumulative_lengths: tuple[Tensor, Tensor] | None = None
+
+    def segment_mask(self, length: int, prefix: int) -> Tensor | None:
+        """Boolean mask `(length, prefix + length)` of a segment; `None` where plain causal attention is right."""
+        if prefix == 0 and (self.window is None or length <= self.window):
+            return None
+        key = (length, prefix)
+        if key not in self._masks:
+            offset = torch.arange(prefix, prefix + length, device=self.device)[:, None] - torch.arange(
+                prefix + length, device=self.device
+            )
+            mask = offset >= 0
+            self._masks[key] = mask if self.window is None else mask & (offset < self.window)
+        return self._masks[key]
+
+    def cumulative_lengths(self) -> tuple[Tensor, Tensor]:
+        """Cumulative numbers of queries and of keys, from 0, as variable-length kernels take them."""
+        if self._cumulative_lengths is None:
+            queries = accumulate((segment.length for segment in self.layout.segments), initial=0)
+            keys = accumulate((segment.prefix + segment.length for segment in self.layout.segments), initial=0)
+            self._cumulative_lengths = tuple(
+                torch.tensor(list(lengths), dtype=torch.int32, device=self.device) for lengths in (queries, keys)
+            )
+        return self._cumulative_lengths
+
+
+@torch.compiler.disable
+def shared_prefix_mask(
+    batch_size: int,
+    q_length: int,
+    kv_length: int,
+    q_offset: int = 0,
+    kv_offset: int = 0,
+    mask_function: Callable | None = None,
+    attention_mask: Tensor | None = None,
+    local_size: int | None = None,
+    device: torch.device | str = "cpu",
+    **kwargs: Any,
+) -> Tensor | SharedPrefixMask | None:
+    """Mask function registered with transformers. Arguments as in `transformers.masking_utils.sdpa_mask`."""
+    observed = _observed_masks.get()
+    if observed is not None:
+        observed.append((mask_function, local_size))
+    layout = _active_layout.get()
+    if layout is not None:
+        return SharedPrefixMask(layout, local_size, torch.device(device))
+    return sdpa_mask(
+        batch_size=batch_size,
+        q_length=q_length,
+        kv_length=kv_length,
+        q_offset=q_offset,
+        kv_offset=kv_offset,
+        mask_function=mask_function,
+        attention_mask=attention_mask,
+        local_size=local_size,
+        device=device,
+        **kwargs,
+    )
+
+
+@torch.compiler.disable
+def shared_prefix_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | SharedPrefixMask | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """
+    Attention function registered with transformers.
+
+    Args:
+        query (`torch.Tensor` of shape `(batch, heads, queries, dim)`):
+            Queries.
+        key, value (`torch.Tensor` of shape `(batch, key heads, keys, dim)`):
+            Keys and values.
+        attention_mask ([`SharedPrefixMask`] or `torch.Tensor`, *optional*):
+            What [`shared_prefix_mask`] returned.
+        dropout (`float`, *optional*, defaults to `0.0`):
+            Must be 0 for a packed row: sequences that share a token would share its dropout.
+        scaling (`float`, *optional*):
+            Factor on the scores.
+        softcap (`float`, *optional*):
+            Bound of the scores (Gemma 2).
+        s_aux (`torch.Tensor` of shape `(heads,)`, *optional*):
+            Attention sinks (GPT-OSS).
+
+    Returns:
+        `tuple[torch.Tensor, None]`: Output `(batch, queries, heads, dim)`; no attention weights.
+    """
+    if isinstance(attention_mask, SharedPrefixMask):
+        if dropout > 0:
+            raise ValueError(
+                "shared prefixes need attention dropout 0: sequences that share a token share its dropout"
+            )
+        if kwargs.get("position_bias") is not None:
+            raise ValueError("shared prefixes don't support a position bias")
+        output = _packed_attention(query, key, value, attention_mask, scaling, softcap, s_aux)
+        return output.transpose(1, 2).contiguous(), None
+    if softcap is None and s_aux is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    if dropout > 0:
+        raise ValueError("attention dropout is not supported together with soft-capping or sinks")
+    output = _explicit_attention(query, key, value, attention_mask, scaling, softcap, s_aux)
+    return output.transpose(1, 2).contiguous(), None
+
+
+def _packed_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: SharedPrefixMask,
+    scaling: float | None,
+    softcap: float | None,
+    sinks: Tensor | None,
+) -> Tensor:
+    layout = mask.layout
+    # split and cat, not slices: the gradient of a slice is a zero-filled tensor of the whole row
+    queries = query.split([segment.length for segment in layout.segments], dim=2)
+    key_atoms = key.split(list(layout.atoms), dim=2)
+    value_atoms = value.split(list(layout.atoms), dim=2)
+    keys = [_path(key_atoms, segment.atoms) for segment in layout.segments]
+    values = [_path(value_atoms, segment.atoms) for segment in layout.segments]
+
+    kernel = _variable_length_kernel(query, value, softcap, sinks)
+    if kernel is not None:
+        return _variable_length_attention(kernel, query, keys, values, mask, scaling)
+    outputs = []
+    for segment, q, k, v in zip(layout.segments, queries, keys, values, strict=True):
+        segment_mask = mask.segment_mask(segment.length, segment.prefix)
+        if softcap is None and sinks is None:
+            output = F.scaled_dot_product_attention(
+                q,
+                k,
+                v,
+                attn_mask=segment_mask,
+                is_causal=segment_mask is None,
+                scale=scaling,
+                enable_gqa=q.shape[1] != k.shape[1],
+            )
+        else:
+            output = _explicit_attention(q, k, v, segment_mask, scaling, softcap, sinks)
+        outputs.append(output)
+    return torch.cat(outputs, dim=2)
+
+
+def _path(atoms: tuple[Tensor, ...], indices: tuple[int, ...]) -> Tensor:
+    return atoms[indices[0]] if len(indices) == 1 else torch.cat([atoms[index] for index in indices], dim=2)
+
+
+def _explicit_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    scaling: float | None,
+    softcap: float | None,
+    sinks: Tensor | None,
+) -> Tensor:
+    """Attention written out, for what SDPA does not know: bounded scores, and sinks that take a share of the weight."""
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scores = (query @ key.transpose(2, 3)) * scaling
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    if mask is None:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril(
+            scores.shape[-1] - scores.shape[-2]
+        )
+    scores = scores.masked_fill(~mask, float("-inf")).float()
+    if sinks is not None:
+        column = sinks.float().reshape(1, -1, 1, 1).expand(scores.shape[0], -1, scores.shape[2], 1)
+        scores = torch.cat([scores, column], dim=-1)
+    # Rows of padding see no key at all; their output is never read, and must not be NaN
+    weights = torch.softmax(scores, dim=-1).nan_to_num()
+    if sinks is not None:
+        weights = weights[..., :-1]
+    return weights.to(value.dtype) @ value
+
+
+# ---- Variable-length kernels (CUDA) ----
+
+
+def _variable_length_kernel(
+    query: Tensor, value: Tensor, softcap: float | None, sinks: Tensor | None
+) -> Callable[..., Tensor] | None:
+    """One kernel for all segments, if there is one for this device, precision and kind of attention."""
+    if not query.is_cuda or query.dtype not in (torch.float16, torch.bfloat16) or sinks is not None:
+        return None
+    if query.shape[-1] != value.shape[-1] or query.shape[-1] > 256:
+        return None
+    if softcap is None:
+        try:
+            from torch.nn.attention.varlen import varlen_attn
+        except ImportError:
+            pass
+        else:
+            return partial(_torch_varlen, varlen_attn)
+    if is_flash_attn_2_available():
+        from flash_attn import flash_attn_varlen_func
+
+        return partial(_flash_varlen, flash_attn_varlen_func, softcap)
+    return None
+
+
+def _torch_varlen(kernel, query, key, value, cumulative_queries, cumulative_keys, max_query, max_key, window, scaling):
+    return kernel(
+        query,
+        key,
+        value,
+        cumulative_queries,
+        cumulative_keys,
+        max_query,
+        max_key,
+        scale=scaling,
+        window_size=window,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+
+
+def _flash_varlen(
+    kernel, softcap, query, key, value, cumulative_queries, cumulative_keys, max_query, max_key, window, scaling
+):
+    return kernel(
+        query,
+        key,
+        value,
+        cumulative_queries,
+        cumulative_keys,
+        max_query,
+        max_key,
+        softmax_scale=scaling,
+        causal=True,
+        window_size=window,
+        softcap=0.0 if softcap is None else softcap,
+    )
+
+
+def _variable_length_attention(
+    kernel: Callable[..., Tensor],
+    query: Tensor,
+    keys: list[Tensor],
+    values: list[Tensor],
+    mask: SharedPrefixMask,
+    scaling: float | None,
+) -> Tensor:
+    """Attention of all segments in one call; causality is aligned to the last key of every segment."""
+    segments = mask.layout.segments
+    cumulative_queries, cumulative_keys = mask.cumulative_lengths()
+    # Keys to the left that a query sees; 0 to the right is causal
+    window = (-1 if mask.window is None else mask.window - 1, 0)
+    output = kernel(
+        query[0].transpose(0, 1),
+        torch.cat(keys, dim=2)[0].transpose(0, 1),
+        torch.cat(values, dim=2)[0].transpose(0, 1),
+        cumulative_queries,
+        cumulative_keys,
+        max(segment.length for segment in segments),
+        max(segment.prefix + segment.length for segment in segments),
+        window,
+        scaling,
+    )
+    return output.transpose(0, 1)[None]
+
+
+AttentionInterface.register(ATTENTION_NAME, shared_prefix_attention)
+AttentionMaskInterface.register(ATTENTION_NAME, shared_prefix_mask)
