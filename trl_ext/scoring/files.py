@@ -57,7 +57,7 @@ def score_file(
             file.append(window.labels, window.rewards)
     if file is not None:
         file.finish(
-            rows=rows, responses=file.count_lines(), truncated=scorer.truncated, timing=scorer.timing.to_dict()
+            rows=rows, responses=file.count_lines(), truncated=scorer.timing.truncated, timing=scorer.timing.to_dict()
         )
         meta = file.meta
     return _on_main_process(lambda: meta)

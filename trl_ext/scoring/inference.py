@@ -1,16 +1,22 @@
-"""The model's part of scoring: rewards of batches, with a cache for prefixes that several rows continue."""
+"""Rewards of prepared windows: by the model, and from all processes in order."""
 
+import dataclasses
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
 
 from ..shared_prefix import core_model
 from .batching import PackedBatch, PaddedBatch
+from .preparation import PreparedWindow
+from .timing import Timing
 
 
 @torch.inference_mode()
@@ -73,3 +79,62 @@ def _restored_config(model: PreTrainedModel):
             delattr(config, name)
         for name, value in before.items():
             setattr(config, name, value)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScoredWindow:
+    """Rewards of a window's responses with their labels, and what they cost."""
+
+    groups: int
+    labels: list[tuple[Any, Any, Any]]
+    rewards: np.ndarray
+    model_seconds: float
+    computed_tokens: int
+    sequence_tokens: int
+    truncated: int
+
+
+def scored_windows(model: nn.Module, prepared: Iterator[PreparedWindow], timing: Timing) -> Iterator[ScoredWindow]:
+    """Windows of all processes in order, for every process. What one process raises, all raise. `timing` is kept up."""
+    num_processes = PartialState().num_processes
+    started = time.perf_counter()
+    scored = (_score(model, window) for window in prepared)
+    while True:
+        try:
+            mine = next(scored, None)
+        except Exception as error:  # whatever it is, the other processes wait
+            if num_processes == 1:
+                raise
+            mine = error
+        for window in gather_object([mine]):
+            timing.wall_seconds = time.perf_counter() - started
+            if window is None:
+                return
+            if isinstance(window, Exception):
+                raise window
+            timing.model_seconds += window.model_seconds
+            timing.responses += len(window.rewards)
+            timing.computed_tokens += window.computed_tokens
+            timing.sequence_tokens += window.sequence_tokens
+            timing.truncated += window.truncated
+            yield window
+
+
+def _score(model: nn.Module, window: PreparedWindow) -> ScoredWindow:
+    rewards, seconds = compute_rewards(model, window.batches, window.num_sequences)
+    rewards = rewards[window.slots]
+    if not np.isfinite(rewards).all():
+        prompt_id, response_id, _ = window.labels[int(np.flatnonzero(~np.isfinite(rewards))[0])]
+        raise ValueError(
+            f"the reward of response {response_id!r} to prompt {prompt_id!r} is not a finite number. If the model is in "
+            "float16, use dtype='float32' or 'bfloat16'."
+        )
+    return ScoredWindow(
+        groups=window.groups,
+        labels=window.labels,
+        rewards=rewards,
+        model_seconds=seconds,
+        computed_tokens=sum(batch.num_tokens for batch in window.batches),
+        sequence_tokens=window.sequence_tokens,
+        truncated=window.truncated,
+    )

@@ -1,10 +1,8 @@
 """RewardScorer: rewards of N responses per prompt, each distinct prefix computed once."""
 
-import dataclasses
 import functools
 import itertools
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from accelerate.utils import gather_object
-from datasets import Dataset
+from datasets import Dataset, Value
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -25,28 +22,15 @@ from . import files
 from .batching import packed_batches, padded_batches
 from .encoding import Encoder
 from .groups import Group, group_from_row, groups_from_lists, windows
-from .inference import compute_rewards
+from .inference import ScoredWindow, scored_windows
 from .loading import ModelSource, check_one_label, load_tokenizer_of
-from .preparation import Preparation, PreparedWindow, prepared_windows
+from .preparation import Preparation, prepared_windows
 from .timing import Timing
 
 
 logger = logging.getLogger(__name__)
 
 WINDOW_SIZE = 2048
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ScoredWindow:
-    """Rewards of a window's responses with their labels, and what they cost."""
-
-    groups: int
-    labels: list[tuple[Any, Any, Any]]
-    rewards: np.ndarray
-    model_seconds: float
-    computed_tokens: int
-    sequence_tokens: int
-    truncated: int
 
 
 class RewardScorer:
@@ -70,7 +54,7 @@ class RewardScorer:
             Largest number of tokens of a prompt with a response. By default there is no limit.
         max_length_policy (`str`, *optional*, defaults to `"error"`):
             What happens to longer ones: `"error"`, or `"truncate_prompt_left"`, which removes the same number of tokens
-            from the left of the prompt of all of its responses, after a BOS token. [`RewardScorer.truncated`] counts them.
+            from the left of the prompt of all of its responses, after a BOS token. `timing.truncated` counts them.
         max_tokens_per_batch (`int`, *optional*, defaults to `8192`):
             Tokens that the model computes at once.
         shared_prefix (`bool`, *optional*, defaults to `True`):
@@ -96,7 +80,6 @@ class RewardScorer:
         shared_prefix_report ([`~trl_ext.shared_prefix.SharedPrefixReport`] or `None`):
             Whether prefixes are shared and why not; `None` before a model by name is loaded.
         timing ([`Timing`]): Duration and amount of the last call.
-        truncated (`int`): Responses whose prompt was truncated in the last call.
 
     Example:
         ```python
@@ -138,7 +121,6 @@ class RewardScorer:
         self.progress = progress
         self.shared_prefix_report: SharedPrefixReport | None = None
         self.timing = Timing()
-        self.truncated = 0
         self._state = PartialState()
         if isinstance(model, str):
             self.source = ModelSource.find(model, adapter, revision, trust_remote_code)
@@ -224,7 +206,7 @@ class RewardScorer:
         scored = list(self.score_windows(groups, total=len(dataset)))
         labels = [label for window in scored for label in window.labels]
         prompt_ids, response_ids, sources = zip(*labels, strict=True) if labels else ((), (), ())
-        return Dataset.from_dict(
+        table = Dataset.from_dict(
             {
                 "prompt_id": list(prompt_ids),
                 "response_id": list(response_ids),
@@ -232,6 +214,8 @@ class RewardScorer:
                 "reward": np.concatenate([np.empty(0, np.float32), *(window.rewards for window in scored)]),
             }
         )
+        # Also where no row has a source
+        return table.cast_column("source", Value("string")).cast_column("reward", Value("float32"))
 
     def score_file(
         self,
@@ -309,31 +293,23 @@ class RewardScorer:
         """
         if num_workers is None:
             num_workers = self.check_first_windows(groups(), window_size)
-        model = self.model
+        model = self.model  # before the preparation, which asks whether prefixes are shared
+        state = self._state
         preparation = Preparation(
-            self.encoder, self._make_batches(), window_size, skip, self._state.process_index, self._state.num_processes
+            self.encoder, self._make_batches(), window_size, skip, state.process_index, state.num_processes
         )
-        self.timing = timing = Timing(processes=self._state.num_processes)
-        self.truncated = 0
-        started = time.perf_counter()
-        hidden = not (self.progress and self._state.is_main_process)
+        self.timing = Timing(processes=state.num_processes)
+        hidden = not (self.progress and state.is_main_process)
         with tqdm(initial=done, total=total, unit="prompt", desc="Scoring", disable=hidden) as bar:
             prepared = prepared_windows(preparation, groups, num_workers)
-            for window in self._gathered(_score(model, window) for window in prepared):
-                timing.wall_seconds = time.perf_counter() - started
-                timing.model_seconds += window.model_seconds
-                timing.responses += len(window.rewards)
-                timing.computed_tokens += window.computed_tokens
-                timing.sequence_tokens += window.sequence_tokens
-                self.truncated += window.truncated
+            for window in scored_windows(model, prepared, self.timing):
                 bar.update(window.groups)
-                bar.set_postfix_str(f"{timing.tokens_per_second:,.0f} tokens/s", refresh=False)
+                bar.set_postfix_str(f"{self.timing.tokens_per_second:,.0f} tokens/s", refresh=False)
                 yield window
-        timing.wall_seconds = time.perf_counter() - started
-        if self.truncated:
+        if self.timing.truncated:
             logger.warning(
                 "The prompts of %d responses were longer than max_length=%d and truncated from the left.",
-                self.truncated,
+                self.timing.truncated,
                 self.encoder.max_length,
             )
 
@@ -343,39 +319,3 @@ class RewardScorer:
         pad_token = distinct_pad_token(self.processing_class)
         pad_token_id = 0 if pad_token is None else self.processing_class.convert_tokens_to_ids(pad_token)
         return functools.partial(padded_batches, max_tokens=self.max_tokens_per_batch, pad_token_id=pad_token_id)
-
-    def _gathered(self, scored: Iterator[ScoredWindow]) -> Iterator[ScoredWindow]:
-        """The windows of all processes in order; what one process raises, all raise."""
-        while True:
-            try:
-                mine = next(scored, None)
-            except Exception as error:  # whatever it is, the other processes wait
-                if self._state.num_processes == 1:
-                    raise
-                mine = error
-            for window in gather_object([mine]):
-                if window is None:
-                    return
-                if isinstance(window, Exception):
-                    raise window
-                yield window
-
-
-def _score(model: torch.nn.Module, window: PreparedWindow) -> ScoredWindow:
-    rewards, seconds = compute_rewards(model, window.batches, window.num_sequences)
-    rewards = rewards[window.slots]
-    if not np.isfinite(rewards).all():
-        prompt_id, response_id, _ = window.labels[int(np.flatnonzero(~np.isfinite(rewards))[0])]
-        raise ValueError(
-            f"the reward of response {response_id!r} to prompt {prompt_id!r} is not a finite number. If the model is in "
-            "float16, use dtype='float32' or 'bfloat16'."
-        )
-    return ScoredWindow(
-        groups=window.groups,
-        labels=window.labels,
-        rewards=rewards,
-        model_seconds=seconds,
-        computed_tokens=sum(batch.num_tokens for batch in window.batches),
-        sequence_tokens=window.sequence_tokens,
-        truncated=window.truncated,
-    )

@@ -14,6 +14,7 @@ class Timing:
         responses (`int`): Responses that were scored.
         computed_tokens (`int`): Tokens that the model computed, padding included.
         sequence_tokens (`int`): Tokens of all prompts with their responses, as if nothing were shared.
+        truncated (`int`): Responses whose prompt was truncated, those that were scored before a resume among them.
         processes (`int`): Number of processes.
     """
 
@@ -22,6 +23,7 @@ class Timing:
     responses: int = 0
     computed_tokens: int = 0
     sequence_tokens: int = 0
+    truncated: int = 0
     processes: int = 1
 
     @property
