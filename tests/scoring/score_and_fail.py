@@ -4,13 +4,12 @@ import json
 import sys
 from pathlib import Path
 
-from accelerate import PartialState
-
 from trl_ext import RewardScorer
+from trl_ext.scoring.processes import process_state
 
 
 def main(checkpoint: str, output: str) -> None:
-    state = PartialState()
+    state = process_state()
     prompts = [f"Question {i % 50}? " for i in range(5000)]
     responses = [[f"It is {i % 70}."] for i in range(5000)]
     scorer = RewardScorer(checkpoint, max_length=60, progress=False)

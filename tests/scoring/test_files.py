@@ -47,9 +47,7 @@ class TestOutput:
             (row["id"], k, f"model-{k}") for row in inputs for k in range(len(row["responses"]))
         ]
         expected = scorer.score([row["prompt"] for row in inputs], [row["responses"] for row in inputs])
-        np.testing.assert_allclose(
-            [line["reward"] for line in lines], np.concatenate(expected), rtol=2e-6, atol=1e-6
-        )
+        np.testing.assert_allclose([line["reward"] for line in lines], np.concatenate(expected), rtol=2e-6, atol=1e-6)
         assert meta["finished"] and meta["rows"] == 40 and meta["responses"] == len(lines)
 
     def test_rewards_round_trip(self, scorer, rows, tmp_path):
@@ -155,7 +153,7 @@ class TestResume:
         scorer = RewardScorer(checkpoint, max_length=25, max_length_policy="truncate_prompt_left", progress=False)
         out, meta_path = tmp_path / "out.jsonl", tmp_path / "out.jsonl.meta.json"
         whole = scorer.score_file(rows, out, window_size=7)
-        assert whole["truncated"] > 20
+        assert whole["truncated"] > 10
         out.write_bytes(out.read_bytes()[:1500])
         meta_path.write_text(json.dumps(json.loads(meta_path.read_text()) | {"finished": False}))
         assert scorer.score_file(rows, out, window_size=7)["truncated"] == whole["truncated"]
@@ -172,7 +170,9 @@ class TestResume:
         scorer.score_file(rows, out)
         before = out.read_bytes()
         other = RewardScorer(checkpoint, max_length=100, max_tokens_per_batch=50, progress=False)
-        with pytest.raises(ValueError, match="max_length was None and is 100; max_tokens_per_batch was 8192 and is 50"):
+        with pytest.raises(
+            ValueError, match="max_length was None and is 100; max_tokens_per_batch was 8192 and is 50"
+        ):
             other.score_file(rows, out)
         tokenizer = tiny_tokenizer()
         with pytest.raises(ValueError, match="model_weights_sha256 was"):
@@ -221,8 +221,8 @@ class TestCommandLine:
 
         result = run(arguments)
         assert result.returncode == 0, result.stderr[-3000:]
-        assert json.loads(result.stdout)["timing"]["responses"] < json.loads(result.stdout)["responses"] == 2247
-        assert 0 < killed_at < 2247
+        assert json.loads(result.stdout)["timing"]["responses"] < json.loads(result.stdout)["responses"] == 2250
+        assert 0 < killed_at < 2250
         scorer = RewardScorer(checkpoint, max_tokens_per_batch=30, progress=False)
         scorer.score_file(rows, tmp_path / "whole.jsonl", window_size=8)
         assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
@@ -248,9 +248,7 @@ class TestCommandLine:
 
     def test_errors_are_one_line(self, checkpoint, rows, tmp_path):
         out = tmp_path / "out.jsonl"
-        result = run(
-            command("--model", checkpoint, "--input", rows, "--output", out, "--responses-column", "answers")
-        )
+        result = run(command("--model", checkpoint, "--input", rows, "--output", out, "--responses-column", "answers"))
         assert result.returncode == 1
         assert "column 'answers' is missing" in result.stderr
         assert "Traceback" not in result.stderr

@@ -69,12 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 
-    from accelerate import PartialState  # after the arguments: --help is quick
-
+    # After the arguments: --help is quick
+    from .processes import process_state
     from .scorer import RewardScorer
 
     columns = {column: getattr(args, f"{column}_column") for column in _COLUMNS}
-    state = PartialState()
+    state = process_state()
     try:
         scorer = RewardScorer(
             args.model,

@@ -1,14 +1,12 @@
 """Scoring of a file: what was written before is found, checked and continued."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 
 from ..shared_prefix import core_model
 from ..version import __version__
@@ -16,6 +14,7 @@ from .groups import Group, windows
 from .inputs import check_input, count_rows, hash_file, read_groups
 from .loading import tokenizer_fingerprint, weights_fingerprint
 from .outputs import ScoreFile
+from .processes import on_main_process, process_state
 
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def score_file(
         return file.meta, skip, rows
 
     scorer.model  # noqa: B018  every process loads it; the first then checks what it is to continue
-    meta, skip, rows = _on_main_process(begin)
+    meta, skip, rows = on_main_process(begin)
     if meta["finished"]:
         return meta
     for window in scorer.score_windows(
@@ -60,22 +59,7 @@ def score_file(
             rows=rows, responses=file.count_lines(), truncated=scorer.timing.truncated, timing=scorer.timing.to_dict()
         )
         meta = file.meta
-    return _on_main_process(lambda: meta)
-
-
-def _on_main_process(function: Callable[[], Any]) -> Any:
-    """Result of a function that the main process runs, for all; what it raises, all raise."""
-    state = PartialState()
-    result = None
-    if state.is_main_process:
-        try:
-            result = function()
-        except Exception as error:  # the others wait for the result
-            result = error
-    result = broadcast_object_list([result])[0]
-    if isinstance(result, Exception):
-        raise result
-    return result
+    return on_main_process(lambda: meta)
 
 
 def _written(windows: Iterable[list[Group]], lines: int) -> tuple[int, int, int]:
@@ -122,5 +106,5 @@ def _provenance(scorer: "RewardScorer", input: Path) -> dict[str, Any]:
         "adapter": source.adapter if source else None,
         "shared_prefix_report": scorer.shared_prefix_report.to_dict(),
         "device": str(core.device),
-        "processes": PartialState().num_processes,
+        "processes": process_state().num_processes,
     }

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from accelerate.utils import gather_object
 from torch import nn
 from transformers import DynamicCache, PreTrainedModel
@@ -16,6 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 from ..shared_prefix import core_model
 from .batching import PackedBatch, PaddedBatch
 from .preparation import PreparedWindow
+from .processes import process_state
 from .timing import Timing
 
 
@@ -96,7 +96,7 @@ class ScoredWindow:
 
 def scored_windows(model: nn.Module, prepared: Iterator[PreparedWindow], timing: Timing) -> Iterator[ScoredWindow]:
     """Windows of all processes in order, for every process. What one process raises, all raise. `timing` is kept up."""
-    num_processes = PartialState().num_processes
+    num_processes = process_state().num_processes
     started = time.perf_counter()
     scored = (_score(model, window) for window in prepared)
     while True:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from datasets import Dataset, Value
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,6 +24,7 @@ from .groups import Group, group_from_row, groups_from_lists, windows
 from .inference import ScoredWindow, scored_windows
 from .loading import ModelSource, check_one_label, load_tokenizer_of
 from .preparation import Preparation, prepared_windows
+from .processes import process_state
 from .timing import Timing
 
 
@@ -121,7 +121,7 @@ class RewardScorer:
         self.progress = progress
         self.shared_prefix_report: SharedPrefixReport | None = None
         self.timing = Timing()
-        self._state = PartialState()
+        self._state = process_state()
         if isinstance(model, str):
             self.source = ModelSource.find(model, adapter, revision, trust_remote_code)
             config = self.source.load_config()
