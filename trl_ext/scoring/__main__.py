@@ -102,10 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if state.is_main_process:
             print(f"error: {error}", file=sys.stderr)
         return 1
+    finally:
+        state.destroy_process_group()
     if state.is_main_process:
         print(json.dumps({name: meta[name] for name in ("rows", "responses", "truncated", "timing")}))
-    state.wait_for_everyone()
-    state.destroy_process_group()
     return 0
 
 

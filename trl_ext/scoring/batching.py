@@ -1,13 +1,19 @@
 """Sequences cut into batches under a token budget: packed rows with shared prefixes, or padded ones."""
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ..data.padding import distinct_pad_token
 from ..shared_prefix import SharedPrefixPlan, build_plan, common_prefix_length, pack_rows
 
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Sequences = list[list[int]]
 
@@ -54,6 +60,17 @@ class PaddedBatch:
     @property
     def num_tokens(self) -> int:
         return self.input_ids.numel()
+
+
+def batch_maker(
+    shared_prefix: bool, max_tokens: int, tokenizer: "PreTrainedTokenizerBase"
+) -> Callable[[Sequences], Iterator[PackedBatch | PaddedBatch]]:
+    """Function that cuts sequences into packed rows, or into padded batches if prefixes can't be shared."""
+    if shared_prefix:
+        return functools.partial(packed_batches, max_tokens=max_tokens)
+    pad_token = distinct_pad_token(tokenizer)
+    pad_token_id = 0 if pad_token is None else tokenizer.convert_tokens_to_ids(pad_token)
+    return functools.partial(padded_batches, max_tokens=max_tokens, pad_token_id=pad_token_id)
 
 
 def packed_batches(sequences: Sequences, max_tokens: int) -> Iterator[PackedBatch]:

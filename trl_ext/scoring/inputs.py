@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from datasets import Dataset
 
 from ..data.checks import shorten
 from ..data.readers import FILE_TYPES, Unreadable, read_file, reason
@@ -38,7 +39,8 @@ def read_rows(path: Path, columns: Mapping[str, str]) -> Iterator[Mapping[str, A
         if suffix == ".parquet":
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(_ROWS_PER_BATCH):
-                    yield from batch.to_pylist()
+                    # as a Dataset, which knows how `datasets` stored messages of different shapes
+                    yield from Dataset(pa.Table.from_batches([batch])).to_list()
         else:
             yield from read_file(path, columns)
     except (Unreadable, pa.ArrowException) as error:

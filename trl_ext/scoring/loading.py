@@ -20,6 +20,8 @@ from transformers import (
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..data.bundled import resolve_model
+from ..shared_prefix import SharedPrefixReport, enable_shared_prefix
+from ..trainer.reward_head import run_head_in_float32
 
 
 logger = logging.getLogger(__name__)
@@ -105,6 +107,17 @@ def check_one_label(config: PretrainedConfig) -> None:
             f"a reward model has one output, but this one has num_labels={config.num_labels}. Score with a model that was "
             "trained with num_labels=1."
         )
+
+
+def prepare_model(model: nn.Module, shared_prefix: bool) -> SharedPrefixReport:
+    """Let the head compute in float32 and, if asked for and possible, each distinct prefix be computed once."""
+    run_head_in_float32(model)
+    if not shared_prefix:
+        return SharedPrefixReport(False, "it was not asked for")
+    report = enable_shared_prefix(model)
+    if not report.enabled:
+        logger.warning("This model can't share prefixes, so that sequences are padded: %s.", report.reason)
+    return report
 
 
 def load_tokenizer_of(model: PreTrainedModel) -> PreTrainedTokenizerBase:

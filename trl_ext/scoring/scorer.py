@@ -14,15 +14,13 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..data.checks import check_is_dataset
-from ..data.padding import distinct_pad_token
-from ..shared_prefix import SharedPrefixReport, core_model, enable_shared_prefix
-from ..trainer.reward_head import run_head_in_float32
+from ..shared_prefix import SharedPrefixReport, core_model
 from . import files
-from .batching import packed_batches, padded_batches
+from .batching import batch_maker
 from .encoding import Encoder
 from .groups import Group, group_from_row, groups_from_lists, windows
 from .inference import ScoredWindow, scored_windows
-from .loading import ModelSource, check_one_label, load_tokenizer_of
+from .loading import ModelSource, check_one_label, load_tokenizer_of, prepare_model
 from .preparation import Preparation, prepared_windows
 from .processes import process_state
 from .timing import Timing
@@ -37,8 +35,8 @@ class RewardScorer:
     """
     Scores any number of responses per prompt with a reward model.
 
-    Every distinct prefix is computed once: a prompt for all of its responses, what several prompts begin with, equal
-    responses. Where a model can't do that exactly, sequences are padded, which is logged with the reason. Sequences are
+    Every distinct prefix of a window (2048 responses by default) is computed once: a prompt for all of its responses,
+    what several prompts begin with, equal responses. Where a model can't do that exactly, sequences are padded, which is logged with the reason. Sequences are
     encoded as in training, and the reward is read at the last token in float32.
 
     Under `accelerate launch`, windows are divided among the processes, and every process gets all rewards.
@@ -134,8 +132,7 @@ class RewardScorer:
             )
         else:
             given = {"dtype": dtype, "attn_implementation": attn_implementation, "device": device, "adapter": adapter}
-            given |= {"revision": revision}
-            for name, value in given.items():
+            for name, value in (given | {"revision": revision}).items():
                 if value is not None:
                     raise ValueError(f"`{name}` applies to a model by name; this one is in memory already")
             self.source = None
@@ -150,13 +147,7 @@ class RewardScorer:
     def model(self) -> torch.nn.Module:
         """The model, loaded and prepared when it is first needed."""
         model = self._load_model()
-        run_head_in_float32(model)
-        report = SharedPrefixReport(False, "shared_prefix=False")
-        if self.shared_prefix:
-            report = enable_shared_prefix(model)
-            if not report.enabled:
-                logger.warning("Prefixes are computed anew for every response, as %s.", report.reason)
-        self.shared_prefix_report = report
+        self.shared_prefix_report = prepare_model(model, self.shared_prefix)
         return model
 
     def score(self, prompts: Sequence[Any], responses: Sequence[Sequence[Any]]) -> list[np.ndarray]:
@@ -179,8 +170,11 @@ class RewardScorer:
         """
         groups = groups_from_lists(prompts, responses)
         scored = self.score_windows(lambda: groups, total=len(groups))
-        rewards = np.concatenate([np.empty(0, np.float32), *(window.rewards for window in scored)])
-        return np.split(rewards, np.cumsum([len(group.responses) for group in groups])[:-1]) if groups else []
+        return (
+            np.split(_all_rewards(scored), np.cumsum([len(group.responses) for group in groups])[:-1])
+            if groups
+            else []
+        )
 
     def score_dataset(self, dataset: Dataset, *, columns: Mapping[str, str] | None = None) -> Dataset:
         """
@@ -211,7 +205,7 @@ class RewardScorer:
                 "prompt_id": list(prompt_ids),
                 "response_id": list(response_ids),
                 "source": list(sources),
-                "reward": np.concatenate([np.empty(0, np.float32), *(window.rewards for window in scored)]),
+                "reward": _all_rewards(scored),
             }
         )
         # Also where no row has a source
@@ -285,7 +279,7 @@ class RewardScorer:
             window_size (`int`, *optional*, defaults to `2048`):
                 Responses of a window.
             num_workers (`int`, *optional*):
-                What [`RewardScorer.check_first_windows`] returned, if it was called before.
+                What [`check_first_windows`] returned, if it was called before.
             skip, done (`int`, *optional*, defaults to `0`):
                 Windows at the beginning, and groups in them, that were scored before.
             total (`int`, *optional*):
@@ -294,12 +288,11 @@ class RewardScorer:
         if num_workers is None:
             num_workers = self.check_first_windows(groups(), window_size)
         model = self.model  # before the preparation, which asks whether prefixes are shared
-        state = self._state
-        preparation = Preparation(
-            self.encoder, self._make_batches(), window_size, skip, state.process_index, state.num_processes
-        )
-        self.timing = Timing(processes=state.num_processes)
-        hidden = not (self.progress and state.is_main_process)
+        make_batches = batch_maker(self.shared_prefix_report.enabled, self.max_tokens_per_batch, self.processing_class)
+        process, num_processes = self._state.process_index, self._state.num_processes
+        preparation = Preparation(self.encoder, make_batches, window_size, skip, process, num_processes)
+        self.timing = Timing(processes=num_processes)
+        hidden = not (self.progress and self._state.is_main_process)
         with tqdm(initial=done, total=total, unit="prompt", desc="Scoring", disable=hidden) as bar:
             prepared = prepared_windows(preparation, groups, num_workers)
             for window in scored_windows(model, prepared, self.timing):
@@ -308,14 +301,11 @@ class RewardScorer:
                 yield window
         if self.timing.truncated:
             logger.warning(
-                "The prompts of %d responses were longer than max_length=%d and truncated from the left.",
+                "The prompts of %d responses were truncated to max_length=%d from the left.",
                 self.timing.truncated,
                 self.encoder.max_length,
             )
 
-    def _make_batches(self) -> Callable[[list[list[int]]], Iterable]:
-        if self.shared_prefix_report.enabled:
-            return functools.partial(packed_batches, max_tokens=self.max_tokens_per_batch)
-        pad_token = distinct_pad_token(self.processing_class)
-        pad_token_id = 0 if pad_token is None else self.processing_class.convert_tokens_to_ids(pad_token)
-        return functools.partial(padded_batches, max_tokens=self.max_tokens_per_batch, pad_token_id=pad_token_id)
+
+def _all_rewards(scored: Iterable[ScoredWindow]) -> np.ndarray:
+    return np.concatenate([np.empty(0, np.float32), *(window.rewards for window in scored)])
