@@ -75,9 +75,10 @@ def _restored_config(model: PreTrainedModel):
         yield
     finally:
         for name in names:
-            delattr(config, name)
-        for name, value in before.items():
-            setattr(config, name, value)
+            if name in before:
+                setattr(config, name, before[name])
+            elif hasattr(config, name):
+                delattr(config, name)
 
 
 def scored_windows(model: nn.Module, prepared: Iterator[PreparedWindow], timing: Timing) -> Iterator[ScoredWindow]:
