@@ -51,18 +51,18 @@ def test_padded_batches_hold_every_sequence_once_and_never_end_with_padding(tail
 
 @pytest.fixture(scope="module", params=["llama", "mistral", "gemma2"])
 def model(request):
-    model = reward_model(request.param, tiny_tokenizer())
-    return model
+    # In float64, where rounding hides nothing
+    return reward_model(request.param, tiny_tokenizer()).double()
 
 
 @given(TAILS, st.sampled_from([10, 20, 40, 60, 100]))
-@settings(max_examples=15)
+@settings(max_examples=25)
 def test_cached_prefixes_give_the_rewards_of_one_by_one(model, tails, max_tokens):
     sequences = with_long_prefixes(tails)
     expected = rewards_of_ids(model, sequences)
     assert enable_shared_prefix(model, check=False).enabled
     rewards, _ = compute_rewards(model, packed_batches(sequences, max_tokens), len(sequences))
-    np.testing.assert_allclose(rewards, expected, rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(rewards, expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "gemma2"])

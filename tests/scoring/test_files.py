@@ -151,11 +151,10 @@ class TestResume:
 
     def test_counts_truncations_of_both_parts(self, checkpoint, rows, tmp_path):
         scorer = RewardScorer(checkpoint, max_length=25, max_length_policy="truncate_prompt_left", progress=False)
-        out, meta_path = tmp_path / "out.jsonl", tmp_path / "out.jsonl.meta.json"
+        out = tmp_path / "out.jsonl"
         whole = scorer.score_file(rows, out, window_size=7)
         assert whole["truncated"] > 10
         out.write_bytes(out.read_bytes()[:1500])
-        meta_path.write_text(json.dumps(json.loads(meta_path.read_text()) | {"finished": False}))
         assert scorer.score_file(rows, out, window_size=7)["truncated"] == whole["truncated"]
 
     def test_of_a_finished_file_changes_nothing(self, scorer, rows, tmp_path):
@@ -243,8 +242,14 @@ class TestCommandLine:
         found = json.loads((tmp_path / "out.jsonl.meta.json").read_text())
         assert found["provenance"]["processes"] == 2
         assert found["timing"]["sequence_tokens"] == meta["timing"]["sequence_tokens"]
-        # With one process, where two began
-        assert scorer.score_file(rows, out, window_size=7) == found
+        # One process continues what two began, and two what one began
+        out.write_bytes(out.read_bytes()[:2000])
+        assert scorer.score_file(rows, out, window_size=7)["provenance"]["processes"] == 1
+        assert out.read_bytes() == (tmp_path / "one.jsonl").read_bytes()
+        out.write_bytes(out.read_bytes()[:1000])
+        result = run(arguments)
+        assert result.returncode == 0, result.stderr[-3000:]
+        assert out.read_bytes() == (tmp_path / "one.jsonl").read_bytes()
 
     def test_errors_are_one_line(self, checkpoint, rows, tmp_path):
         out = tmp_path / "out.jsonl"

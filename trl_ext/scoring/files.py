@@ -37,11 +37,11 @@ def score_file(
 
     def begin() -> tuple[dict[str, Any], int, int]:
         nonlocal file
-        settings = _settings(scorer, input, columns, window_size)
-        file = ScoreFile(output, settings, overwrite)
+        file = ScoreFile(output, _settings(scorer, input, columns, window_size), overwrite)
+        if file.is_complete():
+            return file.meta, 0, 0
         skip, rows, lines = _written(windows(groups(), window_size), file.count_lines())
-        if not file.meta["finished"]:
-            file.cut(lines, provenance=_provenance(scorer, input))
+        file.cut(lines, finished=False, provenance=_provenance(scorer, input))
         return file.meta, skip, rows
 
     scorer.model  # noqa: B018  every process loads it; the first then checks what it is to continue

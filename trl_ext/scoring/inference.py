@@ -1,10 +1,8 @@
 """Rewards of prepared windows: by the model, and from all processes in order."""
 
-import dataclasses
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from ..shared_prefix import core_model
 from .batching import PackedBatch, PaddedBatch
 from .preparation import PreparedWindow
 from .processes import process_state
+from .results import ScoredWindow
 from .timing import Timing
 
 
@@ -76,22 +75,10 @@ def _restored_config(model: PreTrainedModel):
         yield
     finally:
         for name in names:
-            delattr(config, name)
-        for name, value in before.items():
-            setattr(config, name, value)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ScoredWindow:
-    """Rewards of a window's responses with their labels, and what they cost."""
-
-    groups: int
-    labels: list[tuple[Any, Any, Any]]
-    rewards: np.ndarray
-    model_seconds: float
-    computed_tokens: int
-    sequence_tokens: int
-    truncated: int
+            if name in before:
+                setattr(config, name, before[name])
+            elif hasattr(config, name):
+                delattr(config, name)
 
 
 def scored_windows(model: nn.Module, prepared: Iterator[PreparedWindow], timing: Timing) -> Iterator[ScoredWindow]:

@@ -63,6 +63,10 @@ class ScoreFile:
         with self.path.open("rb") as file:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(_READ_BYTES), b""))
 
+    def is_complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.meta["finished"] and self.meta["responses"] == self.count_lines()
+
     def cut(self, lines: int, **facts: Any) -> None:
         """Begin the file, or continue it after its first `lines` lines; `facts` are added to the record."""
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, Value
+from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -19,10 +19,11 @@ from . import files
 from .batching import batch_maker
 from .encoding import Encoder
 from .groups import Group, group_from_row, groups_from_lists, windows
-from .inference import ScoredWindow, scored_windows
+from .inference import scored_windows
 from .loading import ModelSource, check_one_label, load_tokenizer_of, prepare_model
 from .preparation import Preparation, prepared_windows
 from .processes import process_state
+from .results import ScoredWindow, all_rewards, long_table
 from .timing import Timing
 
 
@@ -171,9 +172,7 @@ class RewardScorer:
         groups = groups_from_lists(prompts, responses)
         scored = self.score_windows(lambda: groups, total=len(groups))
         return (
-            np.split(_all_rewards(scored), np.cumsum([len(group.responses) for group in groups])[:-1])
-            if groups
-            else []
+            np.split(all_rewards(scored), np.cumsum([len(group.responses) for group in groups])[:-1]) if groups else []
         )
 
     def score_dataset(self, dataset: Dataset, *, columns: Mapping[str, str] | None = None) -> Dataset:
@@ -197,19 +196,7 @@ class RewardScorer:
         def groups() -> Iterator[Group]:
             return (group_from_row(row, index, "dataset", columns or {}) for index, row in enumerate(dataset))
 
-        scored = list(self.score_windows(groups, total=len(dataset)))
-        labels = [label for window in scored for label in window.labels]
-        prompt_ids, response_ids, sources = zip(*labels, strict=True) if labels else ((), (), ())
-        table = Dataset.from_dict(
-            {
-                "prompt_id": list(prompt_ids),
-                "response_id": list(response_ids),
-                "source": list(sources),
-                "reward": _all_rewards(scored),
-            }
-        )
-        # Also where no row has a source
-        return table.cast_column("source", Value("string")).cast_column("reward", Value("float32"))
+        return long_table(self.score_windows(groups, total=len(dataset)))
 
     def score_file(
         self,
@@ -305,7 +292,3 @@ class RewardScorer:
                 self.timing.truncated,
                 self.encoder.max_length,
             )
-
-
-def _all_rewards(scored: Iterable[ScoredWindow]) -> np.ndarray:
-    return np.concatenate([np.empty(0, np.float32), *(window.rewards for window in scored)])
