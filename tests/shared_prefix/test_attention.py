@@ -111,3 +111,26 @@ def test_refuses_dropout_and_position_bias():
 
 def test_is_registered_with_transformers():
     assert AttentionInterface()[attention.ATTENTION_NAME] is shared_prefix_attention
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("softcap, sinks", [(None, None), (2.0, None), (None, torch.tensor([0.5, -1.0, 2.0, 0.0]))])
+@pytest.mark.parametrize("kernel", [None, lambda *args: attention._torch_varlen(varlen_reference, *args)])
+def test_the_last_layer_has_the_same_scored_rows(kernel, window, softcap, sinks, monkeypatch):
+    if softcap is None and sinks is None:
+        monkeypatch.setattr(attention, "_variable_length_kernel", lambda *args: kernel)
+    plan = build_plan(ROWS)
+    results = []
+    for layer in (0, 1):
+        parts, _ = draw(plan)
+        module = torch.nn.Module()
+        module.layer_idx = layer
+        mask = SharedPrefixMask(plan.layout, window, torch.device("cpu"), num_layers=2)
+        output, _ = shared_prefix_attention(module, *parts, mask, softcap=softcap, s_aux=sinks)
+        scored = output[0, plan.last_index]
+        scored.square().sum().backward()
+        results.append([scored, *(part.grad for part in parts)])
+    unscored = [row for row in range(output.shape[1]) if row not in plan.last_index.tolist()]
+    assert not output[0, unscored].any()
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-6 if softcap or sinks is not None else 1e-12, rtol=0)

@@ -18,11 +18,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.utils import is_flash_attn_2_available
 
+from .last_layer import announce_scored_rows
 from .plan import Layout
 
 
@@ -30,14 +31,17 @@ ATTENTION_NAME = "shared_prefix"
 
 # Read in the mask function only, which runs once per forward and outside checkpointed layers: attention itself may run
 # again in backward, long after the context is left.
-_active_layout: ContextVar[Layout | None] = ContextVar("active_layout", default=None)
+_active_layout: ContextVar[tuple[Layout, bool] | None] = ContextVar("active_layout", default=None)
 _observed_masks: ContextVar[list | None] = ContextVar("observed_masks", default=None)
 
 
 @contextmanager
-def active_layout(layout: Layout) -> Iterator[None]:
-    """Within this context, models whose attention is `shared_prefix` compute a packed row with this layout."""
-    token = _active_layout.set(layout)
+def active_layout(layout: Layout, announce_rows: bool = False) -> Iterator[None]:
+    """
+    Within this context, models whose attention is `shared_prefix` compute a packed row with this layout. With
+    `announce_rows`, the last attention tells the MLP behind it which rows to compute.
+    """
+    token = _active_layout.set((layout, announce_rows))
     try:
         yield
     finally:
@@ -66,17 +70,45 @@ class SharedPrefixMask:
             Number of keys a query sees, itself included. By default there is no window.
         device (`torch.device`):
             Device of the masks.
+        num_layers (`int`, *optional*):
+            Number of layers of the model, the last of which needs one query per segment only.
+        announce_rows (`bool`, *optional*, defaults to `False`):
+            Whether the MLP behind the last attention waits to be told which rows to compute.
     """
 
-    def __init__(self, layout: Layout, window: int | None, device: torch.device):
+    def __init__(
+        self,
+        layout: Layout,
+        window: int | None,
+        device: torch.device,
+        num_layers: int | None = None,
+        announce_rows: bool = False,
+    ):
         self.layout = layout
         self.window = window
         self.device = device
+        self.num_layers = num_layers
+        self.announce_rows = announce_rows
         self._masks: dict[tuple[int, int], Tensor] = {}
-        self._cumulative_lengths: tuple[Tensor, Tensor] | None = None
+        self._cumulative_lengths: dict[bool, tuple[Tensor, Tensor]] = {}
+        self._segment_ends: Tensor | None = None
+
+    def is_last_layer(self, module: nn.Module | None) -> bool:
+        """Whether the attention of `module` is the last one: only the last query of a segment is read from it."""
+        return self.num_layers is not None and getattr(module, "layer_idx", None) == self.num_layers - 1
+
+    def segment_ends(self) -> Tensor:
+        """Row index of the last query of every segment, which is the last token of a sequence."""
+        if self._segment_ends is None:
+            ends = accumulate(segment.length for segment in self.layout.segments)
+            self._segment_ends = torch.tensor([end - 1 for end in ends], device=self.device)
+        return self._segment_ends
 
     def segment_mask(self, length: int, prefix: int) -> Tensor | None:
-        """Boolean mask `(length, prefix + length)` of a segment; `None` where plain causal attention is right."""
+        """
+        Boolean mask `(length, prefix + length)` of queries that follow `prefix` keys; `None` where plain causal attention
+        is right.
+        """
         if prefix == 0 and (self.window is None or length <= self.window):
             return None
         key = (length, prefix)
@@ -88,15 +120,19 @@ class SharedPrefixMask:
             self._masks[key] = mask if self.window is None else mask & (offset < self.window)
         return self._masks[key]
 
-    def cumulative_lengths(self) -> tuple[Tensor, Tensor]:
-        """Cumulative numbers of queries and of keys, from 0, as variable-length kernels take them."""
-        if self._cumulative_lengths is None:
-            queries = accumulate((segment.length for segment in self.layout.segments), initial=0)
-            keys = accumulate((segment.prefix + segment.length for segment in self.layout.segments), initial=0)
-            self._cumulative_lengths = tuple(
+    def cumulative_lengths(self, last_only: bool) -> tuple[Tensor, Tensor]:
+        """
+        Cumulative numbers of queries (one per segment if `last_only`) and of keys, from 0, as variable-length kernels
+        take them.
+        """
+        if last_only not in self._cumulative_lengths:
+            segments = self.layout.segments
+            queries = accumulate((1 if last_only else segment.length for segment in segments), initial=0)
+            keys = accumulate((segment.prefix + segment.length for segment in segments), initial=0)
+            self._cumulative_lengths[last_only] = tuple(
                 torch.tensor(list(lengths), dtype=torch.int32, device=self.device) for lengths in (queries, keys)
             )
-        return self._cumulative_lengths
+        return self._cumulative_lengths[last_only]
 
 
 @torch.compiler.disable
@@ -110,15 +146,18 @@ def shared_prefix_mask(
     attention_mask: Tensor | None = None,
     local_size: int | None = None,
     device: torch.device | str = "cpu",
+    config: PreTrainedConfig | None = None,
     **kwargs: Any,
 ) -> Tensor | SharedPrefixMask | None:
     """Mask function registered with transformers. Arguments as in `transformers.masking_utils.sdpa_mask`."""
     observed = _observed_masks.get()
     if observed is not None:
         observed.append((mask_function, local_size))
-    layout = _active_layout.get()
-    if layout is not None:
-        return SharedPrefixMask(layout, local_size, torch.device(device))
+    active = _active_layout.get()
+    if active is not None:
+        layout, announce_rows = active
+        num_layers = getattr(config, "num_hidden_layers", None)
+        return SharedPrefixMask(layout, local_size, torch.device(device), num_layers, announce_rows)
     return sdpa_mask(
         batch_size=batch_size,
         q_length=q_length,
@@ -129,6 +168,7 @@ def shared_prefix_mask(
         attention_mask=attention_mask,
         local_size=local_size,
         device=device,
+        config=config,
         **kwargs,
     )
 
@@ -175,7 +215,14 @@ def shared_prefix_attention(
             )
         if kwargs.get("position_bias") is not None:
             raise ValueError("shared prefixes don't support a position bias")
-        output = _packed_attention(query, key, value, attention_mask, scaling, softcap, s_aux)
+        last_only = attention_mask.is_last_layer(module)
+        ends = attention_mask.segment_ends()
+        rows = query.index_select(2, ends) if last_only else query
+        output = _packed_attention(rows, key, value, attention_mask, last_only, scaling, softcap, s_aux)
+        if last_only:
+            if attention_mask.announce_rows:
+                announce_scored_rows(ends)
+            output = output.new_zeros((*query.shape[:3], output.shape[3])).index_copy(2, ends, output)
         return output.transpose(1, 2).contiguous(), None
     if softcap is None and s_aux is None:
         return sdpa_attention_forward(
@@ -192,13 +239,16 @@ def _packed_attention(
     key: Tensor,
     value: Tensor,
     mask: SharedPrefixMask,
+    last_only: bool,
     scaling: float | None,
     softcap: float | None,
     sinks: Tensor | None,
 ) -> Tensor:
+    """Attention of all queries, or, if `last_only`, of `query` that holds one per segment."""
     layout = mask.layout
+    lengths = [1 if last_only else segment.length for segment in layout.segments]
     # split and cat, not slices: the gradient of a slice is a zero-filled tensor of the whole row
-    queries = query.split([segment.length for segment in layout.segments], dim=2)
+    queries = query.split(lengths, dim=2)
     key_atoms = key.split(list(layout.atoms), dim=2)
     value_atoms = value.split(list(layout.atoms), dim=2)
     keys = [_path(key_atoms, segment.atoms) for segment in layout.segments]
@@ -206,10 +256,10 @@ def _packed_attention(
 
     kernel = _variable_length_kernel(query, value, softcap, sinks)
     if kernel is not None:
-        return _variable_length_attention(kernel, query, keys, values, mask, scaling)
+        return _variable_length_attention(kernel, query, keys, values, mask, last_only, scaling)
     outputs = []
-    for segment, q, k, v in zip(layout.segments, queries, keys, values, strict=True):
-        segment_mask = mask.segment_mask(segment.length, segment.prefix)
+    for length, q, k, v in zip(lengths, queries, keys, values, strict=True):
+        segment_mask = mask.segment_mask(length, k.shape[2] - length)
         if softcap is None and sinks is None:
             output = F.scaled_dot_product_attention(
                 q,
@@ -331,11 +381,12 @@ def _variable_length_attention(
     keys: list[Tensor],
     values: list[Tensor],
     mask: SharedPrefixMask,
+    last_only: bool,
     scaling: float | None,
 ) -> Tensor:
     """Attention of all segments in one call; causality is aligned to the last key of every segment."""
     segments = mask.layout.segments
-    cumulative_queries, cumulative_keys = mask.cumulative_lengths()
+    cumulative_queries, cumulative_keys = mask.cumulative_lengths(last_only)
     # Keys to the left that a query sees; 0 to the right is causal
     window = (-1 if mask.window is None else mask.window - 1, 0)
     output = kernel(
@@ -344,7 +395,7 @@ def _variable_length_attention(
         torch.cat(values, dim=2)[0].transpose(0, 1),
         cumulative_queries,
         cumulative_keys,
-        max(segment.length for segment in segments),
+        1 if last_only else max(segment.length for segment in segments),
         max(segment.prefix + segment.length for segment in segments),
         window,
         scaling,

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutputWithPast
 
 from .attention import ATTENTION_NAME, active_layout
+from .last_layer import announce_scored_rows, compute_all_rows, skip_unscored_rows, skips_unscored_rows
 from .plan import Layout
 
 
@@ -27,6 +28,7 @@ def core_model(model: nn.Module) -> PreTrainedModel:
 
 @torch.compiler.disable(recursive=False)
 def _forward(self: PreTrainedModel, *args: Any, layout: Layout | None = None, **kwargs: Any):
+    announce_scored_rows(None)
     if layout is None:
         return self._forward_without_plan(*args, **kwargs)
     kwargs.pop("use_cache", None)  # a plan decides itself: only with a cache
@@ -43,7 +45,7 @@ def _forward_plan(
     last_index: Tensor,
     past_key_values: Any = None,
 ) -> SequenceClassifierOutputWithPast:
-    with active_layout(layout):
+    with active_layout(layout, announce_rows=skips_unscored_rows(model)):
         hidden_states = model.base_model(
             input_ids=input_ids,
             position_ids=position_ids,
@@ -66,6 +68,7 @@ def add_plan_to_forward(model: PreTrainedModel) -> None:
         model._attention_without_plan = model.config._attn_implementation
         model.forward = types.MethodType(_forward, model)
         model.set_attn_implementation(ATTENTION_NAME)
+        skip_unscored_rows(model)
 
 
 def has_plan(model: PreTrainedModel) -> bool:
@@ -76,6 +79,7 @@ def has_plan(model: PreTrainedModel) -> bool:
 def remove_plan_from_forward(model: PreTrainedModel) -> None:
     """Undo [`add_plan_to_forward`]."""
     model.set_attn_implementation(model._attention_without_plan)
+    compute_all_rows(model)
     if getattr(model.forward, "__func__", None) is not _forward:
         return  # accelerate has wrapped it since, in autocast: that must stay, and without a plan it does what it did
     original = vars(model).pop("_forward_without_plan")

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from .attention import observed_masks
 from .forward import add_plan_to_forward, attention_without_plan, core_model, remove_plan_from_forward
+from .last_layer import compute_all_rows, rows_left_over
 from .plan import build_plan
 
 
@@ -179,6 +180,10 @@ def self_check(model: nn.Module, context: Callable = nullcontext) -> SharedPrefi
         plan = build_plan(sequences, min_shared_tokens=1).to(device)
         with context():
             shared = model(**plan.model_inputs()).logits
+        if rows_left_over():
+            compute_all_rows(core)
+            with context():
+                shared = model(**plan.model_inputs()).logits
     except (NotImplementedError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
