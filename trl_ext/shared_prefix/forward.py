@@ -75,12 +75,14 @@ def has_plan(model: PreTrainedModel) -> bool:
 
 def remove_plan_from_forward(model: PreTrainedModel) -> None:
     """Undo [`add_plan_to_forward`]."""
+    model.set_attn_implementation(model._attention_without_plan)
+    if getattr(model.forward, "__func__", None) is not _forward:
+        return  # accelerate has wrapped it since, in autocast: that must stay, and without a plan it does what it did
     original = vars(model).pop("_forward_without_plan")
-    if isinstance(original, types.MethodType) and original.__func__ is type(model).forward:
+    if getattr(original, "__func__", None) is type(model).forward:
         del model.forward
     else:
         model.forward = original
-    model.set_attn_implementation(vars(model).pop("_attention_without_plan"))
 
 
 @contextmanager

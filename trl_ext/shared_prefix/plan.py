@@ -140,7 +140,7 @@ def build_plan(
         share (`bool`, *optional*, defaults to `True`):
             `False` lays the sequences side by side, in the order given: packing without sharing.
         min_shared_tokens (`int`, *optional*, defaults to `8`):
-            Shorter common prefixes are computed again.
+            Shorter common prefixes are computed again, unless the sequences are equal.
         cached_prefix (`Sequence[int]`, *optional*):
             Tokens with which every sequence begins and whose keys and values come from a cache. Each sequence must be
             longer.
@@ -182,7 +182,7 @@ def build_plan(
     for index in order:
         sequence = sequences[index]
         shared = common_prefix_length(previous, sequence) if share else cached
-        if shared < max(min_shared_tokens, cached + 1):
+        if shared < min(max(min_shared_tokens, cached + 1), len(sequence)):  # an equal sequence is free at any length
             shared = cached
         path = _cut(path, shared)
         if len(sequence) > shared:
@@ -291,7 +291,7 @@ def pack_rows(sequences: Sequence[Sequence[int]], max_tokens: int) -> Iterator[l
     for index in sorted(range(len(sequences)), key=sequences.__getitem__):
         sequence = sequences[index]
         shared = common_prefix_length(sequences[row[-1]], sequence) if row else 0
-        cost = len(sequence) - (shared if shared >= MIN_SHARED_TOKENS else 0)
+        cost = len(sequence) - (shared if shared >= min(MIN_SHARED_TOKENS, len(sequence)) else 0)
         if row and used + cost > max_tokens:
             yield row
             row, used, cost = [], 0, len(sequence)

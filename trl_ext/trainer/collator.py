@@ -1,10 +1,12 @@
-"""Collator that carries the columns of a pairwise loss next to the padded token sequences."""
+"""Collators that carry the columns of a pairwise loss next to the token sequences, padded or packed."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from trl.trainer.reward_trainer import DataCollatorForPreference
+
+from ..shared_prefix import build_plan
 
 
 @dataclass
@@ -29,8 +31,40 @@ class PreferenceColumnsCollator(DataCollatorForPreference):
     columns: tuple[str, ...] = ()
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        batch = super().torch_call(examples)
-        for column in self.columns:
-            if column in examples[0]:
-                batch[column] = torch.tensor([example[column] for example in examples], dtype=torch.float32)
-        return batch
+        return super().torch_call(examples) | _columns(examples, self.columns)
+
+
+@dataclass
+class SharedPrefixCollator:
+    """
+    Collator that packs the pairs of a batch into one row, every common prefix once, with their columns.
+
+    Args:
+        columns (`tuple[str, ...]`):
+            Columns to carry. A column that no example of a batch has is left out.
+        share (`bool`, *optional*, defaults to `True`):
+            `False` packs without sharing prefixes: nothing is padded, but every prompt is computed twice.
+
+    Example:
+        ```python
+        >>> collator = SharedPrefixCollator(columns=("beta",))
+        >>> batch = collator([{"chosen_ids": [1, 2], "rejected_ids": [3], "beta": 0.5}])
+        >>> batch["input_ids"], batch["last_index"], batch["beta"]
+        (tensor([[1, 2, 3]]), tensor([1, 2]), tensor([0.5000]))
+        ```
+    """
+
+    columns: tuple[str, ...] = ()
+    share: bool = True
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        sequences = [example["chosen_ids"] for example in examples] + [example["rejected_ids"] for example in examples]
+        return build_plan(sequences, share=self.share).model_inputs() | _columns(examples, self.columns)
+
+
+def _columns(examples: list[dict[str, Any]], columns: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    return {
+        column: torch.tensor([example[column] for example in examples], dtype=torch.float32)
+        for column in columns
+        if column in examples[0]
+    }

@@ -20,17 +20,21 @@ class PairMetrics:
         # ranks of a tensor-parallel group see the same batch
         self.copies = 1 if config is None else config.tp_size
         self.total_tokens = 0
+        self.computed_tokens = 0
         self.steps: list[Tensor] = []
 
     @torch.no_grad()
-    def add(self, rewards_chosen: Tensor, rewards_rejected: Tensor, attention_mask: Tensor) -> None:
-        """Add a batch: rewards `(B,)` each, and the attention mask of its 2B sequences."""
+    def add(
+        self, rewards_chosen: Tensor, rewards_rejected: Tensor, num_tokens: int | Tensor, computed_tokens: int
+    ) -> None:
+        """Add a batch: rewards `(B,)` each, tokens of its 2B sequences, and token slots that were computed for them."""
         difference = rewards_chosen - rewards_rejected
         rewards = torch.cat([rewards_chosen, rewards_rejected])
         local = torch.stack(
             [
                 torch.ones_like(difference).sum(),
-                attention_mask.sum().to(difference.dtype),
+                torch.as_tensor(num_tokens).to(difference),
+                torch.as_tensor(computed_tokens).to(difference),
                 (difference > 0).sum().to(difference.dtype),
                 difference.sum(),
                 rewards.sum(),
@@ -40,6 +44,7 @@ class PairMetrics:
         )
         gathered = self.accelerator.gather(local.reshape(1, -1)).cpu().double()
         self.total_tokens += int(gathered[:, 1].sum().item()) // self.copies
+        self.computed_tokens += int(gathered[:, 2].sum().item()) // self.copies
         self.steps.append(gathered)
 
     def pop(self) -> dict[str, float]:
@@ -48,12 +53,13 @@ class PairMetrics:
             return {}
         table = torch.cat(self.steps)
         self.steps = []
-        pairs, _, correct, margin, total = table[:, :5].sum(0).tolist()
+        pairs, _, _, correct, margin, total = table[:, :6].sum(0).tolist()
         return {
             "num_tokens": self.total_tokens,
+            "num_computed_tokens": self.computed_tokens,
             "accuracy": correct / pairs,
             "margin": margin / pairs,
-            "min_reward": table[:, 5].min().item(),
+            "min_reward": table[:, 6].min().item(),
             "mean_reward": total / (2 * pairs),
-            "max_reward": table[:, 6].max().item(),
+            "max_reward": table[:, 7].max().item(),
         }

@@ -8,7 +8,6 @@ from typing import Any
 
 import datasets
 import numpy as np
-import pyarrow.compute as pc
 import torch
 from accelerate import PartialState
 from accelerate.utils import is_peft_model
@@ -26,10 +25,12 @@ from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
 from ..data.tokenization import LengthReport, tokenize_preferences
 from ..evaluation.pairwise import pairwise_metrics
 from ..losses import BradleyTerryLoss, PairwiseLoss
-from .collator import PreferenceColumnsCollator
+from ..shared_prefix import SharedPrefixReport
+from .collator import PreferenceColumnsCollator, SharedPrefixCollator
 from .ema import EMACallback
 from .lr_schedules import get_lr_schedule
 from .model_card import write_model_card
+from .packing import Packing, as_pairs, longer_lengths, packed_lengths
 from .pair_metrics import PairMetrics
 from .reward_config import PairwiseRewardConfig
 from .reward_head import (
@@ -39,6 +40,7 @@ from .reward_head import (
     save_head_with_adapter,
     scale_reward_head,
 )
+from .token_batches import TokenBudgetBatchSampler
 from .tokenizer import clones_chat_template, load_tokenizer, set_up_tokenizer
 
 
@@ -57,6 +59,8 @@ class PairwiseRewardTrainer(RewardTrainer):
       and carried through the collator;
     - a `weight` column weights pairs, and the reduction is the weighted mean over the whole accumulation window, so
       that gradient accumulation, batch size and the number of processes do not change the result;
+    - a batch is one packed row without padding, in which a prompt is computed once for both responses (see
+      `shared_prefix` in [`PairwiseRewardConfig`]; `trainer.shared_prefix_report` says whether the model allows it);
     - rewards and loss are float32 even under bfloat16;
     - evaluation uses every pair exactly once: `predictions` has shape `(N, 2)` (chosen, rejected), in dataset order;
     - the reward is read at the last token even when the tokenizer pads with its end-of-sequence token;
@@ -156,12 +160,6 @@ class PairwiseRewardTrainer(RewardTrainer):
             peft_config=None if peft_config is None else save_head_with_adapter(peft_config),
         )
 
-        if data_collator is None:
-            self.data_collator = PreferenceColumnsCollator(
-                pad_token_id=self.processing_class.pad_token_id,
-                pad_to_multiple_of=self.args.pad_to_multiple_of,
-                columns=self._loss_columns,
-            )
         if added_pad_token:
             self.model.resize_token_embeddings(len(self.processing_class))
         if self.args.disable_dropout:
@@ -174,6 +172,7 @@ class PairwiseRewardTrainer(RewardTrainer):
                     "weight_scale=%s is ignored: the reward head is already trained", self.args.weight_scale
                 )
         run_head_in_float32(self.model)
+        self._set_up_batches(data_collator)
         # The text-classification pipeline then returns the reward itself instead of its sigmoid
         self.model.config.problem_type = "regression"
         self._pair_metrics = PairMetrics(self.accelerator)
@@ -183,6 +182,43 @@ class PairwiseRewardTrainer(RewardTrainer):
                 raise ValueError("`ema_decay` needs whole parameters on every process: use DDP, or set ema_decay=0")
             self._ema = EMACallback(self.args.ema_decay)
             self.add_callback(self._ema)
+
+    # ---- Batches ----
+
+    def _set_up_batches(self, data_collator) -> None:
+        self._padding_collator = PreferenceColumnsCollator(
+            pad_token_id=self.processing_class.pad_token_id,
+            pad_to_multiple_of=self.args.pad_to_multiple_of,
+            columns=self._loss_columns,
+        )
+        self._packing: Packing | None = None
+        if data_collator is not None:
+            return
+        self.data_collator = self._padding_collator
+        if not self.args.shared_prefix:
+            return
+        self._packing = Packing(self.model, self.args, self.accelerator)
+        if self.shared_prefix_report.enabled:
+            self.data_collator = SharedPrefixCollator(columns=self._loss_columns)
+        elif self.args.train_sampling_strategy == "random" and self.args.max_tokens_per_batch is None:
+            self.args.train_sampling_strategy = "group_by_length"
+
+    @property
+    def shared_prefix_report(self) -> SharedPrefixReport:
+        """Whether batches are packed rows with shared prefixes, and why not if they are padded."""
+        if self._packing is not None:
+            return self._packing.report
+        reason = "shared_prefix=False" if not self.args.shared_prefix else "a `data_collator` was given"
+        return SharedPrefixReport(False, reason)
+
+    def _ready_inputs(self, model: nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The batch as the model can take it: padded after all, if its packed rows turn out to be inexact."""
+        if self._packing is not None and self._packing.pending:
+            self._packing.check(model)
+        if "layout" not in inputs or self.shared_prefix_report.enabled:
+            return inputs
+        self.data_collator = self._padding_collator  # for the dataloaders to come
+        return self._prepare_inputs(self._padding_collator(as_pairs(inputs)))
 
     # ---- Data ----
 
@@ -242,20 +278,38 @@ class PairwiseRewardTrainer(RewardTrainer):
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
         train_dataset = self.train_dataset if train_dataset is None else train_dataset
+        if self.args.max_tokens_per_batch is not None:
+            return self._token_budget_sampler(train_dataset)
         by_length = self.args.train_sampling_strategy in ("group_by_length", "batch_rebalance")
         if not by_length or not isinstance(train_dataset, datasets.Dataset):
             return super()._get_train_sampler(train_dataset)
         sampler = super()._get_train_sampler(
             Dataset.from_dict(
-                {"index": range(len(train_dataset)), self.args.length_column_name: _pair_lengths(train_dataset)}
+                {"index": range(len(train_dataset)), self.args.length_column_name: longer_lengths(train_dataset)}
             )
         )
         if isinstance(sampler, LengthGroupedSampler):
             # The same order for any number of processes: groups of the global batch, drawn from a seed of their own
-            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-            sampler.generator = torch.Generator().manual_seed(seed)
+            sampler.generator = torch.Generator().manual_seed(self._data_seed)
             sampler.batch_size *= self.args.world_size
         return sampler
+
+    @property
+    def _data_seed(self) -> int:
+        return self.args.seed if self.args.data_seed is None else self.args.data_seed
+
+    def _token_budget_sampler(self, train_dataset: Dataset) -> Sampler:
+        if not isinstance(train_dataset, Dataset):
+            raise ValueError("`max_tokens_per_batch` needs a dataset with a length, not a stream")
+        padded = not self.shared_prefix_report.enabled
+        return TokenBudgetBatchSampler(
+            longer_lengths(train_dataset) if padded else packed_lengths(train_dataset),
+            self.args.max_tokens_per_batch,
+            padded=padded,
+            num_processes=self.args.world_size,
+            process_index=self.args.process_index,
+            seed=self._data_seed,
+        )
 
     def _get_eval_sampler(self, eval_dataset) -> Sampler | None:
         # In dataset order, also under group_by_length: predictions are matched to rows by position
@@ -265,13 +319,19 @@ class PairwiseRewardTrainer(RewardTrainer):
 
     def compute_rewards(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Tensor, Tensor, Any]:
         """
-        Run the model on `[chosen; rejected]` rows.
+        Run the model on the sequences of a batch, all chosen ones before all rejected ones.
+
+        Args:
+            model ([`~torch.nn.Module`]):
+                The model, possibly wrapped.
+            inputs (`dict[str, Any]`):
+                Inputs of the model: padded rows, or a packed row.
 
         Returns:
             `tuple`: rewards of the chosen responses `(B,)`, of the rejected ones `(B,)`, both at least float32, and
             the output of the model.
         """
-        outputs = model(**inputs, use_cache=False)
+        outputs = model(**self._ready_inputs(model, inputs), use_cache=False)
         logits = outputs.logits.squeeze(-1)
         rewards = logits.to(torch.promote_types(logits.dtype, torch.float32))
         rewards_chosen, rewards_rejected = rewards.chunk(2)
@@ -302,7 +362,7 @@ class PairwiseRewardTrainer(RewardTrainer):
         total = torch.zeros((), dtype=torch.float64)
         for batch in batch_samples:
             weight = batch.get("weight")
-            total += batch["input_ids"].shape[0] // 2 if weight is None else weight.sum().double().cpu()
+            total += _num_pairs(batch) if weight is None else weight.sum().double().cpu()
         return self.accelerator.gather(total.float().to(device).reshape(1)).sum()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -315,7 +375,7 @@ class PairwiseRewardTrainer(RewardTrainer):
         # A window in which every weight is zero has loss 0, not 0/0
         loss = (weight * losses).sum() * scale / torch.clamp(total, min=torch.finfo(losses.dtype).tiny)
         if self.model.training:
-            self._pair_metrics.add(rewards_chosen, rewards_rejected, inputs["attention_mask"])
+            self._pair_metrics.add(rewards_chosen, rewards_rejected, *_num_tokens(inputs))
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -420,8 +480,12 @@ class PairwiseRewardTrainer(RewardTrainer):
             write_model_card(self, model_name=model_name, dataset_name=dataset_name, tags=tags)
 
 
-def _pair_lengths(dataset: Dataset) -> list[int]:
-    """Tokens of the longer sequence of every pair."""
-    table = dataset.with_format("arrow")[:]
-    chosen, rejected = (pc.list_value_length(table[column]) for column in ("chosen_ids", "rejected_ids"))
-    return pc.max_element_wise(chosen, rejected).to_pylist()
+def _num_pairs(inputs: dict[str, Any]) -> int:
+    return inputs["last_index" if "layout" in inputs else "input_ids"].shape[0] // 2
+
+
+def _num_tokens(inputs: dict[str, Any]) -> tuple[int | Tensor, int]:
+    """Tokens of all sequences of a batch, and token slots that the model computes for them."""
+    if "layout" in inputs:
+        return inputs["layout"].num_sequence_tokens, inputs["layout"].num_tokens
+    return inputs["attention_mask"].sum(), inputs["input_ids"].numel()
