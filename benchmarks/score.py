@@ -92,9 +92,9 @@ def rows_in_order(sequences: Sequence[list[int]], max_tokens: int) -> Iterator[l
     yield row
 
 
-def loop_batches(prompts: int, responses: int, batch_size: int) -> list[list[int]]:
-    """Batches of RewardBench's loops, as indices of sequences, those of a prompt next to each other."""
-    count = prompts * responses
+def loop_batches(groups: int, responses: int, batch_size: int) -> list[list[int]]:
+    """Batches of RewardBench's loops, as indices of sequences, those of a group next to each other."""
+    count = groups * responses
     if responses > 2:
         return cut(list(range(count)), batch_size)
     chosen, rejected = (cut(list(range(first, count, 2)), batch_size) for first in (0, 1))
@@ -110,24 +110,25 @@ def cut(indices: list[int], size: int) -> list[list[int]]:
 
 
 def read_rm_bench(folder: Path, prompts: int) -> list[list[list[int]]]:
-    """Every k-th pair of RM-Bench in the order of its files, tokenised with the bundled tokenizer."""
+    """Every k-th prompt of RM-Bench with its three pairs, in the order of the files; tokens of the bundled tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(resolve_model("bundled:smollm2-135m-instruct"))
-    pairs = rm_bench_pairs(rm_bench_texts(folder, tokenizer))
-    return tokenize([pairs[index * len(pairs) // prompts] for index in range(prompts)], tokenizer)
+    texts = rm_bench_texts(folder, tokenizer)
+    drawn = [texts[index * len(texts) // prompts] for index in range(prompts)]
+    return rm_bench_pairs(tokenize(drawn, tokenizer))
 
 
 def read(options: argparse.Namespace) -> list[list[list[int]]]:
     """Token ids of the responses to every prompt."""
     if options.rm_bench is not None:
         if options.responses != 2:
-            raise ValueError("--rm-bench has 2 responses per row")
+            raise ValueError("--rm-bench is scored in pairs: leave --responses at 2")
         return read_rm_bench(options.rm_bench, options.prompts)
     groups = represent(load_groups(options.lengths, options.responses), options.prompts, options.seed)
     return random_sequences(groups, MIN_VOCABULARY, options.seed)
 
 
 def build_scorers(
-    options: argparse.Namespace, sequences: list[list[int]]
+    options: argparse.Namespace, groups: list[list[list[int]]]
 ) -> tuple[PreTrainedModel, dict[str, Callable[[], tuple[Tensor, int]]]]:
     """A model and the variants, which run on two models with the same weights."""
     dtype = getattr(torch, options.dtype)
@@ -138,7 +139,8 @@ def build_scorers(
     report = enable_shared_prefix(ours)
     if not report.enabled:
         raise ValueError(f"{options.model} can't share prefixes: {report.reason}")
-    batches = loop_batches(options.prompts, options.responses, options.batch_size)
+    sequences = [sequence for group in groups for sequence in group]
+    batches = loop_batches(len(groups), options.responses, options.batch_size)
     by_length = cut(sorted(range(len(sequences)), key=lambda index: len(sequences[index])), options.batch_size)
     return stock, {
         "padded": lambda: score_padded(stock, batches, sequences),
@@ -153,8 +155,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Compare the variants; return the figures."""
     torch.set_num_threads(options.threads)
     before = os.getloadavg()[0]
-    sequences = [sequence for group in read(options) for sequence in group]
-    model, scorers = build_scorers(options, sequences)
+    model, scorers = build_scorers(options, read(options))
 
     results = {name: scorer() for name, scorer in scorers.items()}
     differences = {

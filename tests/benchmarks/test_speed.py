@@ -80,18 +80,18 @@ def test_scoring_of_texts(tmp_path, monkeypatch):
         ]
         (tmp_path / f"{name}_filtered.json").write_text(json.dumps(rows))
     file = tmp_path / "figures.json"
-    arguments = ["--prompts", "12", "--batch-size", "4", "--repetitions", "1", "--json", str(file)]
+    arguments = ["--prompts", "4", "--batch-size", "4", "--repetitions", "1", "--json", str(file)]
     monkeypatch.setitem(common.MODELS["8m"][1], "vocab_size", 49152)  # that of the bundled tokenizer
     check(score.main([*arguments, "--rm-bench", str(tmp_path)]), file)
 
 
 class TestLoop:
     def test_two_responses_are_scored_in_batches_of_their_own(self):
-        # Three prompts; sequences 0, 2, 4 are chosen, 1, 3, 5 rejected
-        assert score.loop_batches(prompts=3, responses=2, batch_size=2) == [[0, 2], [1, 3], [4], [5]]
+        # Three groups; sequences 0, 2, 4 are chosen, 1, 3, 5 rejected
+        assert score.loop_batches(groups=3, responses=2, batch_size=2) == [[0, 2], [1, 3], [4], [5]]
 
     def test_more_responses_are_unrolled(self):
-        assert score.loop_batches(prompts=2, responses=3, batch_size=4) == [[0, 1, 2, 3], [4, 5]]
+        assert score.loop_batches(groups=2, responses=3, batch_size=4) == [[0, 1, 2, 3], [4, 5]]
 
     def test_rows_without_sharing_keep_the_order(self):
         assert list(score.rows_in_order([[1] * 3, [1] * 2, [1] * 4, [1] * 9], max_tokens=6)) == [[0, 1], [2], [3]]
