@@ -148,6 +148,7 @@ def provenance(config: Mapping[str, Any], model_path: str, data, trainer) -> dic
         "dtype": str(next(trainer.model.parameters()).dtype),
         "autocast": "bfloat16" if trainer.args.bf16 else "float16" if trainer.args.fp16 else None,
         "attention": trainer.model.config._attn_implementation,
+        "shared_prefix": trainer.shared_prefix_report.to_dict(),
         "processes": trainer.args.world_size,
         "pairs_per_step": trainer.args.train_batch_size
         * trainer.args.gradient_accumulation_steps

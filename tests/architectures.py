@@ -51,5 +51,5 @@ def random_model(name: str, seed: int = 0, **kwargs) -> PreTrainedModel:
     with torch.no_grad():  # larger weights than those of the default initialisation, so that attention is not uniform
         for parameter in model.parameters():
             if parameter.ndim > 1:
-                parameter.mul_(4)
+                parameter.mul_(2)
     return model

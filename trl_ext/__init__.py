@@ -12,11 +12,13 @@ _EXPORTS = {
     "PairwiseRewardTrainer": "trainer",
     "ReliabilityRewardConfig": "trainer",
     "ReliabilityRewardTrainer": "trainer",
+    "RewardScorer": "scoring",
 }
 
 __all__ = ["__version__", *sorted(_EXPORTS)]
 
 if TYPE_CHECKING:
+    from .scoring import RewardScorer as RewardScorer
     from .trainer import PairwiseRewardConfig as PairwiseRewardConfig
     from .trainer import PairwiseRewardTrainer as PairwiseRewardTrainer
     from .trainer import ReliabilityRewardConfig as ReliabilityRewardConfig

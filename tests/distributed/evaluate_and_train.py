@@ -6,19 +6,20 @@ import sys
 from pathlib import Path
 
 import torch
+from accelerate.utils import gather_object
 
 from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer
 
 
-def main(output: str, sampling: str) -> None:
+def main(output: str, settings: str) -> None:
     tokenizer = tiny_tokenizer()
     world = int(os.environ.get("WORLD_SIZE", 1))
     args = PairwiseRewardConfig(
         str(Path(output).parent), report_to="none", use_cpu=True, bf16=False, gradient_checkpointing=False,
         save_strategy="no", per_device_eval_batch_size=4, per_device_train_batch_size=8 // world, disable_tqdm=True,
         learning_rate=0.05, optim="sgd", num_train_epochs=2, logging_steps=1,
-        train_sampling_strategy=sampling,
+        **json.loads(settings),
     )  # fmt: skip
     trainer = PairwiseRewardTrainer(
         tiny_reward_model(tokenizer),
@@ -29,6 +30,7 @@ def main(output: str, sampling: str) -> None:
     prediction = trainer.predict(pairs(13))
     metrics = trainer.evaluate(pairs(13))
     trainer.train()
+    batches = gather_object([[batch["weight"].tolist() for batch in trainer.get_train_dataloader()]])
     if trainer.is_world_process_zero():
         found = {
             "predictions": prediction.predictions.tolist(),
@@ -36,6 +38,7 @@ def main(output: str, sampling: str) -> None:
             "loss": metrics["eval_loss"],
             "train_accuracy": [row["accuracy"] for row in trainer.state.log_history if "accuracy" in row],
             "train_loss": [row["loss"] for row in trainer.state.log_history if "loss" in row],
+            "batches": batches,
             "parameters": torch.cat([p.detach().flatten() for p in trainer.model.parameters()]).tolist(),
         }
         Path(output).write_text(json.dumps(found))

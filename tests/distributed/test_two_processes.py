@@ -1,4 +1,4 @@
-"""One process and two give the same predictions, metrics and parameters."""
+"""One process with padded batches and two with shared prefixes give the same predictions, metrics and parameters."""
 
 import json
 import os
@@ -20,11 +20,11 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-def launch(config: str, output: Path, sampling: str) -> dict:
+def launch(config: str, output: Path, **settings) -> dict:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / "accelerate_configs" / config),
-        "--main_process_port", str(free_port()), str(ROOT / "tests" / "distributed" / "evaluate_and_train.py"), str(output), sampling,
+        "--main_process_port", str(free_port()), str(ROOT / "tests" / "distributed" / "evaluate_and_train.py"), str(output), json.dumps(settings),
     ]  # fmt: skip
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr[-3000:]
@@ -34,9 +34,12 @@ def launch(config: str, output: Path, sampling: str) -> dict:
 @pytest.fixture(scope="module", params=["random", "group_by_length"])
 def runs(request, tmp_path_factory):
     return [
-        launch(config, tmp_path_factory.mktemp(name) / "found.json", request.param)
-        for name, config in (("one", "cpu.yaml"), ("two", "cpu_2proc.yaml"))
-    ]
+        launch(
+            config, tmp_path_factory.mktemp(name) / "found.json", train_sampling_strategy=request.param,
+            shared_prefix=shared_prefix,
+        )
+        for name, config, shared_prefix in (("one", "cpu.yaml", False), ("two", "cpu_2proc.yaml", True))
+    ]  # fmt: skip
 
 
 def test_thirteen_pairs_at_batch_size_four_give_thirteen_predictions(runs):
@@ -51,6 +54,13 @@ def test_accuracy_and_loss_are_those_of_the_thirteen_pairs(runs):
     for run in runs:
         assert run["accuracy"] == pytest.approx((difference > 0).mean(), abs=1e-9)
         assert run["loss"] == pytest.approx(np.logaddexp(0, -difference).mean(), abs=1e-6)
+
+
+def test_batches_by_tokens_hold_every_pair_once(tmp_path):
+    found = launch("cpu_2proc.yaml", tmp_path / "found.json", max_tokens_per_batch=100)
+    first, second = found["batches"]  # weights of the pairs, of each process
+    assert len(first) == len(second) > 1
+    assert sorted(sum(first + second, [])) == sorted(0.25 * (i % 5) for i in range(16))
 
 
 def test_training_is_the_same(runs):

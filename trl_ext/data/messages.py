@@ -15,7 +15,7 @@ MESSAGE_ROLES = ("system", "developer", "user", "assistant", "tool", "function",
 _ROLES_WITH_CONTENT = ("user", "assistant")
 
 
-def _problem(messages: list[Any]) -> tuple[str, Any] | None:
+def message_problem(messages: list[Any]) -> tuple[str, Any] | None:
     """Rule that a list of messages breaks and the value that breaks it, or `None`."""
     if not messages:
         return "without a message (empty list)", messages
@@ -46,7 +46,7 @@ def _field(array: pa.Array, name: str) -> pa.Array | None:
 
 
 def _is_suspect(array: pa.Array) -> np.ndarray:
-    """Quick look at many rows: true where `_problem` has to take a closer one."""
+    """Quick look at many rows: true where `message_problem` has to take a closer one."""
     role, content = _field(array, "role"), _field(array, "content")
     if role is None or content is None:
         return np.ones(len(array), dtype=bool)
@@ -60,7 +60,7 @@ def _is_suspect(array: pa.Array) -> np.ndarray:
 def check_messages(checker: Checker, column: str) -> None:
     """Raise a `ValueError` if a list of messages is empty, or has a message with a bad role or bad content."""
     suspects = checker.rows(_is_suspect, column)
-    problems = zip(suspects, map(_problem, checker.values(column, suspects)), strict=True)
+    problems = zip(suspects, map(message_problem, checker.values(column, suspects)), strict=True)
     broken = [(row, *problem) for row, problem in problems if problem is not None]
     if not broken:
         return

@@ -170,21 +170,47 @@ def _add_ids(dataset: Dataset, tokenizer: "PreTrainedTokenizerBase", num_proc: i
     )
 
 
+def encode_texts(prompts: list[str], responses: list[str], tokenizer: "PreTrainedTokenizerBase") -> list[list[int]]:
+    """Token ids of texts: prompt, response, and the EOS token where the response does not end with it already."""
+    eos_token = tokenizer.eos_token or ""  # encoders end a sequence through their special tokens
+    texts = [
+        prompt + (response if response.endswith(eos_token) else response + eos_token)
+        for prompt, response in zip(prompts, responses, strict=True)
+    ]
+    return tokenizer(text=texts, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+
+
+def encode_messages(
+    conversations: list[list[dict[str, Any]]],
+    template_kwargs: list[dict[str, Any]],
+    tokenizer: "PreTrainedTokenizerBase",
+) -> list[list[int]]:
+    """Token ids of conversations through the chat template, each with its keyword arguments."""
+    if all(kwargs == template_kwargs[0] for kwargs in template_kwargs):
+        return tokenizer.apply_chat_template(conversations, tokenize=True, return_dict=True, **template_kwargs[0])[
+            "input_ids"
+        ]
+    return [
+        tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **kwargs)["input_ids"]
+        for messages, kwargs in zip(conversations, template_kwargs, strict=True)
+    ]
+
+
+def chat_template_arguments(tools: Any, chat_template_kwargs: dict[str, Any] | None) -> dict[str, Any]:
+    """Keyword arguments of the chat template from a row's columns `tools` and `chat_template_kwargs`."""
+    return {"tools": json.loads(tools) if isinstance(tools, str) else tools, **(chat_template_kwargs or {})}
+
+
 def _tokenize_text(batch: dict[str, list[Any]], tokenizer: "PreTrainedTokenizerBase") -> dict[str, list[list[int]]]:
-    output = {}
-    for column in ("chosen", "rejected"):
-        texts = [text if text.endswith(tokenizer.eos_token) else text + tokenizer.eos_token for text in batch[column]]
-        if "prompt" in batch:
-            texts = [prompt + text for prompt, text in zip(batch["prompt"], texts, strict=True)]
-        output[f"{column}_ids"] = tokenizer(text=texts)["input_ids"]
-    return output
+    prompts = batch["prompt"] if "prompt" in batch else [""] * len(batch["chosen"])
+    return {f"{column}_ids": encode_texts(prompts, batch[column], tokenizer) for column in ("chosen", "rejected")}
 
 
 def _tokenize_messages(
     batch: dict[str, list[Any]], tokenizer: "PreTrainedTokenizerBase"
 ) -> dict[str, list[list[int]]]:
     template_kwargs = [
-        {"tools": json.loads(tools) if isinstance(tools, str) else tools, **(kwargs or {})}
+        chat_template_arguments(tools, kwargs)
         for tools, kwargs in zip(_column(batch, "tools"), _column(batch, "chat_template_kwargs"), strict=True)
     ]
     output = {}
@@ -192,16 +218,7 @@ def _tokenize_messages(
         conversations = batch[column]
         if "prompt" in batch:
             conversations = [prompt + end for prompt, end in zip(batch["prompt"], conversations, strict=True)]
-        if all(kwargs == template_kwargs[0] for kwargs in template_kwargs):
-            ids = tokenizer.apply_chat_template(conversations, tokenize=True, return_dict=True, **template_kwargs[0])[
-                "input_ids"
-            ]
-        else:
-            ids = [
-                tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **kwargs)["input_ids"]
-                for messages, kwargs in zip(conversations, template_kwargs, strict=True)
-            ]
-        output[f"{column}_ids"] = ids
+        output[f"{column}_ids"] = encode_messages(conversations, template_kwargs, tokenizer)
     return output
 
 

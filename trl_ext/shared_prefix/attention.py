@@ -7,10 +7,11 @@ asked for it. Keys and values are re-assembled per branch from the row ("gathere
 by ordinary autograd. Without an active layout both functions do what transformers' `sdpa` does.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
+from functools import cache, partial
 from itertools import accumulate
 from typing import Any
 
@@ -271,18 +272,24 @@ def _variable_length_kernel(
         return None
     if query.shape[-1] != value.shape[-1] or query.shape[-1] > 256:
         return None
-    if softcap is None:
-        try:
-            from torch.nn.attention.varlen import varlen_attn
-        except ImportError:
-            pass
-        else:
-            return partial(_torch_varlen, varlen_attn)
+    if softcap is None and _torch_varlen_attn() is not None:
+        return partial(_torch_varlen, _torch_varlen_attn())
     if is_flash_attn_2_available():
         from flash_attn import flash_attn_varlen_func
 
         return partial(_flash_varlen, flash_attn_varlen_func, softcap)
     return None
+
+
+@cache
+def _torch_varlen_attn() -> Callable[..., Tensor] | None:
+    """PyTorch's own kernel, where it knows windows and grouped-query heads (from 2.12 on)."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    known = inspect.signature(varlen_attn).parameters
+    return varlen_attn if {"window_size", "enable_gqa"} <= set(known) else None
 
 
 def _torch_varlen(kernel, query, key, value, cumulative_queries, cumulative_keys, max_query, max_key, window, scaling):

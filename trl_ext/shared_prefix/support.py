@@ -234,7 +234,7 @@ def _mask_reason(mask_function: Callable | None, window: int | None) -> str | No
         size = 8 if window is None else window
         # Ordinary causal attention sees every earlier key, a window the last `window` ones: checked beyond any chunk
         # border, where chunked attention would see fewer
-        for query in (size - 1, size, size + 1, 2 * size + 1):
+        for query in (0, size - 1, size, size + 1, 2 * size + 1, 1_000_000):
             for key in {0, 1, query - size - 1, query - size, query - size + 1, query - 1, query, query + 1}:
                 if key >= 0 and visible(query, key) != (key <= query and (window is None or key > query - window)):
                     return "its attention is neither causal nor a sliding window"

@@ -73,7 +73,7 @@ class Packing:
             self.pending = is_deepspeed_zero3_enabled() or accelerator.distributed_type == DistributedType.FSDP
             if not self.pending:
                 self.check(model)
-        elif reason is None or args.shared_prefix:
+        else:
             _log_fall_back(self.report)
 
     def check(self, model) -> None:

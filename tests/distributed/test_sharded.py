@@ -1,0 +1,70 @@
+"""One process, DistributedDataParallel, FSDP2, ZeRO-2 and ZeRO-3 give the same losses with shared prefixes."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.distributed.test_two_processes import ROOT, free_port
+from tests.tiny import tiny_checkpoint
+
+
+CONFIGS = ["accelerate_configs/cpu_2proc.yaml"] + [
+    f"tests/distributed/configs/{name}_cpu.yaml" for name in ("fsdp2", "zero2", "zero3")
+]
+SCRIPT = ROOT / "tests" / "distributed" / "train_losses.py"
+
+
+def launch(config: str, folder: Path, base: str, **settings) -> dict:
+    if "zero" in config:
+        if importlib.util.find_spec("deepspeed") is None:
+            pytest.skip("deepspeed is not installed")
+        if shutil.which("ninja") is None or shutil.which("c++") is None:
+            pytest.skip("deepspeed needs a C++ compiler and ninja")
+    output = folder / "found.json"
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / config),
+        "--main_process_port", str(free_port()), str(SCRIPT), str(output), base, json.dumps(settings),
+    ]  # fmt: skip
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return json.loads(output.read_text())
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> str:
+    return tiny_checkpoint(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(False, False), (True, False), (True, True)],
+    ids=["plain", "checkpointing", "lora-checkpointing"],
+)
+def settings_and_padded_losses(request, base, tmp_path_factory):
+    checkpointing, lora = request.param
+    settings = {"gradient_checkpointing": checkpointing, "lora": lora}
+    found = launch(
+        "accelerate_configs/cpu.yaml", tmp_path_factory.mktemp("one"), base, **settings,
+        per_device_train_batch_size=8, shared_prefix=False,
+    )  # fmt: skip
+    assert not found["report"]["enabled"]
+    return settings, found["loss"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", CONFIGS)
+def test_same_losses_as_padded_batches_on_one_process(config, settings_and_padded_losses, base, tmp_path):
+    settings, losses = settings_and_padded_losses
+    found = launch(config, tmp_path, base, **settings, per_device_train_batch_size=4)
+    assert found["report"]["enabled"], found["report"]
+    assert found["report"]["max_relative_difference"] < 1e-5
+    np.testing.assert_allclose(found["loss"], losses, atol=2e-6)

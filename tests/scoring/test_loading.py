@@ -1,0 +1,86 @@
+"""Models by name: checkpoints, adapters, precision."""
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from tests.scoring.helpers import assert_same, one_by_one
+from tests.tiny import tiny_checkpoint, tiny_reward_model, tiny_tokenizer
+from trl_ext import RewardScorer
+from trl_ext.scoring.loading import weights_fingerprint
+
+
+PROMPTS = ["Question: what is the answer? ", "The capital of France, is it "]
+RESPONSES = [["Paris.", "It is a good question."], ["Paris."]]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tiny_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory, tokenizer):
+    path = tmp_path_factory.mktemp("reward")
+    tiny_reward_model(tokenizer).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return str(path)
+
+
+def adapted(model):
+    """A LoRA adapter with a trained head: nothing of it is zero."""
+    model = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", r=4, target_modules=["q_proj", "v_proj"]))
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(len(name)))
+    return model.eval()
+
+
+def test_a_checkpoint_gives_the_rewards_of_the_model(checkpoint, tokenizer):
+    expected = one_by_one(tiny_reward_model(tokenizer).eval(), tokenizer, PROMPTS, RESPONSES)
+    scorer = RewardScorer(checkpoint, progress=False)
+    assert_same(scorer.score(PROMPTS, RESPONSES), expected)
+    assert scorer.model.dtype == torch.float32
+
+
+@pytest.mark.parametrize("shared_prefix", [True, False])
+def test_adapters_are_scored_in_memory_by_path_and_by_argument(tmp_path, tokenizer, shared_prefix):
+    base = tiny_checkpoint(tmp_path / "base", tokenizer)
+    from transformers import AutoModelForSequenceClassification
+
+    model = adapted(AutoModelForSequenceClassification.from_pretrained(base, num_labels=1))
+    expected = one_by_one(model, tokenizer, PROMPTS, RESPONSES)
+    model.save_pretrained(tmp_path / "adapter")
+    path = str(tmp_path / "adapter")
+    arguments = {"shared_prefix": shared_prefix, "progress": False}
+    for scorer in (
+        RewardScorer(path, **arguments),
+        RewardScorer(base, adapter=path, **arguments),
+        RewardScorer(model, tokenizer, **arguments),
+    ):
+        assert_same(scorer.score(PROMPTS, RESPONSES), expected)
+        assert scorer.shared_prefix_report.enabled == shared_prefix
+
+
+def test_in_bfloat16_the_head_is_float32(checkpoint):
+    scorer = RewardScorer(checkpoint, dtype="bfloat16", progress=False)
+    rewards = np.concatenate(scorer.score(PROMPTS, RESPONSES))
+    assert scorer.model.dtype == torch.bfloat16
+    assert not np.array_equal(rewards, torch.tensor(rewards).bfloat16().float().numpy())
+    in_float32 = np.concatenate(RewardScorer(checkpoint, progress=False).score(PROMPTS, RESPONSES))
+    np.testing.assert_allclose(rewards, in_float32, rtol=0.1, atol=0.1)
+
+
+def test_a_model_without_name_needs_a_tokenizer(tokenizer):
+    with pytest.raises(ValueError, match="give `processing_class`"):
+        RewardScorer(tiny_reward_model(tokenizer))
+
+
+def test_any_training_changes_the_fingerprint(tokenizer):
+    model = tiny_reward_model(tokenizer)
+    before = weights_fingerprint(model)
+    assert weights_fingerprint(tiny_reward_model(tokenizer)) == before
+    with torch.no_grad():
+        model.model.layers[0].self_attn.q_proj.weight.mul_(1.001)
+    assert weights_fingerprint(model) != before

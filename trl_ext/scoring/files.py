@@ -1,0 +1,110 @@
+"""Scoring of a file: what was written before is found, checked and continued."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+
+from ..shared_prefix import core_model
+from ..version import __version__
+from .groups import Group, windows
+from .inputs import check_input, count_rows, hash_file, read_groups
+from .loading import tokenizer_fingerprint, weights_fingerprint
+from .outputs import ScoreFile
+from .processes import on_main_process, process_state
+
+
+if TYPE_CHECKING:
+    from .scorer import RewardScorer
+
+
+def score_file(
+    scorer: "RewardScorer", input: Path, output: Path, columns: dict[str, str], overwrite: bool, window_size: int
+) -> dict[str, Any]:
+    """See [`RewardScorer.score_file`]."""
+    if window_size < 1:
+        raise ValueError(f"`window_size` must be at least 1, got {window_size}")
+    check_input(input)
+
+    def groups() -> Iterator[Group]:
+        return read_groups(input, columns)
+
+    num_workers = scorer.check_first_windows(groups(), window_size)
+    file: ScoreFile | None = None
+
+    def begin() -> tuple[dict[str, Any], int, int]:
+        nonlocal file
+        file = ScoreFile(output, _settings(scorer, input, columns, window_size), overwrite)
+        if file.is_complete():
+            return file.meta, 0, 0
+        skip, rows, lines = _written(windows(groups(), window_size), file.count_lines())
+        file.cut(lines, finished=False, provenance=_provenance(scorer, input))
+        return file.meta, skip, rows
+
+    scorer.model  # noqa: B018  every process loads it; the first then checks what it is to continue
+    meta, skip, rows = on_main_process(begin)
+    if meta["finished"]:
+        return meta
+    for window in scorer.score_windows(
+        groups, window_size=window_size, num_workers=num_workers, skip=skip, done=rows, total=count_rows(input)
+    ):
+        rows += window.groups
+        if file is not None:
+            file.append(window.labels, window.rewards)
+    if file is not None:
+        file.finish(
+            rows=rows, responses=file.count_lines(), truncated=scorer.timing.truncated, timing=scorer.timing.to_dict()
+        )
+        meta = file.meta
+    return on_main_process(lambda: meta)
+
+
+def _written(windows: Iterable[list[Group]], lines: int) -> tuple[int, int, int]:
+    """Number of whole windows in the first `lines` lines of output, and of their rows and lines."""
+    skip = rows = kept = 0
+    for window in windows if lines else ():
+        responses = sum(len(group.responses) for group in window)
+        if kept + responses > lines:
+            break
+        skip, rows, kept = skip + 1, rows + len(window), kept + responses
+    return skip, rows, kept
+
+
+def _settings(scorer: "RewardScorer", input: Path, columns: dict[str, str], window_size: int) -> dict[str, Any]:
+    """What the rewards depend on."""
+    core = core_model(scorer.model)
+    tokenizer = scorer.processing_class
+    template = tokenizer.chat_template
+    return {
+        "versions": {"trl_ext": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
+        "model_class": type(core).__name__,
+        "model_weights_sha256": weights_fingerprint(scorer.model),
+        "tokenizer_sha256": tokenizer_fingerprint(tokenizer),
+        "chat_template_sha256": None if template is None else hashlib.sha256(str(template).encode()).hexdigest(),
+        "dtype": str(core.dtype).removeprefix("torch."),
+        "attention": core.config._attn_implementation,
+        "shared_prefix": scorer.shared_prefix_report.enabled,
+        "max_length": scorer.encoder.max_length,
+        "max_length_policy": scorer.encoder.policy,
+        "max_tokens_per_batch": scorer.max_tokens_per_batch,
+        "window_size": window_size,
+        "input_sha256": hash_file(input),
+        "columns": columns,
+    }
+
+
+def _provenance(scorer: "RewardScorer", input: Path) -> dict[str, Any]:
+    """What is good to know, but changes no reward."""
+    core, source = core_model(scorer.model), scorer.source
+    return {
+        "input": str(input),
+        "model": source.name if source else core.config._name_or_path,
+        "revision": getattr(core.config, "_commit_hash", None),
+        "adapter": source.adapter if source else None,
+        "shared_prefix_report": scorer.shared_prefix_report.to_dict(),
+        "device": str(core.device),
+        "processes": process_state().num_processes,
+    }

@@ -1,0 +1,195 @@
+"""What is scored: a prompt with its responses, checked, and gathered into windows."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ..data.checks import shorten
+from ..data.messages import message_problem
+from ..data.tokenization import chat_template_arguments
+
+
+# Bounds the memory of a window of long texts (about 2 million tokens)
+_WINDOW_CHARACTERS = 8_000_000
+
+_PAIR = ("chosen", "rejected")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Group:
+    """
+    A prompt with its responses.
+
+    Args:
+        prompt (`str` or `list[dict]`):
+            Text or messages; empty if the responses contain the prompt.
+        responses (`list[str]` or `list[list[dict]]`):
+            Texts or messages, as the prompt.
+        name (`str`):
+            How errors call it.
+        prompt_id (`str` or `int`):
+            Identifier in the output.
+        response_ids (`Sequence[str | int]`):
+            Identifiers of the responses in the output.
+        sources (`Sequence[str | None]`):
+            What wrote each response.
+        template_kwargs (`dict`, *optional*):
+            Keyword arguments of the chat template.
+    """
+
+    prompt: str | list[dict[str, Any]]
+    responses: Sequence[str] | Sequence[list[dict[str, Any]]]
+    name: str
+    prompt_id: str | int
+    response_ids: Sequence[str | int]
+    sources: Sequence[str | None]
+    template_kwargs: dict[str, Any] | None = None
+
+    def labels(self) -> Iterator[tuple[str | int, str | int, str | None]]:
+        """Identifiers and source of every response, as the output has them."""
+        for response_id, source in zip(self.response_ids, self.sources, strict=True):
+            yield self.prompt_id, response_id, source
+
+
+def make_group(prompt: Any, responses: Any, name: str) -> Group:
+    """
+    Check a prompt with its responses. A text that answers messages becomes the message of an assistant.
+
+    Raises:
+        `TypeError`: Something is neither text nor messages, or a response is messages and the prompt is text.
+        `ValueError`: A text is empty or only whitespace, or a list of messages is not as it must be.
+    """
+    _check(prompt, f"{name}: the prompt")
+    if isinstance(responses, str) or not isinstance(responses, Sequence):
+        raise TypeError(f"{name}: the responses must be a list with an entry per response, got {shorten(responses)}")
+    responses = list(responses)
+    for index, response in enumerate(responses):
+        _check(response, f"{name}, response {index}")
+        if isinstance(prompt, str) and not isinstance(response, str):
+            raise TypeError(
+                f"{name}, response {index}: it is a list of messages but the prompt is text. Use one kind for both."
+            )
+        if isinstance(response, str) and not isinstance(prompt, str):
+            responses[index] = [{"role": "assistant", "content": response}]
+    return Group(prompt, responses, name, name, range(len(responses)), [None] * len(responses))
+
+
+def _check(value: Any, name: str) -> None:
+    if isinstance(value, str):
+        if not value.strip():
+            raise ValueError(f"{name} is empty or only whitespace: {shorten(value)}. Remove it.")
+    elif isinstance(value, list):
+        problem = message_problem(value)
+        if problem is not None:
+            rule, part = problem
+            raise ValueError(f"{name} is a list of messages {rule}: {shorten(part)}.")
+    else:
+        raise TypeError(f"{name} must be a str or a list of messages, got {type(value).__name__}: {shorten(value)}")
+
+
+def groups_from_lists(prompts: Sequence[Any], responses: Sequence[Any]) -> list[Group]:
+    """Groups of parallel lists: prompts, and for each a list of responses."""
+    for name, value in (("prompts", prompts), ("responses", responses)):
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise TypeError(f"`{name}` must be a list with an entry per prompt, got {shorten(value)}")
+    if len(prompts) != len(responses):
+        raise ValueError(
+            f"`responses` must have a list for each of the {len(prompts)} prompts, but it has {len(responses)}"
+        )
+    return [
+        make_group(prompt, answers, f"prompt {index}")
+        for index, (prompt, answers) in enumerate(zip(prompts, responses, strict=True))
+    ]
+
+
+def group_from_row(row: Mapping[str, Any], index: int, source: str, columns: Mapping[str, str]) -> Group:
+    """
+    Group of a K-way row (`prompt`, `responses`) or of a preference row (`chosen`, `rejected`, perhaps `prompt`).
+
+    Args:
+        row (`Mapping[str, Any]`): The row.
+        index (`int`): Its index, which names a row that has no `id` or `prompt_id`.
+        source (`str`): Where it comes from, for errors.
+        columns (`Mapping[str, str]`): Our name -> name in the row.
+    """
+
+    def value(column: str) -> Any:
+        return row.get(columns.get(column, column))
+
+    def missing(column: str) -> ValueError:
+        theirs = columns.get(column, column)
+        return ValueError(
+            f"{name}: column '{theirs}' is missing or empty; the row has {', '.join(map(repr, row)) or 'no columns'}. "
+            "A row needs `prompt` and `responses`, or `chosen` and `rejected`; rename columns with `columns`."
+        )
+
+    prompt_id = next((value(column) for column in ("id", "prompt_id") if value(column) is not None), None)
+    name = f"{source}, row {index}" + ("" if prompt_id is None else f" (id {prompt_id!r})")
+    template_kwargs = chat_template_arguments(value("tools"), value("chat_template_kwargs"))
+    if value("responses") is not None:
+        if value("prompt") is None:
+            raise missing("prompt")
+        group = make_group(value("prompt"), value("responses"), name)
+        response_ids = _of_every_response(value("ids"), group, "ids") or group.response_ids
+        sources = _of_every_response(value("sources"), group, "sources") or group.sources
+    else:
+        for column in _PAIR:
+            if value(column) is None:
+                raise missing("responses" if row.get(columns.get("rejected", "rejected")) is None else column)
+        pair = [value(column) for column in _PAIR]
+        if value("prompt") is None:
+            for response, column in zip(pair, _PAIR, strict=True):
+                _check(response, f"{name}: column '{columns.get(column, column)}'")
+            empty = "" if isinstance(pair[0], str) else []
+            if isinstance(pair[1], str) != isinstance(pair[0], str):
+                raise TypeError(f"{name}: columns 'chosen' and 'rejected' must both be text or both be messages.")
+            group = Group(empty, pair, name, name, _PAIR, (None, None))
+        else:
+            group = make_group(value("prompt"), pair, name)
+        response_ids, sources = _PAIR, (value("source_chosen"), value("source_rejected"))
+    return dataclasses.replace(
+        group,
+        prompt_id=index if prompt_id is None else prompt_id,
+        response_ids=response_ids,
+        sources=sources,
+        template_kwargs=template_kwargs,
+    )
+
+
+def _of_every_response(values: Any, group: Group, column: str) -> list[Any] | None:
+    if values is None:
+        return None
+    if not isinstance(values, list) or len(values) != len(group.responses):
+        raise ValueError(
+            f"{group.name}: column '{column}' must be a list with an entry for each of the {len(group.responses)} "
+            f"responses, got {shorten(values)}"
+        )
+    return values
+
+
+def windows(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:
+    """
+    Gather groups until they have `size` responses, or very many characters. What is in one window is sorted, batched and
+    written together.
+    """
+    window: list[Group] = []
+    responses = characters = 0
+    for group in groups:
+        window.append(group)
+        responses += len(group.responses)
+        characters += _characters(group.prompt) * len(group.responses) + _characters(group.responses)
+        if responses >= size or characters >= _WINDOW_CHARACTERS:
+            yield window
+            window, responses, characters = [], 0, 0
+    if window:
+        yield window
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return 0
+    return sum(map(_characters, value))

@@ -1,0 +1,149 @@
+"""The model and the tokenizer of a scorer: where they come from, and what identifies them."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils.peft_utils import find_adapter_config_file
+
+from ..data.bundled import resolve_model
+from ..shared_prefix import SharedPrefixReport, enable_shared_prefix
+from ..trainer.reward_head import run_head_in_float32
+
+
+logger = logging.getLogger(__name__)
+
+_FINGERPRINT_VALUES = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSource:
+    """
+    A reward model by name.
+
+    Args:
+        name (`str`): Hub id or path of the model without adapter.
+        adapter (`str`, *optional*): Hub id or path of a PEFT adapter on it.
+        revision (`str`, *optional*): Revision of the model.
+        adapter_revision (`str`, *optional*): Revision of the adapter.
+        trust_remote_code (`bool`, *optional*, defaults to `False`): Run code from the model's repository.
+    """
+
+    name: str
+    adapter: str | None = None
+    revision: str | None = None
+    adapter_revision: str | None = None
+    trust_remote_code: bool = False
+
+    @classmethod
+    def find(cls, name: str, adapter: str | None, revision: str | None, trust_remote_code: bool) -> "ModelSource":
+        """Resolve bundled models, and names that are those of an adapter."""
+        name = resolve_model(name)
+        config_file = None if adapter is not None else find_adapter_config_file(name, revision=revision)
+        if config_file is not None:
+            config = json.loads(Path(config_file).read_text(encoding="utf-8"))
+            base = resolve_model(config["base_model_name_or_path"])
+            return cls(base, name, config.get("revision"), revision, trust_remote_code)
+        return cls(name, adapter, revision, None, trust_remote_code)
+
+    @property
+    def _base_arguments(self) -> dict[str, Any]:
+        return {"revision": self.revision or "main", "trust_remote_code": self.trust_remote_code}
+
+    def load_config(self) -> PretrainedConfig:
+        """Configuration of a model with one label; an untrained head is announced."""
+        config = AutoConfig.from_pretrained(self.name, **self._base_arguments)
+        has_head = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+        if has_head:
+            check_one_label(config)
+        elif self.adapter is None:
+            logger.warning("%s has no trained reward head: its rewards come from a random one.", self.name)
+        config.num_labels = 1
+        return config
+
+    def load_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The adapter's tokenizer if it was saved with it, else the model's."""
+        name = self.name
+        if self.adapter is not None and Path(self.adapter, "tokenizer_config.json").is_file():
+            name = self.adapter
+        return AutoTokenizer.from_pretrained(name, **self._base_arguments)
+
+    def load_model(
+        self, config: PretrainedConfig, dtype: str | torch.dtype, attn_implementation: str | None, device: torch.device
+    ) -> nn.Module:
+        """The model on its device; weights from safetensors files only."""
+        model = AutoModelForSequenceClassification.from_pretrained(
+            self.name,
+            config=config,
+            dtype=dtype,
+            attn_implementation=attn_implementation,
+            use_safetensors=True,
+            **self._base_arguments,
+        )
+        if self.adapter is not None:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, self.adapter, revision=self.adapter_revision or "main")
+        return model.to(device)
+
+
+def check_one_label(config: PretrainedConfig) -> None:
+    """Raise a `ValueError` unless the configuration is that of a model with one output."""
+    if config.num_labels != 1:
+        raise ValueError(
+            f"a reward model has one output, but this one has num_labels={config.num_labels}. Score with a model that was "
+            "trained with num_labels=1."
+        )
+
+
+def prepare_model(model: nn.Module, shared_prefix: bool) -> SharedPrefixReport:
+    """Let the head compute in float32 and, if asked for and possible, each distinct prefix be computed once."""
+    run_head_in_float32(model)
+    if not shared_prefix:
+        return SharedPrefixReport(False, "it was not asked for")
+    report = enable_shared_prefix(model)
+    if not report.enabled:
+        logger.warning("This model can't share prefixes, so that sequences are padded: %s.", report.reason)
+    return report
+
+
+def load_tokenizer_of(model: PreTrainedModel) -> PreTrainedTokenizerBase:
+    """The tokenizer that lies where a model was loaded from."""
+    name = model.config._name_or_path
+    if not name:
+        raise ValueError("the model was not loaded by name, so that its tokenizer is unknown: give `processing_class`")
+    return AutoTokenizer.from_pretrained(name)
+
+
+def weights_fingerprint(model: nn.Module) -> str:
+    """
+    SHA-256 over up to about 1024 values of every tensor of a model, with their names and shapes: constant cost, and no
+    training leaves it as it was.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        values = tensor.detach().flatten()
+        sample = values[:: max(1, len(values) // _FINGERPRINT_VALUES)]
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(sample.contiguous().cpu().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of a tokenizer: vocabulary, rules where it is a fast one, and special tokens."""
+    rules = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else json.dumps(tokenizer.get_vocab())
+    special = json.dumps(tokenizer.special_tokens_map, default=str, sort_keys=True)
+    return hashlib.sha256((rules + special).encode()).hexdigest()

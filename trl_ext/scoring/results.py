@@ -1,0 +1,38 @@
+"""Scored windows, and what becomes of them in memory."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, Value
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ScoredWindow:
+    """Rewards of a window's responses with their labels, and what they cost."""
+
+    groups: int
+    labels: list[tuple[Any, Any, Any]]
+    rewards: np.ndarray
+    model_seconds: float
+    computed_tokens: int
+    sequence_tokens: int
+    truncated: int
+
+
+def all_rewards(windows: Iterable[ScoredWindow]) -> np.ndarray:
+    """Rewards of all windows in float32."""
+    return np.concatenate([np.empty(0, np.float32), *(window.rewards for window in windows)])
+
+
+def long_table(windows: Iterable[ScoredWindow]) -> Dataset:
+    """A row per response: `prompt_id`, `response_id`, `source`, `reward`."""
+    windows = list(windows)
+    labels = [label for window in windows for label in window.labels]
+    prompt_ids, response_ids, sources = map(list, zip(*labels, strict=True)) if labels else ([], [], [])
+    table = Dataset.from_dict(
+        {"prompt_id": prompt_ids, "response_id": response_ids, "source": sources, "reward": all_rewards(windows)}
+    )
+    # Also where no row has a source, or there is no row
+    return table.cast_column("source", Value("string")).cast_column("reward", Value("float32"))

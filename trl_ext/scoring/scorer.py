@@ -1,0 +1,294 @@
+"""RewardScorer: rewards of N responses per prompt, each distinct prefix computed once."""
+
+import functools
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ..data.checks import check_is_dataset
+from ..shared_prefix import SharedPrefixReport, core_model
+from . import files
+from .batching import batch_maker
+from .encoding import Encoder
+from .groups import Group, group_from_row, groups_from_lists, windows
+from .inference import scored_windows
+from .loading import ModelSource, check_one_label, load_tokenizer_of, prepare_model
+from .preparation import Preparation, prepared_windows
+from .processes import process_state
+from .results import ScoredWindow, all_rewards, long_table
+from .timing import Timing
+
+
+logger = logging.getLogger(__name__)
+
+WINDOW_SIZE = 2048
+
+
+class RewardScorer:
+    """
+    Scores any number of responses per prompt with a reward model.
+
+    Every distinct prefix of a window (2048 responses by default) is computed once: a prompt for all of its responses,
+    what several prompts begin with, equal responses. Where a model can't do that exactly, sequences are padded, which is logged with the reason. Sequences are
+    encoded as in training, and the reward is read at the last token in float32.
+
+    Under `accelerate launch`, windows are divided among the processes, and every process gets all rewards.
+
+    Args:
+        model (`str` or [`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
+            Hub id or path of a sequence-classification model with one label or of a PEFT adapter of one,
+            `"bundled:smollm2-135m-instruct"`, or a model in memory, whose attention implementation and head are then
+            prepared for scoring. A model by name is loaded at the first use, after the data is checked.
+        processing_class ([`~transformers.PreTrainedTokenizerBase`], *optional*):
+            Tokenizer. By default the one that lies with the model.
+        max_length (`int`, *optional*):
+            Largest number of tokens of a prompt with a response. By default there is no limit.
+        max_length_policy (`str`, *optional*, defaults to `"error"`):
+            What happens to longer ones: `"error"`, or `"truncate_prompt_left"`, which removes the same number of tokens
+            from the left of the prompt of all of its responses, after a BOS token. `timing.truncated` counts them.
+        max_tokens_per_batch (`int`, *optional*, defaults to `8192`):
+            Tokens that the model computes at once.
+        shared_prefix (`bool`, *optional*, defaults to `True`):
+            Compute each distinct prefix once, if the model can. `False` pads.
+        dtype (`str` or `torch.dtype`, *optional*, defaults to `"float32"`):
+            Precision of a model by name.
+        attn_implementation (`str`, *optional*):
+            Attention of a model by name; with shared prefixes it is `"shared_prefix"`.
+        device (`str` or `torch.device`, *optional*):
+            Device of a model by name. By default that of the process.
+        adapter (`str`, *optional*):
+            Hub id or path of a PEFT adapter on a model by name.
+        revision (`str`, *optional*):
+            Revision of a model by name.
+        trust_remote_code (`bool`, *optional*, defaults to `False`):
+            Run code from the repository of a model by name.
+        num_workers (`int`, *optional*):
+            Processes that prepare windows in the background. By default 1 if there is more than one window, else 0.
+        progress (`bool`, *optional*, defaults to `True`):
+            Show a progress bar.
+
+    Attributes:
+        shared_prefix_report ([`~trl_ext.shared_prefix.SharedPrefixReport`] or `None`):
+            Whether prefixes are shared and why not; `None` before a model by name is loaded.
+        timing ([`Timing`]): Duration and amount of the last call.
+
+    Example:
+        ```python
+        >>> from trl_ext import RewardScorer
+
+        >>> scorer = RewardScorer("Skywork/Skywork-Reward-V2-Qwen3-0.6B", dtype="bfloat16")
+        >>> rewards = scorer.score(
+        ...     prompts=[[{"role": "user", "content": "What is the capital of France?"}]],
+        ...     responses=[["Paris.", "Lyon."]],
+        ... )
+        >>> rewards[0].shape, rewards[0].dtype
+        ((2,), dtype('float32'))
+        ```
+    """
+
+    def __init__(
+        self,
+        model: str | PreTrainedModel,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        *,
+        max_length: int | None = None,
+        max_length_policy: str = "error",
+        max_tokens_per_batch: int = 8192,
+        shared_prefix: bool = True,
+        dtype: str | torch.dtype | None = None,
+        attn_implementation: str | None = None,
+        device: str | torch.device | None = None,
+        adapter: str | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        num_workers: int | None = None,
+        progress: bool = True,
+    ):
+        if max_tokens_per_batch < 1:
+            raise ValueError(f"`max_tokens_per_batch` must be at least 1, got {max_tokens_per_batch}")
+        self.max_tokens_per_batch = max_tokens_per_batch
+        self.shared_prefix = shared_prefix
+        self.num_workers = num_workers
+        self.progress = progress
+        self.shared_prefix_report: SharedPrefixReport | None = None
+        self.timing = Timing()
+        self._state = process_state()
+        if isinstance(model, str):
+            self.source = ModelSource.find(model, adapter, revision, trust_remote_code)
+            config = self.source.load_config()
+            self._load_model = functools.partial(
+                self.source.load_model,
+                config,
+                "float32" if dtype is None else dtype,
+                attn_implementation,
+                self._state.device if device is None else torch.device(device),
+            )
+        else:
+            given = {"dtype": dtype, "attn_implementation": attn_implementation, "device": device, "adapter": adapter}
+            for name, value in (given | {"revision": revision}).items():
+                if value is not None:
+                    raise ValueError(f"`{name}` applies to a model by name; this one is in memory already")
+            self.source = None
+            check_one_label(core_model(model).config)
+            self._load_model = lambda: model
+        if processing_class is None:
+            processing_class = self.source.load_tokenizer() if self.source else load_tokenizer_of(core_model(model))
+        self.processing_class = processing_class
+        self.encoder = Encoder(processing_class, max_length, max_length_policy)
+
+    @functools.cached_property
+    def model(self) -> torch.nn.Module:
+        """The model, loaded and prepared when it is first needed."""
+        model = self._load_model()
+        self.shared_prefix_report = prepare_model(model, self.shared_prefix)
+        return model
+
+    def score(self, prompts: Sequence[Any], responses: Sequence[Sequence[Any]]) -> list[np.ndarray]:
+        """
+        Score the responses to prompts.
+
+        Args:
+            prompts (`list[str]` or `list[list[dict]]`):
+                Texts or lists of messages.
+            responses (`list[list]`):
+                For each prompt a list, perhaps empty, of responses: texts, or lists of messages. A text that answers
+                messages is the message of an assistant.
+
+        Returns:
+            `list[np.ndarray]`: For each prompt a float32 array with the reward of each of its responses.
+
+        Raises:
+            `ValueError` or `TypeError`: Something is missing, empty, too long or of another type. The prompt and the
+            response are named.
+        """
+        groups = groups_from_lists(prompts, responses)
+        scored = self.score_windows(lambda: groups, total=len(groups))
+        return (
+            np.split(all_rewards(scored), np.cumsum([len(group.responses) for group in groups])[:-1]) if groups else []
+        )
+
+    def score_dataset(self, dataset: Dataset, *, columns: Mapping[str, str] | None = None) -> Dataset:
+        """
+        Score a dataset of K-way rows (`prompt`, `responses`; optionally `id`, `ids`, `sources`) or of preference rows
+        (`chosen`, `rejected`; optionally `prompt`, `id`, `source_chosen`, `source_rejected`).
+
+        Args:
+            dataset ([`~datasets.Dataset`]):
+                The rows.
+            columns (`Mapping[str, str]`, *optional*):
+                Columns to rename: our name -> name in the data.
+
+        Returns:
+            [`~datasets.Dataset`]: A row per response with the columns `prompt_id` (`id`, else the row's index),
+            `response_id` (of `ids`, else the response's index; of pairs, `chosen` or `rejected`), `source` and `reward`.
+        """
+        check_is_dataset(dataset, "dataset")
+        dataset = dataset.with_format(None)
+
+        def groups() -> Iterator[Group]:
+            return (group_from_row(row, index, "dataset", columns or {}) for index, row in enumerate(dataset))
+
+        return long_table(self.score_windows(groups, total=len(dataset)))
+
+    def score_file(
+        self,
+        input: str | Path,
+        output: str | Path,
+        *,
+        columns: Mapping[str, str] | None = None,
+        overwrite: bool = False,
+        window_size: int = WINDOW_SIZE,
+    ) -> dict[str, Any]:
+        """
+        Score a file. Rows are read, and rewards appended, window by window; the same call continues what was interrupted.
+
+        Args:
+            input (`str` or `Path`):
+                A `.jsonl`, `.parquet`, `.csv` or `.json` file of rows as in [`RewardScorer.score_dataset`]. Those of the
+                first two kinds may be larger than memory.
+            output (`str` or `Path`):
+                JSONL file with a line per response, in the order of the input: `prompt_id`, `response_id`, `source`,
+                `reward`. `<output>.meta.json` records how it was made.
+            columns (`Mapping[str, str]`, *optional*):
+                Columns to rename: our name -> name in the file.
+            overwrite (`bool`, *optional*, defaults to `False`):
+                Begin anew if there is an output already.
+            window_size (`int`, *optional*, defaults to `2048`):
+                Responses that are sorted, computed and written together.
+
+        Returns:
+            `dict`: What `<output>.meta.json` holds.
+
+        Raises:
+            `ValueError` or `TypeError`: A row is not as it must be; what was scored before it stays. Or the output was
+            begun with other settings.
+        """
+        return files.score_file(self, Path(input), Path(output), dict(columns or {}), overwrite, window_size)
+
+    # ---- Windows ----
+
+    def check_first_windows(self, groups: Iterable[Group], window_size: int) -> int:
+        """
+        Encode the first window, so that what is wrong with it is found before a model is loaded.
+
+        Returns:
+            `int`: Number of background processes for what these groups are the beginning of.
+        """
+        first = list(itertools.islice(windows(groups, window_size), 2))
+        if first:
+            self.encoder.encode(first[0])
+        return int(len(first) > 1) if self.num_workers is None else self.num_workers
+
+    def score_windows(
+        self,
+        groups: Callable[[], Iterable[Group]],
+        *,
+        window_size: int = WINDOW_SIZE,
+        num_workers: int | None = None,
+        skip: int = 0,
+        done: int = 0,
+        total: int | None = None,
+    ) -> Iterator[ScoredWindow]:
+        """
+        Score groups window by window. Every process gets every window, in order.
+
+        Args:
+            groups (`Callable`):
+                Returns the groups from the first on; may be called several times, in several processes.
+            window_size (`int`, *optional*, defaults to `2048`):
+                Responses of a window.
+            num_workers (`int`, *optional*):
+                What [`check_first_windows`] returned, if it was called before.
+            skip, done (`int`, *optional*, defaults to `0`):
+                Windows at the beginning, and groups in them, that were scored before.
+            total (`int`, *optional*):
+                Number of groups, for the progress bar.
+        """
+        if num_workers is None:
+            num_workers = self.check_first_windows(groups(), window_size)
+        model = self.model  # before the preparation, which asks whether prefixes are shared
+        make_batches = batch_maker(self.shared_prefix_report.enabled, self.max_tokens_per_batch, self.processing_class)
+        process, num_processes = self._state.process_index, self._state.num_processes
+        preparation = Preparation(self.encoder, make_batches, window_size, skip, process, num_processes)
+        self.timing = Timing(processes=num_processes)
+        hidden = not (self.progress and self._state.is_main_process)
+        with tqdm(initial=done, total=total, unit="prompt", desc="Scoring", disable=hidden) as bar:
+            prepared = prepared_windows(preparation, groups, num_workers)
+            for window in scored_windows(model, prepared, self.timing):
+                bar.update(window.groups)
+                bar.set_postfix_str(f"{self.timing.tokens_per_second:,.0f} tokens/s", refresh=False)
+                yield window
+        if self.timing.truncated:
+            logger.warning(
+                "The prompts of %d responses were truncated to max_length=%d from the left.",
+                self.timing.truncated,
+                self.encoder.max_length,
+            )
