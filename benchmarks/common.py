@@ -25,6 +25,7 @@ TOLERANCES = {"float32": 1e-5, "bfloat16": 1e-1}
 MIN_VOCABULARY = 30000
 
 _SMALL = {"vocab_size": 49152, "max_position_embeddings": 8192}
+_4M = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 7}
 _8M = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 8}
 _30M = {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 10}
 _54M = {"hidden_size": 640, "intermediate_size": 1728, "num_hidden_layers": 12}
@@ -33,6 +34,7 @@ _QWEN05 = {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 2
 _LLAMA1B = {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "vocab_size": 128256}
 # Named after their number of weights without embeddings
 MODELS = {
+    "4m": (LlamaConfig, {"num_attention_heads": 3, "num_key_value_heads": 3, **_4M, **_SMALL}),
     "8m": (LlamaConfig, {"num_attention_heads": 4, "num_key_value_heads": 2, **_8M, **_SMALL}),
     "30m": (LlamaConfig, {"num_attention_heads": 8, "num_key_value_heads": 4, **_30M, **_SMALL}),
     "54m": (LlamaConfig, {"num_attention_heads": 10, "num_key_value_heads": 5, **_54M, **_SMALL}),
@@ -47,7 +49,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of every benchmark."""
     parser.add_argument("--lengths", default="lie", help="name of a file in benchmarks/lengths, or a path")
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--model", default="8m", help=f"{', '.join(MODELS)}, or a path")
+    parser.add_argument("--model", default="4m", help=f"{', '.join(MODELS)}, or a path")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")

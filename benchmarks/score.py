@@ -182,7 +182,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common_arguments(parser)
-    parser.set_defaults(lengths="long")
+    parser.set_defaults(lengths="multiturn")
     parser.add_argument("--responses", type=int, default=2, help="responses per prompt")
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--max-tokens", type=int, default=4096, help="tokens of a packed row")

@@ -245,7 +245,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_common_arguments(parser)
-    parser.add_argument("--pairs", type=int, default=32)
+    parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--gradient-checkpointing", action="store_true", help="as TRL does by default")
     parser.add_argument("--memory", action="store_true", help="measure peak memory as well")
     return parser.parse_args(arguments)

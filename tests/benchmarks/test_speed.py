@@ -16,7 +16,7 @@ RATIOS = ("ratio_cpu", "ratio_wall", "token_ratio", "fraction_of_peak")
 def small_model(monkeypatch):
     """A model for which a step takes no time; the settings of torch are left as they were."""
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    monkeypatch.setitem(common.MODELS, "8m", (LlamaConfig, {**sizes, "vocab_size": common.MIN_VOCABULARY}))
+    monkeypatch.setitem(common.MODELS, "4m", (LlamaConfig, {**sizes, "vocab_size": common.MIN_VOCABULARY}))
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -81,7 +81,7 @@ def test_scoring_of_texts(tmp_path, monkeypatch):
         (tmp_path / f"{name}_filtered.json").write_text(json.dumps(rows))
     file = tmp_path / "figures.json"
     arguments = ["--prompts", "4", "--batch-size", "4", "--repetitions", "1", "--json", str(file)]
-    monkeypatch.setitem(common.MODELS["8m"][1], "vocab_size", 49152)  # that of the bundled tokenizer
+    monkeypatch.setitem(common.MODELS["4m"][1], "vocab_size", 49152)  # that of the bundled tokenizer
     check(score.main([*arguments, "--rm-bench", str(tmp_path)]), file)
 
 
