@@ -12,6 +12,7 @@ anything is timed, the scores must agree. Sequences are tokenised beforehand, pa
 
 import argparse
 import os
+import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -109,12 +110,15 @@ def cut(indices: list[int], size: int) -> list[list[int]]:
 # ---- The benchmark ----
 
 
-def read_rm_bench(folder: Path, prompts: int) -> list[list[list[int]]]:
-    """Every k-th prompt of RM-Bench with its three pairs, in the order of the files; tokens of the bundled tokenizer."""
+def read_rm_bench(folder: Path, prompts: int, order: str, seed: int) -> list[list[list[int]]]:
+    """The three pairs of every k-th prompt of RM-Bench; tokens of the bundled tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(resolve_model("bundled:smollm2-135m-instruct"))
     texts = rm_bench_texts(folder, tokenizer)
     drawn = [texts[index * len(texts) // prompts] for index in range(prompts)]
-    return rm_bench_pairs(tokenize(drawn, tokenizer))
+    pairs = rm_bench_pairs(tokenize(drawn, tokenizer))
+    if order == "random":
+        random.Random(seed).shuffle(pairs)
+    return pairs
 
 
 def read(options: argparse.Namespace) -> list[list[list[int]]]:
@@ -122,7 +126,7 @@ def read(options: argparse.Namespace) -> list[list[list[int]]]:
     if options.rm_bench is not None:
         if options.responses != 2:
             raise ValueError("--rm-bench is scored in pairs: leave --responses at 2")
-        return read_rm_bench(options.rm_bench, options.prompts)
+        return read_rm_bench(options.rm_bench, options.prompts, options.order, options.seed)
     groups = represent(load_groups(options.lengths, options.responses), options.prompts, options.seed)
     return random_sequences(groups, MIN_VOCABULARY, options.seed)
 
@@ -187,6 +191,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--max-tokens", type=int, default=4096, help="tokens of a packed row")
     parser.add_argument("--rm-bench", type=Path, help="folder with the files of RM-Bench, instead of --lengths")
+    parser.add_argument(
+        "--order", choices=("random", "file"), default="random", help="order of the pairs of --rm-bench, for padding"
+    )
     return parser.parse_args(arguments)
 
 
