@@ -78,7 +78,7 @@ def test_variable_length_kernels_get_the_right_geometry(window, monkeypatch):
     plan = build_plan(ROWS)
     mask = SharedPrefixMask(plan.layout, window, torch.device("cpu"))
     results = []
-    for kernel in (None, lambda *args: attention._torch_varlen(varlen_reference, *args)):
+    for kernel in (None, lambda *args, **kwargs: attention._torch_varlen(varlen_reference, *args, **kwargs)):
         monkeypatch.setattr(attention, "_variable_length_kernel", lambda *args, kernel=kernel: kernel)
         parts, _ = draw(plan)
         output, _ = shared_prefix_attention(None, *parts, mask, scaling=0.3)
@@ -115,7 +115,9 @@ def test_is_registered_with_transformers():
 
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("softcap, sinks", [(None, None), (2.0, None), (None, torch.tensor([0.5, -1.0, 2.0, 0.0]))])
-@pytest.mark.parametrize("kernel", [None, lambda *args: attention._torch_varlen(varlen_reference, *args)])
+@pytest.mark.parametrize(
+    "kernel", [None, lambda *args, **kwargs: attention._torch_varlen(varlen_reference, *args, **kwargs)]
+)
 def test_the_last_layer_has_the_same_scored_rows(kernel, window, softcap, sinks, monkeypatch):
     if softcap is None and sinks is None:
         monkeypatch.setattr(attention, "_variable_length_kernel", lambda *args: kernel)

@@ -342,37 +342,14 @@ def _torch_varlen_attn() -> Callable[..., Tensor] | None:
     return varlen_attn if {"window_size", "enable_gqa"} <= set(known) else None
 
 
-def _torch_varlen(kernel, query, key, value, cumulative_queries, cumulative_keys, max_query, max_key, window, scaling):
-    return kernel(
-        query,
-        key,
-        value,
-        cumulative_queries,
-        cumulative_keys,
-        max_query,
-        max_key,
-        scale=scaling,
-        window_size=window,
-        enable_gqa=query.shape[1] != key.shape[1],
-    )
+def _torch_varlen(kernel, query, key, *geometry, window, scaling):
+    grouped = query.shape[1] != key.shape[1]
+    return kernel(query, key, *geometry, scale=scaling, window_size=window, enable_gqa=grouped)
 
 
-def _flash_varlen(
-    kernel, softcap, query, key, value, cumulative_queries, cumulative_keys, max_query, max_key, window, scaling
-):
-    return kernel(
-        query,
-        key,
-        value,
-        cumulative_queries,
-        cumulative_keys,
-        max_query,
-        max_key,
-        softmax_scale=scaling,
-        causal=True,
-        window_size=window,
-        softcap=0.0 if softcap is None else softcap,
-    )
+def _flash_varlen(kernel, softcap, *arguments, window, scaling):
+    softcap = 0.0 if softcap is None else softcap
+    return kernel(*arguments, softmax_scale=scaling, causal=True, window_size=window, softcap=softcap)
 
 
 def _variable_length_attention(
@@ -397,8 +374,8 @@ def _variable_length_attention(
         cumulative_keys,
         1 if last_only else max(segment.length for segment in segments),
         max(segment.prefix + segment.length for segment in segments),
-        window,
-        scaling,
+        window=window,
+        scaling=scaling,
     )
     return output.transpose(0, 1)[None]
 
