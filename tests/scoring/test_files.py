@@ -170,7 +170,7 @@ class TestResume:
         before = out.read_bytes()
         other = RewardScorer(checkpoint, max_length=100, max_tokens_per_batch=50, progress=False)
         with pytest.raises(
-            ValueError, match="max_length was None and is 100; max_tokens_per_batch was 8192 and is 50"
+            ValueError, match="max_length was None and is 100; max_tokens_per_batch was 4096 and is 50"
         ):
             other.score_file(rows, out)
         tokenizer = tiny_tokenizer()

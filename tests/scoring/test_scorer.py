@@ -34,7 +34,7 @@ def scorer(model, tokenizer):
 
 class TestRewards:
     @pytest.mark.parametrize("shared_prefix", [True, False])
-    @pytest.mark.parametrize("max_tokens", [1, 40, 8192])
+    @pytest.mark.parametrize("max_tokens", [1, 40, 4096])
     def test_are_those_of_one_by_one_scoring(self, tokenizer, shared_prefix, max_tokens):
         model = tiny_reward_model(tokenizer).eval()
         expected = one_by_one(model, tokenizer, PROMPTS, RESPONSES)
@@ -54,11 +54,11 @@ class TestRewards:
     def test_do_not_depend_on_order_or_budget(self, scorer, tokenizer, groups, max_tokens):
         prompts = ["p" + prompt for prompt, _ in groups]
         responses = [["r" + answer for answer in answers] for _, answers in groups]
-        scorer.max_tokens_per_batch = 8192
+        scorer.max_tokens_per_batch = 4096
         expected = scorer.score(prompts, responses)
         scorer.max_tokens_per_batch = max_tokens
         backwards = scorer.score(prompts[::-1], [answers[::-1] for answers in responses[::-1]])
-        scorer.max_tokens_per_batch = 8192
+        scorer.max_tokens_per_batch = 4096
         assert_same([rewards[::-1] for rewards in backwards[::-1]], expected)
 
     def test_of_ragged_and_empty_lists_keep_their_shape(self, scorer):

@@ -40,9 +40,11 @@ def reference(query, key, value, window, softcap=None, sinks=None):
     return torch.stack(outputs)
 
 
+@pytest.mark.parametrize("block_size", [1, 4, 7, 64])
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("softcap, sinks", [(None, None), (2.0, None), (None, torch.tensor([0.5, -1.0, 2.0, 0.0]))])
-def test_equals_attention_of_every_sequence(window, softcap, sinks):
+def test_equals_attention_of_every_sequence(window, softcap, sinks, block_size, monkeypatch):
+    monkeypatch.setattr(attention, "BLOCK_SIZE", block_size)
     plan = build_plan(ROWS)
     (query, key, value), alone = draw(plan)
     mask = SharedPrefixMask(plan.layout, window, query.device)

@@ -48,7 +48,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         choices=("error", "truncate_prompt_left"),
         help="what happens to longer ones (default: %(default)s)",
     )
-    add("--max-tokens-per-batch", type=int, default=8192, help="tokens computed at once (default: %(default)s)")
+    add("--max-tokens-per-batch", type=int, help="tokens computed at once (default: 4096 on the CPU, else 16384)")
     add("--no-shared-prefix", action="store_true", help="pad instead of computing each distinct prefix once")
     add(
         "--window-size",

@@ -29,6 +29,9 @@ from .plan import Layout
 
 ATTENTION_NAME = "shared_prefix"
 
+# Queries per call on the CPU: large enough for its kernels, small enough to skip most of what the mask hides
+BLOCK_SIZE = 64
+
 # Read in the mask function only, which runs once per forward and outside checkpointed layers: attention itself may run
 # again in backward, long after the context is left.
 _active_layout: ContextVar[tuple[Layout, bool] | None] = ContextVar("active_layout", default=None)
@@ -89,7 +92,7 @@ class SharedPrefixMask:
         self.device = device
         self.num_layers = num_layers
         self.announce_rows = announce_rows
-        self._masks: dict[tuple[int, int], Tensor] = {}
+        self._masks: dict[int, Tensor] = {}
         self._cumulative_lengths: dict[bool, tuple[Tensor, Tensor]] = {}
         self._segment_ends: Tensor | None = None
 
@@ -104,21 +107,33 @@ class SharedPrefixMask:
             self._segment_ends = torch.tensor([end - 1 for end in ends], device=self.device)
         return self._segment_ends
 
-    def segment_mask(self, length: int, prefix: int) -> Tensor | None:
+    def block_mask(self, length: int, keys: int) -> Tensor | None:
         """
-        Boolean mask `(length, prefix + length)` of queries that follow `prefix` keys; `None` where plain causal attention
-        is right.
+        Boolean mask `(length, keys)` of queries that are the last `length` of `keys` tokens; `None` where plain causal
+        attention is right.
         """
-        if prefix == 0 and (self.window is None or length <= self.window):
+        if length == keys and (self.window is None or length <= self.window):
             return None
-        key = (length, prefix)
-        if key not in self._masks:
-            offset = torch.arange(prefix, prefix + length, device=self.device)[:, None] - torch.arange(
-                prefix + length, device=self.device
+        # Masks of as many queries differ by how far they reach back: one serves all, cut from the right
+        if length not in self._masks:
+            most_keys = max(segment.prefix + segment.length for segment in self.layout.segments)
+            offset = torch.arange(most_keys - length, most_keys, device=self.device)[:, None] - torch.arange(
+                most_keys, device=self.device
             )
             mask = offset >= 0
-            self._masks[key] = mask if self.window is None else mask & (offset < self.window)
-        return self._masks[key]
+            self._masks[length] = mask if self.window is None else mask & (offset < self.window)
+        return self._masks[length][:, -keys:]
+
+    def blocks(self, length: int, keys: int) -> Iterator[tuple[int, int, int, int]]:
+        """
+        Cut queries, the last `length` of `keys` tokens, into blocks, and the keys to those that some query of a block
+        sees: first and last query, first and last key. Kernels on the CPU compute what a mask hides.
+        """
+        size = BLOCK_SIZE if self.device.type == "cpu" else length
+        for start in range(0, length, size):
+            end = min(start + size, length)
+            first_key = 0 if self.window is None else max(0, keys - length + start - self.window + 1)
+            yield start, end, first_key, keys - length + end
 
     def cumulative_lengths(self, last_only: bool) -> tuple[Tensor, Tensor]:
         """
@@ -259,20 +274,20 @@ def _packed_attention(
         return _variable_length_attention(kernel, query, keys, values, mask, last_only, scaling)
     outputs = []
     for length, q, k, v in zip(lengths, queries, keys, values, strict=True):
-        segment_mask = mask.segment_mask(length, k.shape[2] - length)
-        if softcap is None and sinks is None:
-            output = F.scaled_dot_product_attention(
-                q,
-                k,
-                v,
-                attn_mask=segment_mask,
-                is_causal=segment_mask is None,
-                scale=scaling,
-                enable_gqa=q.shape[1] != k.shape[1],
-            )
-        else:
-            output = _explicit_attention(q, k, v, segment_mask, scaling, softcap, sinks)
-        outputs.append(output)
+        for start, end, first_key, last_key in mask.blocks(length, k.shape[2]):
+            block = q[:, :, start:end], k[:, :, first_key:last_key], v[:, :, first_key:last_key]
+            block_mask = mask.block_mask(end - start, last_key - first_key)
+            if softcap is None and sinks is None:
+                output = F.scaled_dot_product_attention(
+                    *block,
+                    attn_mask=block_mask,
+                    is_causal=block_mask is None,
+                    scale=scaling,
+                    enable_gqa=q.shape[1] != k.shape[1],
+                )
+            else:
+                output = _explicit_attention(*block, block_mask, scaling, softcap, sinks)
+            outputs.append(output)
     return torch.cat(outputs, dim=2)
 
 

@@ -287,15 +287,37 @@ def pack_rows(sequences: Sequence[Sequence[int]], max_tokens: int) -> Iterator[l
     if max_tokens < 1:
         raise ValueError(f"`max_tokens` must be at least 1, got {max_tokens}")
     row: list[int] = []
+    shared: list[int] = []  # what each sequence of the row shares with the one before it
+    costs: list[int] = []
     used = 0
+    previous: Sequence[int] = ()
     for index in sorted(range(len(sequences)), key=sequences.__getitem__):
         sequence = sequences[index]
-        shared = common_prefix_length(sequences[row[-1]], sequence) if row else 0
-        cost = len(sequence) - (shared if shared >= min(MIN_SHARED_TOKENS, len(sequence)) else 0)
-        if row and used + cost > max_tokens:
-            yield row
-            row, used, cost = [], 0, len(sequence)
+        common = common_prefix_length(previous, sequence)
+        common = common if common >= min(MIN_SHARED_TOKENS, len(sequence)) else 0
         row.append(index)
-        used += cost
+        shared.append(common)
+        costs.append(len(sequence) - common)
+        used += costs[-1]
+        while len(row) > 1 and used > max_tokens:
+            cut = _best_cut(shared, costs, max_tokens)
+            yield row[:cut]
+            row, shared, costs = row[cut:], shared[cut:], costs[cut:]
+            costs[0] += shared[0]  # computed again
+            shared[0] = 0
+            used = sum(costs)
+        previous = sequence
     if row:
         yield row
+
+
+def _best_cut(shared: list[int], costs: list[int], max_tokens: int) -> int:
+    """Where to end a row that has become too long: where least must be computed again, in its second half."""
+    best, used = len(costs) - 1, sum(costs[:-1])
+    for cut in range(len(costs) - 2, 0, -1):
+        used -= costs[cut]
+        if 2 * used < max_tokens:
+            break
+        if shared[cut] < shared[best]:
+            best = cut
+    return best
