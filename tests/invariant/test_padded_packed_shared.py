@@ -6,6 +6,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BitsAndBytesConfig
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import RewardConfig, RewardTrainer
 
 from tests.architectures import CONFIGS, REQUIRED, random_model
@@ -16,6 +17,7 @@ from trl_ext.losses import EpsilonRAPLLoss
 from trl_ext.shared_prefix import SharedPrefixReport
 from trl_ext.trainer import packing
 from trl_ext.trainer.collator import SharedPrefixCollator
+from trl_ext.trainer.token_batches import TokenBudgetBatchSampler
 
 
 COMMON = {
@@ -337,6 +339,26 @@ class TestTokenBudget:
             PairwiseRewardConfig(str(tmp_path), **COMMON, max_tokens_per_batch=9, train_sampling_strategy="sequential")
         with pytest.raises(ValueError, match="at least 1"):
             PairwiseRewardConfig(str(tmp_path), **COMMON, max_tokens_per_batch=0)
+        with pytest.raises(ValueError, match="auto_find_batch_size"):
+            PairwiseRewardConfig(str(tmp_path), **COMMON, max_tokens_per_batch=9, auto_find_batch_size=True)
+
+    def test_refuses_a_stream(self, tmp_path, tokenizer):
+        args = PairwiseRewardConfig(str(tmp_path), **COMMON, max_tokens_per_batch=9, max_steps=1)
+        with pytest.raises(ValueError, match="not a stream"):
+            PairwiseRewardTrainer(
+                tiny_reward_model(tokenizer), args, train_dataset=pairs().to_iterable_dataset(),
+                processing_class=tokenizer,
+            )  # fmt: skip
+
+    @pytest.mark.parametrize("costs", [[500, 400, 300], [500, 10, 400, 300, 600], [5, 6, 7, 8, 9, 10, 11]])
+    @pytest.mark.parametrize("processes", [1, 2, 3])
+    def test_every_process_gets_as_many_batches(self, costs, processes):
+        batches = [
+            list(TokenBudgetBatchSampler(costs, 20, num_processes=processes, process_index=process))
+            for process in range(processes)
+        ]
+        assert len({len(own) for own in batches}) == 1
+        assert sorted(index for own in batches for batch in own for index in batch) == list(range(len(costs)))
 
 
 class TestFallBack:
@@ -355,14 +377,15 @@ class TestFallBack:
         assert trainer.shared_prefix_report == SharedPrefixReport(
             False, "its head is not a `score` layer on the last token"
         )
-        assert trainer.args.train_sampling_strategy == "group_by_length"
+        assert isinstance(trainer._get_train_sampler(), LengthGroupedSampler)
+        assert trainer.args.train_sampling_strategy == "random"  # the arguments may serve another trainer
         assert len(curve(trainer)) == 3
         assert caplog.text.count("Batches are padded") == 1
 
     @pytest.mark.parametrize("kwargs", [{"shared_prefix": False}, {"train_sampling_strategy": "sequential"}])
     def test_a_chosen_order_is_kept(self, kwargs, tmp_path, tokenizer):
         trainer = make(self.bert(tokenizer), tokenizer, tmp_path, token_pairs(count=32), **kwargs)
-        assert trainer.args.train_sampling_strategy == kwargs.get("train_sampling_strategy", "random")
+        assert not isinstance(trainer._get_train_sampler(), LengthGroupedSampler)
 
     def test_dropout_is_a_reason(self, tmp_path, tokenizer, caplog):
         model = tiny_reward_model(tokenizer, attention_dropout=0.1)
@@ -372,6 +395,24 @@ class TestFallBack:
         assert make(
             tiny_reward_model(tokenizer, attention_dropout=0.1), tokenizer, tmp_path
         ).shared_prefix_report.enabled
+
+    def test_inputs_for_metrics_are_a_reason(self, tmp_path, tokenizer):
+        trainer = make(tiny_reward_model(tokenizer), tokenizer, tmp_path, include_for_metrics=["inputs"])
+        assert "include_for_metrics" in trainer.shared_prefix_report.reason
+
+    def test_a_streamed_evaluation_set(self, tmp_path, tokenizer):
+        rows = token_pairs(count=9)
+        metrics = []
+        for shared in (True, False):
+            trainer = PairwiseRewardTrainer(
+                tiny_reward_model(tokenizer),
+                PairwiseRewardConfig(str(tmp_path), **COMMON, shared_prefix=shared, per_device_eval_batch_size=4),
+                train_dataset=rows,
+                eval_dataset=rows.to_iterable_dataset(),
+                processing_class=tokenizer,
+            )
+            metrics.append(trainer.evaluate())
+        assert metrics[0]["eval_loss"] == pytest.approx(metrics[1]["eval_loss"], abs=1e-6)
 
     def test_a_collator_of_your_own_is_used(self, tmp_path, tokenizer):
         collator = lambda examples: {}  # noqa: E731

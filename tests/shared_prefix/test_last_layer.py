@@ -55,10 +55,28 @@ def test_a_layer_in_another_order_computes_all_rows(monkeypatch):
     torch.testing.assert_close(model(**build_plan(ROWS).model_inputs()).logits, alone, rtol=1e-5, atol=1e-6)
 
 
-def test_rows_of_one_forward_do_not_reach_the_next():
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_forward_does_not_reach_the_next(interruption, monkeypatch):
     model = random_model("llama").eval()
     enable_shared_prefix(model)
     ids = torch.tensor([[5, 6, 7, 8]])
-    expected = model(input_ids=ids).logits
+    expected = model.model(input_ids=ids).last_hidden_state
+    norm = model.model.layers[-1].post_attention_layernorm
+
+    def interrupted(hidden):
+        raise interruption
+
+    with monkeypatch.context() as patch:
+        patch.setattr(norm, "forward", interrupted)
+        with pytest.raises(interruption):
+            model(**build_plan(ROWS).model_inputs())
+    torch.testing.assert_close(model.model(input_ids=ids).last_hidden_state, expected)
+
+
+def test_announced_rows_do_not_reach_ordinary_inputs():
+    model = random_model("llama").eval()
+    enable_shared_prefix(model)
+    ids = torch.tensor([[5, 6, 7, 8]])
+    expected = model.model(input_ids=ids).last_hidden_state
     announce_scored_rows(torch.tensor([0]))
-    torch.testing.assert_close(model(input_ids=ids).logits, expected)
+    torch.testing.assert_close(model.model(input_ids=ids).last_hidden_state, expected)

@@ -18,7 +18,14 @@ from transformers import (
 )
 
 from tests.architectures import COMMON, CONFIGS, random_model
-from trl_ext.shared_prefix import build_plan, enable_shared_prefix, self_check, support, unsupported_reason
+from trl_ext.shared_prefix import (
+    build_plan,
+    disable_shared_prefix,
+    enable_shared_prefix,
+    self_check,
+    support,
+    unsupported_reason,
+)
 from trl_ext.shared_prefix.attention import observed_masks
 
 
@@ -77,7 +84,7 @@ class TestSelfCheck:
         )
         report = enable_shared_prefix(model)
         assert not report.enabled
-        assert "rewards differ" in report.reason
+        assert "one by one differ" in report.reason
         assert report.max_relative_difference > 1e-3
 
     def test_finds_layers_that_do_not_use_the_mask(self, monkeypatch):
@@ -120,6 +127,33 @@ class TestSelfCheck:
     def test_masks_that_no_layout_can_rebuild(self, mask_function, window, right):
         assert (support._mask_reason(mask_function, window) is None) == right
 
+    def test_a_head_of_zeros_hides_nothing(self, monkeypatch):
+        model = random_model("llama")
+        with torch.no_grad():
+            model.score.weight.zero_()
+        assert enable_shared_prefix(model).enabled
+        model = random_model("llama")
+        with torch.no_grad():
+            model.score.weight.zero_()
+        mlp = model.model.layers[1].mlp
+        forward = mlp.forward
+        monkeypatch.setattr(mlp, "forward", lambda hidden: forward(hidden) + hidden.roll(1, dims=1))
+        assert "one by one differ" in enable_shared_prefix(model).reason
+
+    def test_an_assertion_in_the_model_is_a_reason(self, monkeypatch):
+        model = random_model("llama")
+        attention = model.model.layers[0].self_attn
+        forward = attention.forward
+
+        def particular(*args, attention_mask=None, **kwargs):
+            assert attention_mask is None or torch.is_tensor(attention_mask)
+            return forward(*args, attention_mask=attention_mask, **kwargs)
+
+        monkeypatch.setattr(attention, "forward", particular)
+        assert "AssertionError" in enable_shared_prefix(model).reason
+        assert model.config._attn_implementation == "sdpa"
+        assert "forward" not in vars(model)
+
     def test_leaves_no_trace_in_training_mode_and_random_state(self):
         model = random_model("llama").train()
         state = torch.get_rng_state()
@@ -159,6 +193,19 @@ class TestEnabledModel:
         plain = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
         ids = torch.tensor([[3, 4, 5]])
         torch.testing.assert_close(plain(input_ids=ids).logits, model.eval()(input_ids=ids).logits)
+
+    def test_refuses_what_a_plan_does_not_give(self):
+        model = random_model("llama")
+        enable_shared_prefix(model)
+        with pytest.raises(ValueError, match="output_hidden_states"):
+            model(**build_plan([[3, 4, 5]]).model_inputs(), output_hidden_states=True)
+
+    def test_disabling_twice_is_harmless(self):
+        model = random_model("llama")
+        enable_shared_prefix(model)
+        disable_shared_prefix(model)
+        disable_shared_prefix(model)
+        assert model.config._attn_implementation == "sdpa"
 
     def test_a_copy_is_independent(self):
         model = random_model("llama").eval()

@@ -173,6 +173,7 @@ def shared_prefix_mask(
         layout, announce_rows = active
         num_layers = getattr(config, "num_hidden_layers", None)
         return SharedPrefixMask(layout, local_size, torch.device(device), num_layers, announce_rows)
+    announce_scored_rows(None)
     return sdpa_mask(
         batch_size=batch_size,
         q_length=q_length,

@@ -11,7 +11,13 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutputWithPast
 
 from .attention import ATTENTION_NAME, active_layout
-from .last_layer import announce_scored_rows, compute_all_rows, skip_unscored_rows, skips_unscored_rows
+from .last_layer import (
+    announce_scored_rows,
+    compute_all_rows,
+    rows_left_over,
+    skip_unscored_rows,
+    skips_unscored_rows,
+)
 from .plan import Layout
 
 
@@ -28,13 +34,18 @@ def core_model(model: nn.Module) -> PreTrainedModel:
 
 @torch.compiler.disable(recursive=False)
 def _forward(self: PreTrainedModel, *args: Any, layout: Layout | None = None, **kwargs: Any):
-    announce_scored_rows(None)
     if layout is None:
         return self._forward_without_plan(*args, **kwargs)
     kwargs.pop("use_cache", None)  # a plan decides itself: only with a cache
     kwargs.pop("return_dict", None)
     # PEFT passes every argument that it knows, most of them None
-    return _forward_plan(self, layout, **{name: value for name, value in kwargs.items() if value is not None})
+    kwargs = {name: value for name, value in kwargs.items() if value is not None}
+    unknown = set(kwargs) - {"input_ids", "position_ids", "last_index", "past_key_values"}
+    if args or unknown:
+        raise ValueError(
+            f"a plan gives rewards and nothing else, but it came with {', '.join(sorted(unknown)) or args}"
+        )
+    return _forward_plan(self, layout, **kwargs)
 
 
 def _forward_plan(
@@ -45,13 +56,18 @@ def _forward_plan(
     last_index: Tensor,
     past_key_values: Any = None,
 ) -> SequenceClassifierOutputWithPast:
-    with active_layout(layout, announce_rows=skips_unscored_rows(model)):
-        hidden_states = model.base_model(
-            input_ids=input_ids,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            use_cache=past_key_values is not None,
-        ).last_hidden_state
+    try:
+        with active_layout(layout, announce_rows=skips_unscored_rows(model)):
+            hidden_states = model.base_model(
+                input_ids=input_ids,
+                position_ids=position_ids,
+                past_key_values=past_key_values,
+                use_cache=past_key_values is not None,
+            ).last_hidden_state
+        if rows_left_over():  # the MLP came first, and computed them all
+            compute_all_rows(model)
+    finally:
+        announce_scored_rows(None)  # also after an interruption: what comes next must not find them
     # Only the scored positions go through the head
     return SequenceClassifierOutputWithPast(logits=model.score(hidden_states[0, last_index]))
 
@@ -78,6 +94,8 @@ def has_plan(model: PreTrainedModel) -> bool:
 
 def remove_plan_from_forward(model: PreTrainedModel) -> None:
     """Undo [`add_plan_to_forward`]."""
+    if not has_plan(model):
+        return
     model.set_attn_implementation(model._attention_without_plan)
     compute_all_rows(model)
     if getattr(model.forward, "__func__", None) is not _forward:

@@ -2,8 +2,8 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,6 @@ from transformers import PreTrainedModel
 
 from .attention import observed_masks
 from .forward import add_plan_to_forward, attention_without_plan, core_model, remove_plan_from_forward
-from .last_layer import compute_all_rows, rows_left_over
 from .plan import build_plan
 
 
@@ -35,7 +34,8 @@ class SharedPrefixReport:
         reason (`str`, *optional*):
             Why not.
         max_relative_difference (`float`, *optional*):
-            Largest difference between shared and one-by-one rewards in the self-check, relative to the largest reward.
+            Largest difference between shared and one-by-one states before the head in the self-check, relative to the
+            largest state.
         dtype (`str`, *optional*):
             Precision of the self-check.
     """
@@ -134,7 +134,11 @@ def enable_shared_prefix(model: nn.Module, *, check: bool = True) -> SharedPrefi
     add_plan_to_forward(core_model(model))
     if not check:
         return SharedPrefixReport(True)
-    report = self_check(model)
+    try:
+        report = self_check(model)
+    except BaseException:
+        disable_shared_prefix(model)
+        raise
     if not report.enabled:
         disable_shared_prefix(model)
     return report
@@ -148,10 +152,11 @@ def disable_shared_prefix(model: nn.Module) -> None:
 @torch.no_grad()
 def self_check(model: nn.Module, context: Callable = nullcontext) -> SharedPrefixReport:
     """
-    Compare the rewards of packed rows with those of the same sequences one by one, on the model itself.
+    Compare what the head reads in packed rows and one by one, on the model itself.
 
-    Two prompts with two responses each, of random tokens, one by one with the attention that the model came with. What the sequences are too short to show (a window, chunks) is
-    read from the masks that the model asks for. Every process must call this at the same time if the model is sharded.
+    Two prompts with two responses each, of random tokens; one by one with the attention that the model came with. What the
+    sequences are too short to show (a window, chunks) is read from the masks that the model asks for. The states before
+    the head are compared, as a head may be zero. Every process must call this at the same time if the model is sharded.
 
     Args:
         model ([`~torch.nn.Module`]):
@@ -168,39 +173,49 @@ def self_check(model: nn.Module, context: Callable = nullcontext) -> SharedPrefi
     training = model.training
     model.eval()
     try:
-        with context(), attention_without_plan(core):
-            alone = torch.cat([_one_by_one(model, sequence, device) for sequence in sequences])
+        with context(), attention_without_plan(core), _states_before_head(core) as alone:
+            for sequence in sequences:
+                _run_alone(model, sequence, device)
         with context(), observed_masks() as masks:
-            _one_by_one(model, sequences[0], device)
+            _run_alone(model, sequences[0], device)
         reason = next(filter(None, (_mask_reason(*mask) for mask in masks)), None)
         if reason is None and not masks:
             reason = "it builds its attention masks itself"
         if reason is not None:
             return SharedPrefixReport(False, reason)
         plan = build_plan(sequences, min_shared_tokens=1).to(device)
-        with context():
-            shared = model(**plan.model_inputs()).logits
-        if rows_left_over():
-            compute_all_rows(core)
-            with context():
-                shared = model(**plan.model_inputs()).logits
-    except (NotImplementedError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
+        with context(), _states_before_head(core) as shared:
+            model(**plan.model_inputs())
+        return _compare(
+            torch.cat([states[:, -1] for states in alone]), shared[0], _computed_dtype(core, context, device)
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
         # Models are free to do what no packed row survives; the reason is reported, the padded path still works
         return SharedPrefixReport(False, f"it failed on a packed row ({type(error).__name__}: {error})")
     finally:
         model.train(training)
-    difference = (shared - alone).double().abs().max() / alone.double().abs().max().clamp(min=1e-6)
-    dtype = _computed_dtype(core, context, device)
-    report = SharedPrefixReport(True, None, difference.item(), str(dtype).removeprefix("torch."))
-    if not difference <= TOLERANCES[dtype]:
-        return dataclasses.replace(
-            report,
-            enabled=False,
-            reason=f"shared and one-by-one rewards differ by {difference.item():.1e} of the largest in {report.dtype}",
-        )
-    return report
+
+
+def _compare(alone: Tensor, shared: Tensor, dtype: torch.dtype) -> SharedPrefixReport:
+    difference = ((shared - alone).double().abs().max() / alone.double().abs().max()).item()
+    name = str(dtype).removeprefix("torch.")
+    if difference <= TOLERANCES[dtype]:
+        return SharedPrefixReport(True, None, difference, name)
+    reason = f"its states in a packed row and one by one differ by {difference:.1e} of the largest in {name}"
+    return SharedPrefixReport(False, reason, difference, name)
+
+
+@contextmanager
+def _states_before_head(model: PreTrainedModel) -> Iterator[list[Tensor]]:
+    """Collect the inputs of the head."""
+    states: list[Tensor] = []
+    handle = model.score.register_forward_pre_hook(lambda module, inputs: states.append(inputs[0].detach()))
+    try:
+        yield states
+    finally:
+        handle.remove()
 
 
 def _check_sequences(model: PreTrainedModel) -> list[list[int]]:
@@ -213,9 +228,9 @@ def _check_sequences(model: PreTrainedModel) -> list[list[int]]:
     return [first + rest[:3], first + rest[:2] + rest[3:10], second + rest[10:15], second + rest[15:17]]
 
 
-def _one_by_one(model: nn.Module, sequence: list[int], device: torch.device) -> Tensor:
+def _run_alone(model: nn.Module, sequence: list[int], device: torch.device) -> None:
     input_ids = torch.tensor([sequence], device=device)
-    return model(input_ids=input_ids, attention_mask=torch.ones_like(input_ids), use_cache=False).logits
+    model(input_ids=input_ids, attention_mask=torch.ones_like(input_ids), use_cache=False)
 
 
 def _computed_dtype(model: PreTrainedModel, context: Callable, device: torch.device) -> torch.dtype:

@@ -34,6 +34,8 @@ def blocking_settings(args: TrainingArguments, accelerator: Accelerator) -> str 
         return "`dispatch_batches` and `split_batches` cut batches along a dimension that a packed row does not have"
     if accelerator.distributed_type == DistributedType.NO and args.n_gpu > 1:
         return "DataParallel cuts batches along a dimension that a packed row does not have"
+    if "inputs" in (args.include_for_metrics or []):
+        return "`include_for_metrics` asks for the inputs of every pair"
     parallelism = accelerator.parallelism_config
     if parallelism is not None and (parallelism.cp_size > 1 or parallelism.sp_size > 1):
         return "context and sequence parallelism cut rows"
@@ -70,6 +72,8 @@ class Packing:
         else:
             self.report = enable_shared_prefix(model, check=False)
         if self.report.enabled:
+            # accelerate would take a stream's batches apart otherwise
+            accelerator.dataloader_config.dispatch_batches = False
             self.pending = is_deepspeed_zero3_enabled() or accelerator.distributed_type == DistributedType.FSDP
             if not self.pending:
                 self.check(model)

@@ -11,40 +11,40 @@ from .lr_schedules import LR_SCHEDULES
 @dataclass
 class PairwiseRewardConfig(RewardConfig):
     r"""
-        Configuration class for the [`PairwiseRewardTrainer`].
+    Configuration class for the [`PairwiseRewardTrainer`].
 
-        Has every field of [`~trl.RewardConfig`] with the same defaults, and these:
+    Has every field of [`~trl.RewardConfig`] with the same defaults, and these:
 
-        Parameters:
-            > Parameters that control the data
+    Parameters:
+        > Parameters that control the data
 
-            columns (`dict[str, str]`, *optional*):
-                Names of columns in your dataset, keyed by the name used here, e.g. `{"reliability": "p_correct"}`.
-            max_length_policy (`str`, *optional*, defaults to `"drop"`):
-                What happens to pairs with a sequence longer than `max_length`: `"drop"` (as TRL does, but counted and
-                logged), `"truncate_prompt_left"` (shorten the prompt, never the responses) or `"error"`.
+        columns (`dict[str, str]`, *optional*):
+            Names of columns in your dataset, keyed by the name used here, e.g. `{"reliability": "p_correct"}`.
+        max_length_policy (`str`, *optional*, defaults to `"drop"`):
+            What happens to pairs with a sequence longer than `max_length`: `"drop"` (as TRL does, but counted and
+            logged), `"truncate_prompt_left"` (shorten the prompt, never the responses) or `"error"`.
 
-            > Parameters that control the model
+        > Parameters that control the model
 
-            weight_scale (`float`, *optional*, defaults to `1.0`):
-                Factor on the initial weights of the reward head. Applied only to a fresh head, never to a trained one.
+        weight_scale (`float`, *optional*, defaults to `1.0`):
+            Factor on the initial weights of the reward head. Applied only to a fresh head, never to a trained one.
 
-            > Parameters that control the training
+        > Parameters that control the training
 
-            shared_prefix (`bool`, *optional*, defaults to `True`):
-                Whether to pack every batch into one row without padding, in which each common prefix is computed once. The
-                result is that of padding. Where the model can't do it exactly, batches are padded and the reason is logged;
-                the pairs are then grouped by length, if `train_sampling_strategy` was left at `"random"`. With `False`,
-                batches are padded in random order, as TRL does.
-            max_tokens_per_batch (`int`, *optional*):
-                Size of a batch on each device in computed tokens, instead of `per_device_train_batch_size` pairs. The loss
-                is normalised in the same way. Which pairs share a batch is drawn once, the order of batches for each epoch.
-    eduler_type (`str`, *optional*, defaults to `"linear"`):
-                Any schedule of transformers, or `"step_decay"` (1, 0.1, 0.01 by thirds) or `"cosine_w_floor"` (a half
-                cosine from 1 to 0.1).
-            ema_decay (`float`, *optional*, defaults to `0.0`):
-                Decay of an exponential moving average of the weights. The average is what is evaluated and what the model
-                holds after training. 0 turns it off.
+        shared_prefix (`bool`, *optional*, defaults to `True`):
+            Whether to pack every batch into one row without padding, in which each common prefix is computed once. The
+            result is that of padding. Where the model can't do it exactly, batches are padded and the reason is logged;
+            the pairs are then grouped by length, if `train_sampling_strategy` was left at `"random"`. With `False`,
+            batches are padded in random order, as TRL does.
+        max_tokens_per_batch (`int`, *optional*):
+            Size of a batch on each device in computed tokens, instead of `per_device_train_batch_size` pairs. The loss
+            is normalised in the same way. Which pairs share a batch is drawn once, the order of batches for each epoch.
+    lr_scheduler_type (`str`, *optional*, defaults to `"linear"`):
+            Any schedule of transformers, or `"step_decay"` (1, 0.1, 0.01 by thirds) or `"cosine_w_floor"` (a half
+            cosine from 1 to 0.1).
+        ema_decay (`float`, *optional*, defaults to `0.0`):
+            Decay of an exponential moving average of the weights. The average is what is evaluated and what the model
+            holds after training. 0 turns it off.
     """
 
     _VALID_DICT_FIELDS = RewardConfig._VALID_DICT_FIELDS + ["columns"]
@@ -98,6 +98,10 @@ class PairwiseRewardConfig(RewardConfig):
             if self.train_sampling_strategy != "random":
                 raise ValueError(
                     "`max_tokens_per_batch` chooses the batches itself: leave `train_sampling_strategy` at 'random'"
+                )
+            if self.auto_find_batch_size:
+                raise ValueError(
+                    "`auto_find_batch_size` changes a number of pairs: leave it off with `max_tokens_per_batch`"
                 )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"`ema_decay` must be in [0, 1), got {self.ema_decay}")

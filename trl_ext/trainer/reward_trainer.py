@@ -118,6 +118,8 @@ class PairwiseRewardTrainer(RewardTrainer):
         if args is None:
             args = self.config_class(f"{name.rstrip('/').split('/')[-1]}-Reward")
         args = self.config_class.from_reward_config(args)
+        if args.max_tokens_per_batch is not None and isinstance(train_dataset, IterableDataset):
+            raise ValueError("`max_tokens_per_batch` needs a training set with a length, not a stream")
         self.loss = BradleyTerryLoss() if loss is None else loss
         self.length_reports: dict[str, LengthReport] = {}
         self._prepared: list[tuple[Dataset, Dataset, bool]] = []  # as given, as prepared, whether for training
@@ -192,6 +194,7 @@ class PairwiseRewardTrainer(RewardTrainer):
             columns=self._loss_columns,
         )
         self._packing: Packing | None = None
+        self._group_by_length = self.args.train_sampling_strategy == "group_by_length"
         if data_collator is not None:
             return
         self.data_collator = self._padding_collator
@@ -201,7 +204,7 @@ class PairwiseRewardTrainer(RewardTrainer):
         if self.shared_prefix_report.enabled:
             self.data_collator = SharedPrefixCollator(columns=self._loss_columns)
         elif self.args.train_sampling_strategy == "random" and self.args.max_tokens_per_batch is None:
-            self.args.train_sampling_strategy = "group_by_length"
+            self._group_by_length = True  # not in `args`, which may serve another trainer
 
     @property
     def shared_prefix_report(self) -> SharedPrefixReport:
@@ -280,27 +283,25 @@ class PairwiseRewardTrainer(RewardTrainer):
         train_dataset = self.train_dataset if train_dataset is None else train_dataset
         if self.args.max_tokens_per_batch is not None:
             return self._token_budget_sampler(train_dataset)
-        by_length = self.args.train_sampling_strategy in ("group_by_length", "batch_rebalance")
-        if not by_length or not isinstance(train_dataset, datasets.Dataset):
+        if not isinstance(train_dataset, datasets.Dataset):
             return super()._get_train_sampler(train_dataset)
-        sampler = super()._get_train_sampler(
-            Dataset.from_dict(
-                {"index": range(len(train_dataset)), self.args.length_column_name: longer_lengths(train_dataset)}
-            )
-        )
-        if isinstance(sampler, LengthGroupedSampler):
+        if self._group_by_length:
             # The same order for any number of processes: groups of the global batch, drawn from a seed of their own
-            sampler.generator = torch.Generator().manual_seed(self._data_seed)
-            sampler.batch_size *= self.args.world_size
-        return sampler
+            return LengthGroupedSampler(
+                self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size,
+                lengths=longer_lengths(train_dataset),
+                generator=torch.Generator().manual_seed(self._data_seed),
+            )
+        if self.args.train_sampling_strategy == "batch_rebalance":
+            lengths = {self.args.length_column_name: longer_lengths(train_dataset)}
+            return super()._get_train_sampler(Dataset.from_dict({"index": range(len(train_dataset)), **lengths}))
+        return super()._get_train_sampler(train_dataset)
 
     @property
     def _data_seed(self) -> int:
         return self.args.seed if self.args.data_seed is None else self.args.data_seed
 
     def _token_budget_sampler(self, train_dataset: Dataset) -> Sampler:
-        if not isinstance(train_dataset, Dataset):
-            raise ValueError("`max_tokens_per_batch` needs a dataset with a length, not a stream")
         padded = not self.shared_prefix_report.enabled
         return TokenBudgetBatchSampler(
             longer_lengths(train_dataset) if padded else packed_lengths(train_dataset),

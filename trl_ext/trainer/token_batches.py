@@ -12,7 +12,8 @@ class TokenBudgetBatchSampler(BatchRebalanceSampler):
 
     Pairs are drawn in random order and fill one batch after the other. Which pairs share a batch is drawn once, so that
     every epoch has the same number of batches; their order is drawn for each epoch. Every process gets the same number
-    of batches: where that needs more of them, the fullest are cut in two. No pair is repeated or left out.
+    of batches: where that needs more of them, the fullest are cut in two; where all are single pairs, the cheapest are put
+    together. No pair is repeated or left out.
 
     A subclass of transformers' sampler for its place in [`~transformers.Trainer`], which takes batches from it as they
     are and does not divide them among processes again.
@@ -71,10 +72,19 @@ class TokenBudgetBatchSampler(BatchRebalanceSampler):
                 batches.append([])
                 total = largest = cost
             batches[-1].append(index)
-        while len(batches) % self.num_processes:
-            fullest = max((batch for batch in batches if len(batch) > 1), key=self._cost)
-            batches.remove(fullest)
-            batches += [fullest[::2], fullest[1::2]]
+        return self._as_many_for_every_process(batches)
+
+    def _as_many_for_every_process(self, batches: list[list[int]]) -> list[list[int]]:
+        missing, surplus = -len(batches) % self.num_processes, len(batches) % self.num_processes
+        if len(self.costs) - len(batches) >= missing:  # so often batches can be cut
+            for _ in range(missing):
+                fullest = max((batch for batch in batches if len(batch) > 1), key=self._cost)
+                batches.remove(fullest)
+                batches += [fullest[::2], fullest[1::2]]
+        else:
+            for _ in range(surplus):
+                batches.sort(key=self._cost)
+                batches[:2] = [batches[0] + batches[1]]
         return batches
 
     def __len__(self) -> int:
