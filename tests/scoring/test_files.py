@@ -131,6 +131,35 @@ class TestBadInput:
             scorer.score_file(tmp_path / name, tmp_path / "out.jsonl")
 
 
+class TestOutputThatCanNotBe:
+    @pytest.mark.parametrize("how", ["same", "link", "record"])
+    def test_the_input_is_refused_and_kept(self, scorer, rows, tmp_path, how):
+        before = rows.read_bytes()
+        output = rows
+        if how == "link":
+            output = tmp_path / "link.jsonl"
+            output.symlink_to(rows)
+        elif how == "record":
+            output = tmp_path / "out.jsonl"
+            rows = rows.rename(tmp_path / "out.jsonl.meta.json")
+        with pytest.raises(ValueError, match="is the input"):
+            scorer.score_file(rows, output, overwrite=True)
+        assert rows.read_bytes() == before
+
+    def test_a_directory_is_refused(self, scorer, rows, tmp_path):
+        with pytest.raises(ValueError, match="is a directory"):
+            scorer.score_file(rows, tmp_path, overwrite=True)
+
+    def test_the_old_output_stays_if_the_new_one_can_not_begin(self, scorer, rows, tmp_path):
+        out = tmp_path / "out.jsonl"
+        scorer.score_file(rows, out)
+        before = out.read_bytes()
+        rows.write_text('{"prompt": "", "responses": ["b"]}\n')
+        with pytest.raises(ValueError, match="the prompt is empty"):
+            scorer.score_file(rows, out, overwrite=True)
+        assert out.read_bytes() == before
+
+
 class TestResume:
     @pytest.fixture
     def whole(self, scorer, rows, tmp_path):

@@ -13,7 +13,7 @@ from ..version import __version__
 from .groups import Group, windows
 from .inputs import check_input, count_rows, hash_file, read_groups
 from .loading import tokenizer_fingerprint, weights_fingerprint
-from .outputs import ScoreFile
+from .outputs import ScoreFile, check_output
 from .processes import on_main_process, process_state
 
 
@@ -28,6 +28,7 @@ def score_file(
     if window_size < 1:
         raise ValueError(f"`window_size` must be at least 1, got {window_size}")
     check_input(input)
+    on_main_process(lambda: check_output(output, input))
 
     def groups() -> Iterator[Group]:
         return read_groups(input, columns)
@@ -40,7 +41,7 @@ def score_file(
         file = ScoreFile(output, _settings(scorer, input, columns, window_size), overwrite)
         if file.is_complete():
             return file.meta, 0, 0
-        skip, rows, lines = _written(windows(groups(), window_size), file.count_lines())
+        skip, rows, lines = _written(windows(groups(), window_size), 0 if overwrite else file.count_lines())
         file.cut(lines, finished=False, provenance=_provenance(scorer, input))
         return file.meta, skip, rows
 
