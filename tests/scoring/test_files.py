@@ -205,6 +205,10 @@ class TestResume:
         tokenizer = tiny_tokenizer()
         with pytest.raises(ValueError, match="model_weights_sha256 was"):
             RewardScorer(tiny_reward_model(tokenizer, seed=1), tokenizer, progress=False).score_file(rows, out)
+        model = tiny_reward_model(tokenizer)
+        model.config.rms_norm_eps = 1.0
+        with pytest.raises(ValueError, match="model_config_sha256 was"):
+            RewardScorer(model, tokenizer, progress=False).score_file(rows, out)
         rows.write_text(rows.read_text() + '{"prompt": "a", "responses": ["b"]}\n')
         with pytest.raises(ValueError, match="input_sha256 was"):
             scorer.score_file(rows, out)

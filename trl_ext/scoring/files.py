@@ -12,7 +12,7 @@ from ..shared_prefix import core_model
 from ..version import __version__
 from .groups import Group, windows
 from .inputs import check_input, count_rows, hash_file, read_groups
-from .loading import tokenizer_fingerprint, weights_fingerprint
+from .loading import config_fingerprint, tokenizer_fingerprint, weights_fingerprint
 from .outputs import ScoreFile, check_output
 from .processes import on_main_process, process_state
 
@@ -82,6 +82,7 @@ def _settings(scorer: "RewardScorer", input: Path, columns: dict[str, str], wind
     return {
         "versions": {"trl_ext": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
         "model_class": type(core).__name__,
+        "model_config_sha256": config_fingerprint(scorer.model),
         "model_weights_sha256": weights_fingerprint(scorer.model),
         "tokenizer_sha256": tokenizer_fingerprint(tokenizer),
         "chat_template_sha256": None if template is None else hashlib.sha256(str(template).encode()).hexdigest(),
