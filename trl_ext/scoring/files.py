@@ -89,6 +89,7 @@ def _settings(scorer: "RewardScorer", input: Path, columns: dict[str, str], wind
         "dtype": str(core.dtype).removeprefix("torch."),
         "attention": core.config._attn_implementation,
         "shared_prefix": scorer.shared_prefix_report.enabled,
+        "equal_lengths_only": scorer.padding_problem is not None,
         "max_length": scorer.encoder.max_length,
         "max_length_policy": scorer.encoder.policy,
         "max_tokens_per_batch": scorer.max_tokens_per_batch,
@@ -107,6 +108,7 @@ def _provenance(scorer: "RewardScorer", input: Path) -> dict[str, Any]:
         "revision": getattr(core.config, "_commit_hash", None),
         "adapter": source.adapter if source else None,
         "shared_prefix_report": scorer.shared_prefix_report.to_dict(),
+        "padding_problem": scorer.padding_problem,
         "device": str(core.device),
         "processes": process_state().num_processes,
     }

@@ -123,7 +123,7 @@ def prepare_model(model: nn.Module, shared_prefix: bool) -> SharedPrefixReport:
         return SharedPrefixReport(False, "it was not asked for")
     report = enable_shared_prefix(model)
     if not report.enabled:
-        logger.warning("This model can't share prefixes, so that sequences are padded: %s.", report.reason)
+        logger.warning("This model can't share prefixes, so that every sequence is computed whole: %s.", report.reason)
     return report
 
 
