@@ -165,6 +165,16 @@ class TestEncoding:
         with pytest.raises(ValueError, match="prompt 0, response 0: .* without the prompt"):
             scorer.score(["x"], [["Indeed, Paris." * 2]])
 
+    def test_truncation_does_not_cut_into_a_shared_opening(self, model, tokenizer):
+        opening = "Indeed, it is a good question. "
+        answers = [opening + "Paris.", opening + "No."]
+        longest = max(len(tokenizer(answer + "<|im_end|>")["input_ids"]) for answer in answers)
+        arguments = {"max_length_policy": "truncate_prompt_left", "progress": False}
+        RewardScorer(model, tokenizer, max_length=longest + 1, **arguments).score(["xyz" * 9], [answers])
+        scorer = RewardScorer(model, tokenizer, max_length=longest - 2, **arguments)
+        with pytest.raises(ValueError, match="without the prompt"):
+            scorer.score(["xyz" * 9], [answers])
+
 
 class TestErrors:
     @pytest.mark.parametrize(
@@ -222,6 +232,16 @@ class TestScoreDataset:
         assert table["source"][:] == ["m", None, "n"]
         rewards = scorer.score(["a", "b"], [["x", "y"], ["z"]])
         np.testing.assert_array_equal(np.float32(table["reward"]), np.concatenate(rewards))
+
+    def test_some_rows_without_id_are_refused_before_anything_is_computed(self, scorer, monkeypatch):
+        monkeypatch.setattr(scorer, "score_windows", lambda *_, **__: pytest.fail("something was computed"))
+        dataset = Dataset.from_dict({"id": ["1", None], "prompt": ["a", "b"], "responses": [["x"], ["y"]]})
+        with pytest.raises(ValueError, match="row 1 has no id"):
+            scorer.score_dataset(dataset)
+
+    def test_response_ids_of_some_rows_make_all_text(self, scorer):
+        dataset = Dataset.from_dict({"prompt": ["a", "b"], "responses": [["x"], ["y", "z"]], "ids": [["i"], None]})
+        assert scorer.score_dataset(dataset)["response_id"][:] == ["i", "0", "1"]
 
     def test_pairs_without_prompt(self, scorer, model, tokenizer):
         dataset = pairs(4).remove_columns(["prompt", "id"])

@@ -18,7 +18,7 @@ from ..shared_prefix import SharedPrefixReport, core_model
 from . import files
 from .batching import batch_maker, pad_token_id_of
 from .encoding import Encoder
-from .groups import Group, group_from_row, groups_from_lists, windows
+from .groups import Group, check_all_have_ids, groups_from_lists, groups_from_rows, row_id, windows
 from .inference import scored_windows
 from .loading import ModelSource, check_one_label, load_tokenizer_of, prepare_model
 from .padding import padding_problem
@@ -211,8 +211,14 @@ class RewardScorer:
         dataset = dataset.with_format(None)
 
         def groups() -> Iterator[Group]:
-            return (group_from_row(row, index, "dataset", columns or {}) for index, row in enumerate(dataset))
+            return groups_from_rows(dataset, "dataset", columns or {})
 
+        # Of all rows before the first reward: what was computed until an error would be lost
+        names = {(columns or {}).get(name, name) for name in ("id", "prompt_id")}
+        ids = dataset.select_columns([name for name in dataset.column_names if name in names])
+        first = None
+        for index, row in enumerate(ids if ids.column_names else ()):
+            first = check_all_have_ids(first, row_id(row, index, "dataset", columns or {}), f"dataset, row {index}")
         return long_table(self.score_windows(groups, total=len(dataset)))
 
     def score_file(
