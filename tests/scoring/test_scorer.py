@@ -143,9 +143,9 @@ class TestEncoding:
 
     def test_truncation_is_that_of_training(self, model, tokenizer):
         dataset = pairs(6)
-        expected = rewards_of_pairs(model, tokenizer, dataset, max_length=30, max_length_policy="truncate_prompt_left")
+        expected = rewards_of_pairs(model, tokenizer, dataset, max_length=32, max_length_policy="truncate_prompt_left")
         scorer = RewardScorer(
-            model, tokenizer, max_length=30, max_length_policy="truncate_prompt_left", progress=False
+            model, tokenizer, max_length=32, max_length_policy="truncate_prompt_left", progress=False
         )
         rewards = scorer.score(dataset["prompt"], [[row["chosen"], row["rejected"]] for row in dataset])
         assert_same(rewards, expected)
