@@ -99,25 +99,39 @@ class TestBadInput:
             ('{"prompt": "a", "answers": ["b"]}', "row 2.*column 'responses' is missing.*'answers'"),
             ('{"prompt": "a", ', "line 3 is not JSON"),
             ("[1]", "line 3 is not an object"),
+            ("\udcff", "line 3 is not UTF-8"),
+            ('{"id": 1, "prompt": "a", "responses": ["b"]}', "row 2 has an id .* the rows before have none"),
         ],
     )
     def test_is_named_before_the_model_is_loaded(self, checkpoint, tmp_path, monkeypatch, line, match):
         path = tmp_path / "in.jsonl"
-        path.write_text('{"prompt": "a", "responses": ["b"]}\n' * 2 + line + "\n")
+        path.write_text('{"prompt": "a", "responses": ["b"]}\n' * 2 + line + "\n", errors="surrogateescape")
         scorer = RewardScorer(checkpoint, progress=False)
         monkeypatch.setattr(scorer, "_load_model", lambda: pytest.fail("the model was loaded"))
         with pytest.raises(ValueError, match=f"in.jsonl, {match}"):
             scorer.score_file(path, tmp_path / "out.jsonl")
         assert not (tmp_path / "out.jsonl").exists()
 
+    @pytest.mark.parametrize("column", ["id", "prompt_id"])
+    def test_ids_of_csv_files_stay_text(self, scorer, tmp_path, column):
+        (tmp_path / "in.csv").write_text(f"{column},chosen,rejected\n007,a,b\n1e3,c,d\n")
+        scorer.score_file(tmp_path / "in.csv", tmp_path / "out.jsonl")
+        assert [line["prompt_id"] for line in read_lines(tmp_path / "out.jsonl")] == ["007", "007", "1e3", "1e3"]
+
+    def test_ids_of_other_types_are_refused(self, scorer, tmp_path):
+        ids = pa.array([0], pa.timestamp("ms"))
+        pq.write_table(pa.table({"id": ids, "chosen": ["a"], "rejected": ["b"]}), tmp_path / "in.parquet")
+        with pytest.raises(TypeError, match="row 0: column 'id' must hold text or whole numbers, got datetime"):
+            scorer.score_file(tmp_path / "in.parquet", tmp_path / "out.jsonl")
+
     @pytest.mark.parametrize("num_workers", [0, 1, 3])
     def test_further_on_loses_nothing_that_was_written(self, checkpoint, rows, tmp_path, num_workers):
         whole = RewardScorer(checkpoint, progress=False)
         whole.score_file(rows, tmp_path / "whole.jsonl", window_size=6)
         lines = rows.read_text().splitlines(keepends=True)
-        rows.write_text("".join(lines[:30]) + '{"prompt": "", "responses": ["b"]}\n' + "".join(lines[30:]))
+        rows.write_text("".join(lines[:30]) + '{"id": "x", "prompt": "", "responses": ["b"]}\n' + "".join(lines[30:]))
         scorer = RewardScorer(checkpoint, progress=False, num_workers=num_workers)
-        with pytest.raises(ValueError, match="row 30: the prompt is empty"):
+        with pytest.raises(ValueError, match="row 30 .*: the prompt is empty"):
             scorer.score_file(rows, tmp_path / "out.jsonl", window_size=6)
         written = (tmp_path / "out.jsonl").read_text()
         assert len(written) > 1000
@@ -129,6 +143,35 @@ class TestBadInput:
     def test_files_that_are_not_there(self, scorer, tmp_path, name, match):
         with pytest.raises(ValueError, match=match):
             scorer.score_file(tmp_path / name, tmp_path / "out.jsonl")
+
+
+class TestOutputThatCanNotBe:
+    @pytest.mark.parametrize("how", ["same", "link", "record"])
+    def test_the_input_is_refused_and_kept(self, scorer, rows, tmp_path, how):
+        before = rows.read_bytes()
+        output = rows
+        if how == "link":
+            output = tmp_path / "link.jsonl"
+            output.symlink_to(rows)
+        elif how == "record":
+            output = tmp_path / "out.jsonl"
+            rows = rows.rename(tmp_path / "out.jsonl.meta.json")
+        with pytest.raises(ValueError, match="is the input"):
+            scorer.score_file(rows, output, overwrite=True)
+        assert rows.read_bytes() == before
+
+    def test_a_directory_is_refused(self, scorer, rows, tmp_path):
+        with pytest.raises(ValueError, match="is a directory"):
+            scorer.score_file(rows, tmp_path, overwrite=True)
+
+    def test_the_old_output_stays_if_the_new_one_can_not_begin(self, scorer, rows, tmp_path):
+        out = tmp_path / "out.jsonl"
+        scorer.score_file(rows, out)
+        before = out.read_bytes()
+        rows.write_text('{"prompt": "", "responses": ["b"]}\n')
+        with pytest.raises(ValueError, match="the prompt is empty"):
+            scorer.score_file(rows, out, overwrite=True)
+        assert out.read_bytes() == before
 
 
 class TestResume:
@@ -176,6 +219,10 @@ class TestResume:
         tokenizer = tiny_tokenizer()
         with pytest.raises(ValueError, match="model_weights_sha256 was"):
             RewardScorer(tiny_reward_model(tokenizer, seed=1), tokenizer, progress=False).score_file(rows, out)
+        model = tiny_reward_model(tokenizer)
+        model.config.rms_norm_eps = 1.0
+        with pytest.raises(ValueError, match="model_config_sha256 was"):
+            RewardScorer(model, tokenizer, progress=False).score_file(rows, out)
         rows.write_text(rows.read_text() + '{"prompt": "a", "responses": ["b"]}\n')
         with pytest.raises(ValueError, match="input_sha256 was"):
             scorer.score_file(rows, out)

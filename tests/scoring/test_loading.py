@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 from tests.scoring.helpers import assert_same, one_by_one
 from tests.tiny import tiny_checkpoint, tiny_reward_model, tiny_tokenizer
 from trl_ext import RewardScorer
-from trl_ext.scoring.loading import weights_fingerprint
+from trl_ext.scoring.loading import config_fingerprint, weights_fingerprint
 
 
 PROMPTS = ["Question: what is the answer? ", "The capital of France, is it "]
@@ -77,10 +77,40 @@ def test_a_model_without_name_needs_a_tokenizer(tokenizer):
         RewardScorer(tiny_reward_model(tokenizer))
 
 
+def test_any_change_of_the_configuration_changes_its_fingerprint(tmp_path, checkpoint, tokenizer):
+    in_memory = tiny_reward_model(tokenizer)
+    before = config_fingerprint(in_memory)
+    scorer = RewardScorer(checkpoint, dtype="bfloat16", progress=False)
+    scorer.score(PROMPTS, RESPONSES)
+    assert config_fingerprint(scorer.model) == before
+    in_memory.config.rope_parameters["rope_theta"] = 10.0
+    changed = config_fingerprint(in_memory)
+    in_memory.config.rms_norm_eps = 1.0
+    assert len({before, changed, config_fingerprint(in_memory)}) == 3
+
+
+def test_any_change_of_an_adapter_changes_the_fingerprint(tokenizer):
+    model = adapted(tiny_reward_model(tokenizer))
+    before = config_fingerprint(model)
+    assert before == config_fingerprint(adapted(tiny_reward_model(tokenizer)))
+    assert before != config_fingerprint(tiny_reward_model(tokenizer))
+    model.add_adapter("other", LoraConfig(task_type="SEQ_CLS", r=4, target_modules=["q_proj"]))
+    model.set_adapter("default")
+    two = config_fingerprint(model)
+    model.set_adapter("other")
+    other = config_fingerprint(model)
+    model.peft_config["other"].lora_alpha = 80
+    assert len({before, two, other, config_fingerprint(model)}) == 4
+
+
 def test_any_training_changes_the_fingerprint(tokenizer):
     model = tiny_reward_model(tokenizer)
     before = weights_fingerprint(model)
     assert weights_fingerprint(tiny_reward_model(tokenizer)) == before
     with torch.no_grad():
         model.model.layers[0].self_attn.q_proj.weight.mul_(1.001)
-    assert weights_fingerprint(model) != before
+    scaled = weights_fingerprint(model)
+    assert scaled != before
+    with torch.no_grad():
+        model.model.embed_tokens.weight[7, 3] += 1e-3
+    assert weights_fingerprint(model) != scaled

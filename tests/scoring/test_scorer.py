@@ -4,9 +4,18 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import (
+    AutoModelForSequenceClassification,
+    FNetConfig,
+    LlamaConfig,
+    Phi3Config,
+    XLNetConfig,
+    set_seed,
+)
 
 from tests.scoring.helpers import assert_same, one_by_one, reward_model, rewards_of_ids, rewards_of_pairs
 from tests.tiny import chat_pairs, pairs, tiny_checkpoint, tiny_reward_model, tiny_tokenizer
@@ -15,6 +24,8 @@ from trl_ext import RewardScorer
 
 PROMPTS = ["Question: what is the answer? ", "The capital of France, is it ", "Question: what is the answer to this? "]
 RESPONSES = [["Paris.", "It is a good question.", "No."], ["Paris."], ["Paris.", "Paris, I think."]]
+
+_SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +143,9 @@ class TestEncoding:
 
     def test_truncation_is_that_of_training(self, model, tokenizer):
         dataset = pairs(6)
-        expected = rewards_of_pairs(model, tokenizer, dataset, max_length=30, max_length_policy="truncate_prompt_left")
+        expected = rewards_of_pairs(model, tokenizer, dataset, max_length=32, max_length_policy="truncate_prompt_left")
         scorer = RewardScorer(
-            model, tokenizer, max_length=30, max_length_policy="truncate_prompt_left", progress=False
+            model, tokenizer, max_length=32, max_length_policy="truncate_prompt_left", progress=False
         )
         rewards = scorer.score(dataset["prompt"], [[row["chosen"], row["rejected"]] for row in dataset])
         assert_same(rewards, expected)
@@ -153,6 +164,16 @@ class TestEncoding:
         assert sum("truncated" in message for message in caplog.messages) == 1
         with pytest.raises(ValueError, match="prompt 0, response 0: .* without the prompt"):
             scorer.score(["x"], [["Indeed, Paris." * 2]])
+
+    def test_truncation_does_not_cut_into_a_shared_opening(self, model, tokenizer):
+        opening = "Indeed, it is a good question. "
+        answers = [opening + "Paris.", opening + "No."]
+        longest = max(len(tokenizer(answer + "<|im_end|>")["input_ids"]) for answer in answers)
+        arguments = {"max_length_policy": "truncate_prompt_left", "progress": False}
+        RewardScorer(model, tokenizer, max_length=longest + 1, **arguments).score(["xyz" * 9], [answers])
+        scorer = RewardScorer(model, tokenizer, max_length=longest - 2, **arguments)
+        with pytest.raises(ValueError, match="without the prompt"):
+            scorer.score(["xyz" * 9], [answers])
 
 
 class TestErrors:
@@ -212,6 +233,16 @@ class TestScoreDataset:
         rewards = scorer.score(["a", "b"], [["x", "y"], ["z"]])
         np.testing.assert_array_equal(np.float32(table["reward"]), np.concatenate(rewards))
 
+    def test_some_rows_without_id_are_refused_before_anything_is_computed(self, scorer, monkeypatch):
+        monkeypatch.setattr(scorer, "score_windows", lambda *_, **__: pytest.fail("something was computed"))
+        dataset = Dataset.from_dict({"id": ["1", None], "prompt": ["a", "b"], "responses": [["x"], ["y"]]})
+        with pytest.raises(ValueError, match="row 1 has no id"):
+            scorer.score_dataset(dataset)
+
+    def test_response_ids_of_some_rows_make_all_text(self, scorer):
+        dataset = Dataset.from_dict({"prompt": ["a", "b"], "responses": [["x"], ["y", "z"]], "ids": [["i"], None]})
+        assert scorer.score_dataset(dataset)["response_id"][:] == ["i", "0", "1"]
+
     def test_pairs_without_prompt(self, scorer, model, tokenizer):
         dataset = pairs(4).remove_columns(["prompt", "id"])
         table = scorer.score_dataset(dataset)
@@ -261,6 +292,62 @@ def test_fallback_families_are_scored_and_say_why(tokenizer, caplog):
         assert_same(scorer.score(PROMPTS, RESPONSES), one_by_one(model, tokenizer, PROMPTS, RESPONSES))
         assert not scorer.shared_prefix_report.enabled
         assert [m for m in caplog.messages if scorer.shared_prefix_report.reason in m]
+        assert scorer.padding_problem is None
+
+
+_ROPE = {"rope_theta": 1e4, "original_max_position_embeddings": 16}
+INEXACT_WITH_PADDING = {
+    "xlnet": lambda **kwargs: XLNetConfig(d_model=32, n_layer=2, n_head=4, d_inner=64, **kwargs),
+    "fnet": lambda **kwargs: FNetConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, use_tpu_fourier_optimizations=False, **kwargs
+    ),
+    "dynamic": lambda **kwargs: LlamaConfig(
+        **_SMALL,
+        max_position_embeddings=16,
+        rope_parameters={"rope_type": "dynamic", "factor": 4.0, **_ROPE},
+        **kwargs,
+    ),
+    "longrope": lambda **kwargs: Phi3Config(
+        **_SMALL,
+        max_position_embeddings=512,
+        original_max_position_embeddings=16,
+        rope_parameters={"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [8.0] * 4, **_ROPE},
+        **kwargs,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", INEXACT_WITH_PADDING)
+@pytest.mark.parametrize("shared_prefix", [True, False])
+def test_models_that_padding_changes_compute_equal_lengths_together(tokenizer, caplog, kind, shared_prefix):
+    def make():
+        set_seed(0)
+        config = INEXACT_WITH_PADDING[kind](
+            vocab_size=len(tokenizer),
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            num_labels=1,
+        )
+        model = AutoModelForSequenceClassification.from_config(config).eval()
+        with torch.no_grad():  # rewards of about one
+            for parameter in model.parameters():
+                parameter.mul_(2 if parameter.ndim > 1 else 1)
+        return model
+
+    # A model each: a dynamic rotary embedding keeps what it has seen
+    expected = [
+        np.concatenate([one_by_one(make(), tokenizer, [prompt], [[answer]])[0] for answer in answers])
+        for prompt, answers in zip(PROMPTS, RESPONSES, strict=True)
+    ]
+    scorer = RewardScorer(make(), tokenizer, shared_prefix=shared_prefix, progress=False)
+    scorer.score(PROMPTS[::-1], RESPONSES[::-1])
+    np.testing.assert_allclose(
+        np.concatenate(scorer.score(PROMPTS, RESPONSES)), np.concatenate(expected), rtol=1e-5, atol=1e-5
+    )
+    assert scorer.padding_problem is not None
+    assert sum("not exact with padding" in message for message in caplog.messages) == 1
+    assert scorer.timing.computed_tokens == scorer.timing.sequence_tokens
 
 
 @pytest.mark.parametrize("pad_token", ["<|im_end|>", None])

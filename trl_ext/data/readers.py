@@ -18,7 +18,16 @@ from .checks import shorten
 FILE_TYPES = (".csv", ".json", ".jsonl", ".parquet")
 
 # Columns of a CSV file that stay text if all of their cells happen to be numbers
-_CSV_TEXT_COLUMNS = ("prompt", "chosen", "rejected", "id", "annotator_id", "source_chosen", "source_rejected")
+_CSV_TEXT_COLUMNS = (
+    "prompt",
+    "chosen",
+    "rejected",
+    "id",
+    "prompt_id",
+    "annotator_id",
+    "source_chosen",
+    "source_rejected",
+)
 
 
 class Unreadable(ValueError):
@@ -82,7 +91,11 @@ def _as_numbers(cells: pd.Series) -> pd.Series:
 
 def _read_json(path: Path) -> Dataset:
     # Not by `Dataset.from_json`: it makes timestamps of texts that look like dates, and floats of true and false
-    text = path.read_text(encoding="utf-8-sig")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise Unreadable(f"line {line} is not UTF-8: {error}") from error
     if text.lstrip().startswith("["):
         try:
             rows = json.loads(text)

@@ -63,14 +63,23 @@ class PaddedBatch:
 
 
 def batch_maker(
-    shared_prefix: bool, max_tokens: int, tokenizer: "PreTrainedTokenizerBase"
+    shared_prefix: bool, max_tokens: int, tokenizer: "PreTrainedTokenizerBase", pad: bool = True
 ) -> Callable[[Sequences], Iterator[PackedBatch | PaddedBatch]]:
-    """Function that cuts sequences into packed rows, or into padded batches if prefixes can't be shared."""
+    """
+    Function that cuts sequences into packed rows, or into padded batches if prefixes can't be shared, or into batches of
+    equal lengths if padding is not exact either (`pad=False`).
+    """
     if shared_prefix:
         return functools.partial(packed_batches, max_tokens=max_tokens)
+    return functools.partial(
+        padded_batches, max_tokens=max_tokens, pad_token_id=pad_token_id_of(tokenizer), equal_lengths=not pad
+    )
+
+
+def pad_token_id_of(tokenizer: "PreTrainedTokenizerBase") -> int:
+    """What pads sequences of a tokenizer."""
     pad_token = distinct_pad_token(tokenizer)
-    pad_token_id = 0 if pad_token is None else tokenizer.convert_tokens_to_ids(pad_token)
-    return functools.partial(padded_batches, max_tokens=max_tokens, pad_token_id=pad_token_id)
+    return 0 if pad_token is None else tokenizer.convert_tokens_to_ids(pad_token)
 
 
 def packed_batches(sequences: Sequences, max_tokens: int) -> Iterator[PackedBatch]:
@@ -124,7 +133,9 @@ def _long_prefixes(ordered: Sequences, max_tokens: int) -> Iterator[tuple[int, i
         start = end
 
 
-def padded_batches(sequences: Sequences, max_tokens: int, pad_token_id: int) -> Iterator[PaddedBatch]:
+def padded_batches(
+    sequences: Sequences, max_tokens: int, pad_token_id: int, equal_lengths: bool = False
+) -> Iterator[PaddedBatch]:
     """
     Cut sequences, sorted by length, into padded batches of at most `max_tokens` tokens, padding included.
 
@@ -135,10 +146,14 @@ def padded_batches(sequences: Sequences, max_tokens: int, pad_token_id: int) -> 
             Budget. A sequence that is longer gets a batch of its own.
         pad_token_id (`int`):
             What pads, unless a sequence of the batch ends with it.
+        equal_lengths (`bool`, *optional*, defaults to `False`):
+            Batch only sequences of equal length, so that nothing is padded.
     """
     batch: list[int] = []
     for index in sorted(range(len(sequences)), key=lambda index: len(sequences[index])):
-        if batch and (len(batch) + 1) * len(sequences[index]) > max_tokens:
+        length = len(sequences[index])
+        differs = equal_lengths and batch and len(sequences[batch[0]]) != length
+        if batch and (differs or (len(batch) + 1) * length > max_tokens):
             yield _padded(sequences, batch, pad_token_id)
             batch = []
         batch.append(index)

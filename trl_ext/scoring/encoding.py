@@ -109,9 +109,7 @@ class Encoder:
             )
         surplus = lengths[longest] - self.max_length
         first, last = min(sequences), max(sequences)
-        # One response shows no border between itself and its prompt, several do: the prefix that they have in common, as
-        # in training
-        end = common_prefix_length(first, last if first != last else self._prompt_ids(group))
+        end = self._prompt_length(group, first, last)
         # If one sequence is the beginning of the others, its last token stays: it is the one that is scored
         end = min(end, min(lengths) - 1)
         start = int(end > 0 and first[0] == self.tokenizer.bos_token_id)
@@ -122,9 +120,17 @@ class Encoder:
             )
         return [ids[:start] + ids[start + surplus :] for ids in sequences]
 
+    def _prompt_length(self, group: Group, first: list[int], last: list[int]) -> int:
+        """
+        Number of tokens that are the prompt's in every sequence from `first` to `last`, in order. Not all that they have
+        in common: an opening that the responses share is theirs.
+        """
+        if not group.prompt:  # the responses contain it; one alone shows no border
+            return common_prefix_length(first, last) if first != last else 0
+        prompt = self._prompt_ids(group)
+        return min(common_prefix_length(prompt, first), common_prefix_length(prompt, last))
+
     def _prompt_ids(self, group: Group) -> list[int]:
-        if not group.prompt:
-            return []
         if isinstance(group.prompt, str):
             return self.tokenizer(text=group.prompt)["input_ids"]
         return encode_messages([group.prompt], [group.template_kwargs or {}], self.tokenizer)[0]

@@ -12,8 +12,8 @@ from ..shared_prefix import core_model
 from ..version import __version__
 from .groups import Group, windows
 from .inputs import check_input, count_rows, hash_file, read_groups
-from .loading import tokenizer_fingerprint, weights_fingerprint
-from .outputs import ScoreFile
+from .loading import config_fingerprint, tokenizer_fingerprint, weights_fingerprint
+from .outputs import ScoreFile, check_output
 from .processes import on_main_process, process_state
 
 
@@ -28,6 +28,7 @@ def score_file(
     if window_size < 1:
         raise ValueError(f"`window_size` must be at least 1, got {window_size}")
     check_input(input)
+    on_main_process(lambda: check_output(output, input))
 
     def groups() -> Iterator[Group]:
         return read_groups(input, columns)
@@ -40,7 +41,7 @@ def score_file(
         file = ScoreFile(output, _settings(scorer, input, columns, window_size), overwrite)
         if file.is_complete():
             return file.meta, 0, 0
-        skip, rows, lines = _written(windows(groups(), window_size), file.count_lines())
+        skip, rows, lines = _written(windows(groups(), window_size), 0 if overwrite else file.count_lines())
         file.cut(lines, finished=False, provenance=_provenance(scorer, input))
         return file.meta, skip, rows
 
@@ -81,12 +82,14 @@ def _settings(scorer: "RewardScorer", input: Path, columns: dict[str, str], wind
     return {
         "versions": {"trl_ext": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
         "model_class": type(core).__name__,
+        "model_config_sha256": config_fingerprint(scorer.model),
         "model_weights_sha256": weights_fingerprint(scorer.model),
         "tokenizer_sha256": tokenizer_fingerprint(tokenizer),
         "chat_template_sha256": None if template is None else hashlib.sha256(str(template).encode()).hexdigest(),
         "dtype": str(core.dtype).removeprefix("torch."),
         "attention": core.config._attn_implementation,
         "shared_prefix": scorer.shared_prefix_report.enabled,
+        "equal_lengths_only": scorer.padding_problem is not None,
         "max_length": scorer.encoder.max_length,
         "max_length_policy": scorer.encoder.policy,
         "max_tokens_per_batch": scorer.max_tokens_per_batch,
@@ -105,6 +108,7 @@ def _provenance(scorer: "RewardScorer", input: Path) -> dict[str, Any]:
         "revision": getattr(core.config, "_commit_hash", None),
         "adapter": source.adapter if source else None,
         "shared_prefix_report": scorer.shared_prefix_report.to_dict(),
+        "padding_problem": scorer.padding_problem,
         "device": str(core.device),
         "processes": process_state().num_processes,
     }

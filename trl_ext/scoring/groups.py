@@ -102,6 +102,41 @@ def groups_from_lists(prompts: Sequence[Any], responses: Sequence[Any]) -> list[
     ]
 
 
+def groups_from_rows(rows: Iterable[Mapping[str, Any]], source: str, columns: Mapping[str, str]) -> Iterator[Group]:
+    """Groups of rows. Either all rows have an id or none: an index in place of one could be another row's id."""
+    first: bool | None = None
+    for index, row in enumerate(rows):
+        prompt_id = row_id(row, index, source, columns)
+        first = check_all_have_ids(first, prompt_id, f"{source}, row {index}")
+        yield group_from_row(row, index, source, columns)
+
+
+def check_all_have_ids(first: bool | None, prompt_id: str | int | None, name: str) -> bool:
+    """Whether rows have ids, of which `first` is what the rows before say; a `ValueError` if this one says otherwise."""
+    has_id = prompt_id is not None
+    if first is not None and has_id != first:
+        raise ValueError(
+            f"{name} has {'an' if has_id else 'no'} id (`id` or `prompt_id`), but the rows before have "
+            f"{'one' if first else 'none'}. Give every row an id, or none."
+        )
+    return has_id
+
+
+def row_id(row: Mapping[str, Any], index: int, source: str, columns: Mapping[str, str]) -> str | int | None:
+    """Identifier of a row: its `id`, else its `prompt_id`; `None` if it has neither (empty, in a CSV file)."""
+    for column in ("id", "prompt_id"):
+        value = row.get(columns.get(column, column))
+        if value is not None and value != "":
+            _check_id(value, f"{source}, row {index}: column '{columns.get(column, column)}'")
+            return value
+    return None
+
+
+def _check_id(value: Any, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise TypeError(f"{name} must hold text or whole numbers, got {type(value).__name__}: {shorten(value)}")
+
+
 def group_from_row(row: Mapping[str, Any], index: int, source: str, columns: Mapping[str, str]) -> Group:
     """
     Group of a K-way row (`prompt`, `responses`) or of a preference row (`chosen`, `rejected`, perhaps `prompt`).
@@ -123,7 +158,7 @@ def group_from_row(row: Mapping[str, Any], index: int, source: str, columns: Map
             "A row needs `prompt` and `responses`, or `chosen` and `rejected`; rename columns with `columns`."
         )
 
-    prompt_id = next((value(column) for column in ("id", "prompt_id") if value(column) is not None), None)
+    prompt_id = row_id(row, index, source, columns)
     name = f"{source}, row {index}" + ("" if prompt_id is None else f" (id {prompt_id!r})")
     template_kwargs = chat_template_arguments(value("tools"), value("chat_template_kwargs"))
     if value("responses") is not None:
@@ -131,6 +166,8 @@ def group_from_row(row: Mapping[str, Any], index: int, source: str, columns: Map
             raise missing("prompt")
         group = make_group(value("prompt"), value("responses"), name)
         response_ids = _of_every_response(value("ids"), group, "ids") or group.response_ids
+        for response_id in response_ids:
+            _check_id(response_id, f"{name}: column '{columns.get('ids', 'ids')}'")
         sources = _of_every_response(value("sources"), group, "sources") or group.sources
     else:
         for column in _PAIR:

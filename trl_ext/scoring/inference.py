@@ -36,6 +36,7 @@ def compute_rewards(
     with _evaluation_mode(model), _restored_config(core):
         for batch in batches:
             if isinstance(batch, PaddedBatch):
+                _forget_longest_sequence(core)
                 core.config.get_text_config().pad_token_id = batch.pad_token_id
                 output = model(input_ids=batch.input_ids.to(device), attention_mask=batch.attention_mask.to(device))
             else:
@@ -53,6 +54,14 @@ def compute_rewards(
                     output = model(**plan.model_inputs())
             rewards[batch.indices] = output.logits.squeeze(-1).float().cpu().numpy()
     return rewards, time.perf_counter() - started
+
+
+def _forget_longest_sequence(model: nn.Module) -> None:
+    """A dynamic rotary embedding would keep the frequencies of the longest sequence it has seen, in a batch before."""
+    for module in model.modules():
+        for name in vars(module):
+            if name.endswith("max_seq_len_cached"):
+                setattr(module, name, 0)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from datasets import Dataset
 
 from ..data.checks import shorten
 from ..data.readers import FILE_TYPES, Unreadable, read_file, reason
-from .groups import Group, group_from_row
+from .groups import Group, groups_from_rows
 
 
 _ROWS_PER_BATCH = 1024
@@ -48,8 +48,12 @@ def read_rows(path: Path, columns: Mapping[str, str]) -> Iterator[Mapping[str, A
 
 
 def _read_lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
+    with path.open("rb") as file:
+        for number, encoded in enumerate(file, start=1):
+            try:
+                line = encoded.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{path}, line {number} is not UTF-8: {error}") from error
             if not line.strip():
                 continue
             try:
@@ -63,8 +67,7 @@ def _read_lines(path: Path) -> Iterator[Mapping[str, Any]]:
 
 def read_groups(path: Path, columns: Mapping[str, str]) -> Iterator[Group]:
     """Groups of the rows of a file."""
-    for index, row in enumerate(read_rows(path, columns)):
-        yield group_from_row(row, index, str(path), columns)
+    return groups_from_rows(read_rows(path, columns), str(path), columns)
 
 
 def hash_file(path: Path) -> str:

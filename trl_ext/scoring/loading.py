@@ -1,9 +1,11 @@
 """The model and the tokenizer of a scorer: where they come from, and what identifies them."""
 
 import dataclasses
+import enum
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,18 @@ from transformers import (
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..data.bundled import resolve_model
-from ..shared_prefix import SharedPrefixReport, enable_shared_prefix
+from ..shared_prefix import SharedPrefixReport, core_model, enable_shared_prefix
 from ..trainer.reward_head import run_head_in_float32
 
 
 logger = logging.getLogger(__name__)
 
-_FINGERPRINT_VALUES = 1024
+# Names and versions, and what scoring sets itself or records as a setting of its own
+_NOT_FINGERPRINTED = {
+    *("_name_or_path", "_commit_hash", "transformers_version", "architectures", "dtype", "torch_dtype"),
+    *("_attn_implementation", "_attn_implementation_internal", "attn_implementation", "use_cache", "pad_token_id"),
+    *("base_model_name_or_path", "revision", "peft_version", "inference_mode"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +123,7 @@ def prepare_model(model: nn.Module, shared_prefix: bool) -> SharedPrefixReport:
         return SharedPrefixReport(False, "it was not asked for")
     report = enable_shared_prefix(model)
     if not report.enabled:
-        logger.warning("This model can't share prefixes, so that sequences are padded: %s.", report.reason)
+        logger.warning("This model can't share prefixes, so that every sequence is computed whole: %s.", report.reason)
     return report
 
 
@@ -129,17 +136,40 @@ def load_tokenizer_of(model: PreTrainedModel) -> PreTrainedTokenizerBase:
 
 
 def weights_fingerprint(model: nn.Module) -> str:
-    """
-    SHA-256 over up to about 1024 values of every tensor of a model, with their names and shapes: constant cost, and no
-    training leaves it as it was.
-    """
+    """SHA-256 over all tensors of a model, one at a time, with their names and shapes."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        values = tensor.detach().flatten()
-        sample = values[:: max(1, len(values) // _FINGERPRINT_VALUES)]
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(sample.contiguous().cpu().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().flatten().contiguous().cpu().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def config_fingerprint(model: nn.Module) -> str:
+    """
+    SHA-256 of what beside the weights makes a model's rewards: its configuration, and its adapters' with those that are
+    active. Not of where they were loaded from, nor of what scoring sets itself.
+    """
+    core = core_model(model)
+    facts = {"model": _plain(core.config.to_dict())}
+    adapters = getattr(model, "peft_config", None) or getattr(core, "peft_config", None)
+    if adapters:
+        active = model.active_adapters
+        facts["adapters"] = {name: _plain(config.to_dict()) for name, config in adapters.items()}
+        facts["active"] = active() if callable(active) else active
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """What JSON writes the same way in every process, without the entries that change no reward."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items() if name not in _NOT_FINGERPRINTED}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(str, value))
+    if isinstance(value, enum.Enum):
+        return _plain(value.value)
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:

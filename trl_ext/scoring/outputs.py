@@ -12,6 +12,20 @@ import numpy as np
 _READ_BYTES = 1 << 20
 
 
+def record_path(path: Path) -> Path:
+    """Where the record of an output file is."""
+    return path.with_name(path.name + ".meta.json")
+
+
+def check_output(path: Path, input: Path) -> None:
+    """Raise a `ValueError` if `path` or its record can't be written, or is the input."""
+    for written in (path, record_path(path)):
+        if written.is_dir():
+            raise ValueError(f"{written} is a directory; the output must be a file")
+        if written.exists() and written.samefile(input):
+            raise ValueError(f"{written} is the input {input}, which would be overwritten. Give another output file.")
+
+
 class ScoreFile:
     """
     A JSONL file of rewards that grows window by window, and its record `<path>.meta.json`.
@@ -30,12 +44,10 @@ class ScoreFile:
 
     def __init__(self, path: Path, settings: dict[str, Any], overwrite: bool = False):
         self.path = path
-        self.meta_path = path.with_name(path.name + ".meta.json")
+        self.meta_path = record_path(path)
         self.settings = settings
-        if overwrite:
-            path.unlink(missing_ok=True)
-            self.meta_path.unlink(missing_ok=True)
-        self.meta = self._check() if path.exists() else {"settings": settings, "finished": False}
+        continues = path.exists() and not overwrite
+        self.meta = self._check() if continues else {"settings": settings, "finished": False}
 
     def _check(self) -> dict[str, Any]:
         advice = "Give another output file, or begin anew with overwrite=True (--overwrite)."
@@ -70,6 +82,9 @@ class ScoreFile:
     def cut(self, lines: int, **facts: Any) -> None:
         """Begin the file, or continue it after its first `lines` lines; `facts` are added to the record."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if lines == 0:
+            # Before the new record: interrupted between the two, the next run would take the old lines for its own
+            self.path.unlink(missing_ok=True)
         self._write_meta(facts)
         with self.path.open("a+b") as file:
             file.seek(0)

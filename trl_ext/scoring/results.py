@@ -26,13 +26,23 @@ def all_rewards(windows: Iterable[ScoredWindow]) -> np.ndarray:
     return np.concatenate([np.empty(0, np.float32), *(window.rewards for window in windows)])
 
 
+def _of_one_type(ids: list[Any]) -> list[Any]:
+    """Ids, as text where those of some rows are text and others are indices: a column has one type."""
+    return ids if len(set(map(type, ids))) <= 1 else list(map(str, ids))
+
+
 def long_table(windows: Iterable[ScoredWindow]) -> Dataset:
     """A row per response: `prompt_id`, `response_id`, `source`, `reward`."""
     windows = list(windows)
     labels = [label for window in windows for label in window.labels]
     prompt_ids, response_ids, sources = map(list, zip(*labels, strict=True)) if labels else ([], [], [])
     table = Dataset.from_dict(
-        {"prompt_id": prompt_ids, "response_id": response_ids, "source": sources, "reward": all_rewards(windows)}
+        {
+            "prompt_id": prompt_ids,
+            "response_id": _of_one_type(response_ids),
+            "source": sources,
+            "reward": all_rewards(windows),
+        }
     )
     # Also where no row has a source, or there is no row
     return table.cast_column("source", Value("string")).cast_column("reward", Value("float32"))

@@ -16,11 +16,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..data.checks import check_is_dataset
 from ..shared_prefix import SharedPrefixReport, core_model
 from . import files
-from .batching import batch_maker
+from .batching import batch_maker, pad_token_id_of
 from .encoding import Encoder
-from .groups import Group, group_from_row, groups_from_lists, windows
+from .groups import Group, check_all_have_ids, groups_from_lists, groups_from_rows, row_id, windows
 from .inference import scored_windows
 from .loading import ModelSource, check_one_label, load_tokenizer_of, prepare_model
+from .padding import padding_problem
 from .preparation import Preparation, prepared_windows
 from .processes import process_state
 from .results import ScoredWindow, all_rewards, long_table
@@ -37,7 +38,8 @@ class RewardScorer:
     Scores any number of responses per prompt with a reward model.
 
     Every distinct prefix of a window (2048 responses by default) is computed once: a prompt for all of its responses,
-    what several prompts begin with, equal responses. Where a model can't do that exactly, sequences are padded, which is logged with the reason. Sequences are
+    what several prompts begin with, equal responses. Where a model can't do that exactly, sequences are padded, or only
+    those of equal length batched if it is not exact with padding either; both are logged with the reason. Sequences are
     encoded as in training, and the reward is read at the last token in float32.
 
     Under `accelerate launch`, windows are divided among the processes, and every process gets all rewards.
@@ -79,6 +81,8 @@ class RewardScorer:
     Attributes:
         shared_prefix_report ([`~trl_ext.shared_prefix.SharedPrefixReport`] or `None`):
             Whether prefixes are shared and why not; `None` before a model by name is loaded.
+        padding_problem (`str` or `None`):
+            Why only sequences of equal length are batched where prefixes are not shared; `None` if they are padded.
         timing ([`Timing`]): Duration and amount of the last call.
 
     Example:
@@ -119,6 +123,7 @@ class RewardScorer:
         self.num_workers = num_workers
         self.progress = progress
         self.shared_prefix_report: SharedPrefixReport | None = None
+        self.padding_problem: str | None = None
         self.timing = Timing()
         self._state = process_state()
         if isinstance(model, str):
@@ -154,6 +159,13 @@ class RewardScorer:
         """The model, loaded and prepared when it is first needed."""
         model = self._load_model()
         self.shared_prefix_report = prepare_model(model, self.shared_prefix)
+        if not self.shared_prefix_report.enabled:
+            self.padding_problem = padding_problem(model, pad_token_id_of(self.processing_class))
+            if self.padding_problem is not None:
+                logger.warning(
+                    "This model is not exact with padding, so that only sequences of equal length are computed together: %s.",
+                    self.padding_problem,
+                )
         return model
 
     def score(self, prompts: Sequence[Any], responses: Sequence[Sequence[Any]]) -> list[np.ndarray]:
@@ -199,8 +211,14 @@ class RewardScorer:
         dataset = dataset.with_format(None)
 
         def groups() -> Iterator[Group]:
-            return (group_from_row(row, index, "dataset", columns or {}) for index, row in enumerate(dataset))
+            return groups_from_rows(dataset, "dataset", columns or {})
 
+        # Of all rows before the first reward: what was computed until an error would be lost
+        names = {(columns or {}).get(name, name) for name in ("id", "prompt_id")}
+        ids = dataset.select_columns([name for name in dataset.column_names if name in names])
+        first = None
+        for index, row in enumerate(ids if ids.column_names else ()):
+            first = check_all_have_ids(first, row_id(row, index, "dataset", columns or {}), f"dataset, row {index}")
         return long_table(self.score_windows(groups, total=len(dataset)))
 
     def score_file(
@@ -280,7 +298,12 @@ class RewardScorer:
         if num_workers is None:
             num_workers = self.check_first_windows(groups(), window_size)
         model = self.model  # before the preparation, which asks whether prefixes are shared
-        make_batches = batch_maker(self.shared_prefix_report.enabled, self.max_tokens_per_batch, self.processing_class)
+        make_batches = batch_maker(
+            self.shared_prefix_report.enabled,
+            self.max_tokens_per_batch,
+            self.processing_class,
+            pad=self.padding_problem is None,
+        )
         process, num_processes = self._state.process_index, self._state.num_processes
         preparation = Preparation(self.encoder, make_batches, window_size, skip, process, num_processes)
         self.timing = Timing(processes=num_processes)
