@@ -223,7 +223,7 @@ class TestResume:
         model.config.rms_norm_eps = 1.0
         with pytest.raises(ValueError, match="model_config_sha256 was"):
             RewardScorer(model, tokenizer, progress=False).score_file(rows, out)
-        rows.write_text(rows.read_text() + '{"prompt": "a", "responses": ["b"]}\n')
+        rows.write_text(rows.read_text() + '{"id": "last", "prompt": "a", "responses": ["b"]}\n')
         with pytest.raises(ValueError, match="input_sha256 was"):
             scorer.score_file(rows, out)
         assert out.read_bytes() == before
