@@ -135,7 +135,7 @@ def format_page(verdicts: list[Verdict]) -> str:
         "# Which architectures share prefixes",
         "",
         f"Written by `python -m trl_ext.shared_prefix.scan` with transformers {transformers.__version__}: a tiny random",
-        "model of every sequence-classification architecture, its rewards of packed rows compared with those of single",
+        "model of every sequence-classification architecture, what its head reads in packed rows compared with single",
         "sequences. The same check runs on your model before it is trained or scores; a model that fails it, or is not",
         "in this list, is padded instead, and the log says why.",
         "",
