@@ -29,9 +29,9 @@ def padding_problem(model: nn.Module, pad_token_id: int) -> str | None:
         padded, _ = compute_rewards(
             model, padded_batches(sequences, len(sequences) * max(_LENGTHS), pad_token_id), len(sequences)
         )
-    except (NotImplementedError, ValueError, TypeError, IndexError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever a model makes of padding: it is the reason, and equal lengths still work
         return f"it failed on a padded batch ({type(error).__name__}: {error})"
     difference = np.abs(padded - alone).max() / max(np.abs(alone).max(), 1e-6)
     if not difference <= TOLERANCES[core.dtype]:

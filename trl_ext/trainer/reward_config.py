@@ -39,7 +39,7 @@ class PairwiseRewardConfig(RewardConfig):
         max_tokens_per_batch (`int`, *optional*):
             Size of a batch on each device in computed tokens, instead of `per_device_train_batch_size` pairs. The loss
             is normalised in the same way. Which pairs share a batch is drawn once, the order of batches for each epoch.
-    lr_scheduler_type (`str`, *optional*, defaults to `"linear"`):
+        lr_scheduler_type (`str`, *optional*, defaults to `"linear"`):
             Any schedule of transformers, or `"step_decay"` (1, 0.1, 0.01 by thirds) or `"cosine_w_floor"` (a half
             cosine from 1 to 0.1).
         ema_decay (`float`, *optional*, defaults to `0.0`):
