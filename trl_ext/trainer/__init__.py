@@ -1,10 +1,12 @@
 """Reward trainers on top of TRL's."""
 
+from .checkpoints import find_checkpoint
 from .collator import PreferenceColumnsCollator
 from .reliability_config import ReliabilityRewardConfig
 from .reliability_trainer import ReliabilityRewardTrainer
 from .reward_config import PairwiseRewardConfig
 from .reward_trainer import PairwiseRewardTrainer
+from .stopping import TrainingInterrupted
 
 
 __all__ = [
@@ -13,4 +15,6 @@ __all__ = [
     "PreferenceColumnsCollator",
     "ReliabilityRewardConfig",
     "ReliabilityRewardTrainer",
+    "TrainingInterrupted",
+    "find_checkpoint",
 ]

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -12,11 +11,9 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import is_peft_model
 from datasets import Dataset, IterableDataset
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import PreTrainedTokenizerBase
-from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import EvalLoopOutput, PredictionOutput
 from trl import RewardConfig, RewardTrainer
 
@@ -32,6 +29,7 @@ from .lr_schedules import get_lr_schedule
 from .model_card import write_model_card
 from .packing import Packing, as_pairs, longer_lengths, packed_lengths
 from .pair_metrics import PairMetrics
+from .resuming import ResumableTrainer
 from .reward_config import PairwiseRewardConfig
 from .reward_head import (
     disable_functional_dropout,
@@ -40,16 +38,17 @@ from .reward_head import (
     save_head_with_adapter,
     scale_reward_head,
 )
+from .samplers import EpochLengthGroupedSampler, repeated_rows
 from .token_batches import TokenBudgetBatchSampler
 from .tokenizer import clones_chat_template, load_tokenizer, set_up_tokenizer
 
 
 logger = logging.getLogger(__name__)
 
-EMA_FILE = "ema.safetensors"
+IS_REPEATED = "is_repeated"  # marks the rows of a batch that another batch of the epoch holds already
 
 
-class PairwiseRewardTrainer(RewardTrainer):
+class PairwiseRewardTrainer(ResumableTrainer, RewardTrainer):
     """
     [`~trl.RewardTrainer`] with a choice of pairwise loss and with per-pair columns that reach it.
 
@@ -65,6 +64,7 @@ class PairwiseRewardTrainer(RewardTrainer):
     - evaluation uses every pair exactly once: `predictions` has shape `(N, 2)` (chosen, rejected), in dataset order;
     - the reward is read at the last token even when the tokenizer pads with its end-of-sequence token;
     - a LoRA adapter always includes the reward head;
+    - it can be killed at any moment and resumed exactly, and SIGTERM saves a checkpoint (see [`ResumableTrainer`]);
     - pairs over `max_length` are counted, and can be truncated instead of dropped.
 
     Args:
@@ -286,11 +286,10 @@ class PairwiseRewardTrainer(RewardTrainer):
         if not isinstance(train_dataset, datasets.Dataset):
             return super()._get_train_sampler(train_dataset)
         if self._group_by_length:
-            # The same order for any number of processes: groups of the global batch, drawn from a seed of their own
-            return LengthGroupedSampler(
+            return EpochLengthGroupedSampler(
                 self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size,
-                lengths=longer_lengths(train_dataset),
-                generator=torch.Generator().manual_seed(self._data_seed),
+                longer_lengths(train_dataset),
+                self._data_seed,
             )
         if self.args.train_sampling_strategy == "batch_rebalance":
             lengths = {self.args.length_column_name: longer_lengths(train_dataset)}
@@ -350,21 +349,45 @@ class PairwiseRewardTrainer(RewardTrainer):
         # bfloat16 autocast would end here anyway; a loss must not depend on it
         columns = {name: inputs[name] for name in self._loss_columns if name in inputs}
         weight = columns.pop("weight", None)
-        model_inputs = {name: value for name, value in inputs.items() if name not in self._loss_columns}
+        model_inputs = {k: v for k, v in inputs.items() if k not in self._loss_columns and k != IS_REPEATED}
         rewards_chosen, rewards_rejected, outputs = self.compute_rewards(model, model_inputs)
         losses = self.pairwise_loss(rewards_chosen, rewards_rejected, columns)
         if losses.shape != rewards_chosen.shape:
             raise ValueError(f"{type(self.loss).__name__} returned shape {tuple(losses.shape)}, expected (B,)")
         weight = torch.ones_like(losses) if weight is None else weight.to(losses.dtype)
+        if IS_REPEATED in inputs:
+            weight = weight.masked_fill(inputs[IS_REPEATED], 0)
         return rewards_chosen, rewards_rejected, losses, weight, outputs
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Tensor:
-        # Total weight of the accumulation window, over all processes
+        # Total weight of the accumulation window, over all processes. transformers asks for it once per window.
+        self._mark_repeated_rows(batch_samples)
         total = torch.zeros((), dtype=torch.float64)
         for batch in batch_samples:
             weight = batch.get("weight")
-            total += _num_pairs(batch) if weight is None else weight.sum().double().cpu()
-        return self.accelerator.gather(total.float().to(device).reshape(1)).sum()
+            weight = torch.ones(_num_pairs(batch)) if weight is None else weight.cpu()
+            counted = weight[~batch[IS_REPEATED].cpu()] if IS_REPEATED in batch else weight
+            total += counted.sum(dtype=torch.float64)
+        return self._gather_total(total.float().to(device))
+
+    def _mark_repeated_rows(self, batch_samples: list[dict[str, Any]]) -> None:
+        """The last batches of an epoch repeat rows, so that every process has as many: those weigh nothing."""
+        state = self.accelerator.gradient_state
+        if not batch_samples or not state.end_of_dataloader or self.accelerator.num_processes == 1:
+            return
+        by_rows = isinstance(self.train_dataset, Dataset) and self.args.max_tokens_per_batch is None
+        if not by_rows or self.args.train_sampling_strategy == "batch_rebalance" or self.args.dataloader_drop_last:
+            return
+        batch = batch_samples[-1]
+        shards = 1 if self.accelerator.split_batches else self.accelerator.num_processes
+        repeated = repeated_rows(
+            len(self.train_dataset),
+            self._train_batch_size * shards,
+            _num_pairs(batch),
+            self.accelerator.process_index,
+        )
+        if repeated is not None:
+            batch[IS_REPEATED] = repeated.to(batch["input_ids"].device)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         rewards_chosen, rewards_rejected, losses, weight, outputs = self._pair_losses(model, inputs)
@@ -376,7 +399,9 @@ class PairwiseRewardTrainer(RewardTrainer):
         # A window in which every weight is zero has loss 0, not 0/0
         loss = (weight * losses).sum() * scale / torch.clamp(total, min=torch.finfo(losses.dtype).tiny)
         if self.model.training:
-            self._pair_metrics.add(rewards_chosen, rewards_rejected, *_num_tokens(inputs))
+            self._pair_metrics.add(
+                rewards_chosen, rewards_rejected, *_num_tokens(inputs), is_repeated=inputs.get(IS_REPEATED)
+            )
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -443,13 +468,13 @@ class PairwiseRewardTrainer(RewardTrainer):
 
     # ---- Optimisation, checkpoints ----
 
-    def train(self, *args, **kwargs):
+    def train(self, resume_from_checkpoint=None, trial=None, ignore_keys_for_eval=None):
         # An evaluation before training leaves the model marked as prepared but without DistributedDataParallel around
         # it: accelerate would not wrap it again, and the processes would train apart, without any message.
         if self.accelerator.distributed_type.startswith("MULTI_") and self.model_wrapped is self.model:
             self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
             self.model._is_accelerate_prepared = False
-        return super().train(*args, **kwargs)
+        return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
 
     def create_scheduler(self, num_training_steps: int, optimizer=None):
         if self.lr_scheduler is None and self.args.lr_schedule is not None:
@@ -462,20 +487,6 @@ class PairwiseRewardTrainer(RewardTrainer):
             self._created_lr_scheduler = True
         return super().create_scheduler(num_training_steps, optimizer)
 
-    def _save_checkpoint(self, model, trial):
-        super()._save_checkpoint(model, trial)
-        if self._ema is not None and self.args.should_save:
-            folder = Path(self._get_output_dir(trial), f"checkpoint-{self.state.global_step}")
-            save_file({k: v.contiguous() for k, v in self._ema.average.average.items()}, folder / EMA_FILE)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        if self._ema is not None:
-            path = Path(resume_from_checkpoint, EMA_FILE)
-            if not path.is_file():
-                raise ValueError(f"{path} is missing: the checkpoint was written without `ema_decay`")
-            self._ema.resumed = load_file(path, device=str(self.args.device))
-
     def create_model_card(self, model_name=None, dataset_name=None, tags=None) -> None:
         if self.is_world_process_zero():
             write_model_card(self, model_name=model_name, dataset_name=dataset_name, tags=tags)
@@ -485,8 +496,8 @@ def _num_pairs(inputs: dict[str, Any]) -> int:
     return inputs["last_index" if "layout" in inputs else "input_ids"].shape[0] // 2
 
 
-def _num_tokens(inputs: dict[str, Any]) -> tuple[int | Tensor, int]:
-    """Tokens of all sequences of a batch, and token slots that the model computes for them."""
+def _num_tokens(inputs: dict[str, Any]) -> tuple[Tensor, int]:
+    """Tokens of every sequence of a batch `(2B,)`, and token slots that the model computes for them."""
     if "layout" in inputs:
-        return inputs["layout"].num_sequence_tokens, inputs["layout"].num_tokens
-    return inputs["attention_mask"].sum(), inputs["input_ids"].numel()
+        return torch.tensor(inputs["layout"].sequence_lengths), inputs["layout"].num_tokens
+    return inputs["attention_mask"].sum(1), inputs["input_ids"].numel()
