@@ -26,6 +26,7 @@ from sacred.utils import apply_backspaces_and_linefeeds
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from tasks.interrupt import exit_interrupted, raise_on_sigterm
 from tasks.train_config import check_config
 
 
@@ -111,6 +112,12 @@ def default():
     lora_last_layers = 10  # adapt only the last layers (fast on a CPU); None: all
     merge_adapter = True  # save a full model, that loads without PEFT
 
+    # Checkpoints: the same command continues an interrupted run
+    save_steps = 0.1  # optimizer steps from one checkpoint to the next; below 1: as a share of all
+    save_total_limit = 2  # checkpoints to keep meanwhile; None: all
+    keep_checkpoints = False  # True: also when the run is complete
+    resume = True  # False: remove the checkpoints of an interrupted run and start over
+
     # Output and evaluation
     output_dir = None  # default: outputs/<data>-<method>[-<experiment_tag>]
     experiment_tag = None
@@ -157,9 +164,13 @@ _DEFAULTS = dict(ex.configurations[0]())
 def main(_config, _run, trainer):  # `trainer` declares that new keys below it are used
     from tasks.train_run import run
 
+    raise_on_sigterm()
     # A plain copy: Sacred's containers are read-only, and would be pickled with the training arguments
     return run(copy.deepcopy(_config), _run)
 
 
 if __name__ == "__main__":
-    ex.run_commandline()
+    try:
+        ex.run_commandline()
+    except KeyboardInterrupt as interrupt:
+        exit_interrupted(interrupt)

@@ -38,6 +38,7 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "experiment_tag": (str,),
     "output_dir": (str,),
     "max_length": (int,),
+    "save_total_limit": (int,),
 }
 
 CHOICES = {
@@ -57,6 +58,8 @@ POSITIVE = (
     "max_length",
     "lora_last_layers",
     "cpu_threads",
+    "save_steps",
+    "save_total_limit",
 )
 UNIT_INTERVAL = ("lr_warmup_ratio", "ema_decay", "lora_dropout")
 
@@ -81,6 +84,8 @@ TRAINER_FIELDS = {
     "pad_to_multiple_of": "pad_to_multiple_of",
     "num_proc": "dataset_num_proc",
     "eval_strategy": "eval_strategy",
+    "save_steps": "save_steps",
+    "save_total_limit": "save_total_limit",
     "bf16": "bf16",
     "seed": "seed",
     "data_seed": "data_seed",

@@ -156,14 +156,15 @@ def provenance(config: Mapping[str, Any], model_path: str, data, trainer) -> dic
         "length": {name: asdict(report) for name, report in trainer.length_reports.items()},
         "sources": data.sources,
         "data_sha256": {
-            name: _hash(dataset)
+            name: hash_pairs(dataset)
             for name, dataset in (("train", data.train), ("test", data.test))
             if dataset is not None
         },
     }
 
 
-def _hash(dataset: Dataset) -> str:
+def hash_pairs(dataset: Dataset) -> str:
+    """SHA-256 of the texts of a preference dataset, in their order."""
     columns = [name for name in ("prompt", "chosen", "rejected") if name in dataset.column_names]
     hashes = pd.util.hash_pandas_object(dataset.select_columns(columns).to_pandas().astype(str), index=False)
     return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()

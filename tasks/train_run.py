@@ -1,25 +1,27 @@
 """One run of `tasks/train.py`: load, train, report, save, verify."""
 
-import json
 import logging
-import math
 import os
-import tempfile
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from accelerate.utils import broadcast_object_list
 from peft import LoraConfig
 from transformers import AutoConfig, TrainerCallback
 
+from tasks.interrupt import Interrupted
+from tasks.json_files import write_json
+from tasks.resume import TrainingRun, sacred_folder
 from tasks.train_config import TRAINER_FIELDS, ConfigError, check_trainer_fields
 from tasks.train_data import TrainingData, load_training_data
-from tasks.train_report import format_table, learned_figures, provenance
+from tasks.train_report import format_table, hash_pairs, learned_figures, provenance
 from trl_ext import ReliabilityRewardConfig, ReliabilityRewardTrainer
 from trl_ext.data import resolve_model
 from trl_ext.hub import verify_round_trip
+from trl_ext.trainer import TrainingInterrupted
 
 
 logger = logging.getLogger("tasks.train")
@@ -28,16 +30,24 @@ ROUND_TRIP_ROWS = 8
 
 
 class SacredCallback(TrainerCallback):
-    """Record what the trainer logs in the Sacred run."""
+    """Record what the trainer logs in the Sacred run; what a resumed run had logged before it was interrupted, too."""
 
     def __init__(self, sacred_run):
         self.sacred_run = sacred_run
 
+    def _record(self, logs, step):
+        for name, value in logs.items():
+            if isinstance(value, int | float) and name != "step":
+                self.sacred_run.log_scalar(name, value, step)
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            for row in state.log_history:
+                self._record(row, row["step"])
+
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero:
-            for name, value in (logs or {}).items():
-                if isinstance(value, int | float):
-                    self.sacred_run.log_scalar(name, value, state.global_step)
+            self._record(logs or {}, state.global_step)
 
 
 def find_model(name: str) -> str:
@@ -70,7 +80,7 @@ def training_arguments(config: dict[str, Any], data: TrainingData, method: str) 
     values["reliability_kind"] = "probability" if config["is_rapl_score_correctness_prob"] else "raw"
     if config["rapl_col_id"] not in (None, "reliability"):
         values["columns"] = {"reliability": config["rapl_col_id"]}
-    values |= {"use_cpu": not on_gpu, "report_to": "none", "save_strategy": "no", "logging_steps": 5}
+    values |= {"use_cpu": not on_gpu, "report_to": "none", "logging_steps": 5}
     if config["group_by_length"]:
         values["train_sampling_strategy"] = "group_by_length"
     check_trainer_fields(config["trainer"], {field.name for field in fields(ReliabilityRewardConfig)})
@@ -93,25 +103,6 @@ def lora_config(config: dict[str, Any], model_path: str) -> LoraConfig | None:
         target_modules=config["lora_target_modules"] or "all-linear",
         layers_to_transform=layers,
     )
-
-
-def _finite(content: Any) -> Any:
-    """Spell out infinities and NaN, which strict JSON lacks (the interval of an undetermined ratio is unbounded)."""
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return str(content) if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write a file in one step: it is complete or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        json.dump(_finite(content), file, indent=2, default=str, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(file.name, path)
 
 
 def _save(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> None:
@@ -163,9 +154,16 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     except (ValueError, TypeError, ModuleNotFoundError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from error
 
+    training_run, checkpoint = _open_run(trainer, config, data, sacred_run)
     truth = config["correctness_label_col_name"]
-    before = learned_figures(trainer, data.test, data.grid, truth)[0] if config["eval_before_training"] else {}
-    trainer.train()
+    before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    except TrainingInterrupted as stop:
+        if training_run is not None:
+            training_run.interrupted()
+            print(f"Stopped after step {stop.step}. The same command goes on from {stop.checkpoint}.")
+        raise Interrupted("by SIGTERM") from None
     after, scored = learned_figures(trainer, data.test, data.grid, truth)
     _save(trainer, config)
     if trainer.is_world_process_zero():
@@ -179,9 +177,48 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
         if config["verify_round_trip"]:
             results["round_trip"] = _verify(trainer)
             write_json(path, results)
+        training_run.complete()
         _report(args.output_dir, trainer.processing_class.eos_token, before, after, results["round_trip"])
     trainer.accelerator.wait_for_everyone()
     return {name: figure["value"] for name, figure in after.items()}
+
+
+def _open_run(
+    trainer: ReliabilityRewardTrainer, config: dict[str, Any], data: TrainingData, sacred_run
+) -> tuple[TrainingRun | None, str | None]:
+    """The state of the run, on the main process only, and the checkpoint to resume from, on all."""
+    training_run, checkpoint, refused = None, None, None
+    if trainer.is_world_process_zero():
+        try:
+            training_run = TrainingRun(trainer.args.output_dir, config, hash_pairs(data.train))
+            checkpoint = training_run.checkpoint
+            folder = sacred_folder(sacred_run)
+            if folder is not None:
+                training_run.record_sacred_run(folder)
+        except ConfigError as error:
+            refused = str(error)
+    checkpoint, refused = broadcast_object_list([checkpoint, refused])
+    if refused is not None:
+        raise ConfigError(refused)
+    return training_run, checkpoint
+
+
+def _figures_before(
+    trainer: ReliabilityRewardTrainer,
+    config: dict[str, Any],
+    data: TrainingData,
+    training_run: TrainingRun | None,
+    resumed: bool,
+) -> dict[str, dict]:
+    """What the model had learned before training: computed, or read back when resuming."""
+    if not config["eval_before_training"]:
+        return {}
+    if not resumed:
+        figures = learned_figures(trainer, data.test, data.grid, config["correctness_label_col_name"])[0]
+        if training_run is not None:
+            training_run.record_figures_before(figures)
+        return figures
+    return {} if training_run is None else training_run.record["figures_before"] or {}
 
 
 def _tokenizer(name: str):

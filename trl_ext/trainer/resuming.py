@@ -71,10 +71,10 @@ class ResumableTrainer(Trainer):
             ValueError: If the checkpoint is incomplete, or if there is none.
             TrainingInterrupted: After SIGTERM, when the checkpoint has been saved. A `SystemExit`.
         """
-        checkpoint = self._choose_checkpoint(resume_from_checkpoint)
         if self.args.should_save:
             remove_unfinished(self.args.output_dir)
-        self.accelerator.wait_for_everyone()
+        checkpoint = self._choose_checkpoint(resume_from_checkpoint)
+        self._stop_request.received, self._stop_gathered = False, None
         listens = self.args.save_strategy != SaveStrategy.NO
         with self._stop_request.listening() if listens else nullcontext():
             result = super().train(checkpoint, trial, ignore_keys_for_eval)
@@ -223,7 +223,6 @@ class CheckpointFlow(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.save_when_epoch_ends = self.trained = self.interrupted = False
-        self.trainer._stop_gathered = None
         self.trainer._restore_pending_logs()
 
     def on_epoch_begin(self, args, state, control, **kwargs):

@@ -8,7 +8,6 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from accelerate import PartialState
 from accelerate.utils import is_peft_model
 from datasets import Dataset, IterableDataset
 from torch import Tensor, nn
@@ -253,7 +252,7 @@ class PairwiseRewardTrainer(ResumableTrainer, RewardTrainer):
             if dataset is prepared or (dataset is given and for_training == was_for_training):
                 return prepared
         given = dataset
-        with PartialState().main_process_first():
+        with args.main_process_first(local=False, desc="preparing the data"):
             dataset = self._rename_columns(dataset, args.columns or {}, dataset_name)
             dataset = self._prepare_columns(dataset, args, dataset_name)
             dataset = validate_preferences(dataset, name=dataset_name, numeric_columns=self._column_ranges(dataset))

@@ -46,7 +46,6 @@ class StopRequest:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Take SIGTERM as a request for the duration of the context. Only the main thread can."""
-        self.received = False
         if threading.current_thread() is not threading.main_thread():
             yield
             return

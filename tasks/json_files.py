@@ -1,0 +1,27 @@
+"""JSON files that are complete or absent."""
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def _finite(content: Any) -> Any:
+    """Spell out infinities and NaN, which strict JSON lacks (the interval of an undetermined ratio is unbounded)."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return str(content) if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a file in one step: it is complete or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
+        json.dump(_finite(content), file, indent=2, default=str, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(file.name, path)

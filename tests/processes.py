@@ -1,0 +1,55 @@
+"""Launch scripts in several real processes, and end them."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def launch_command(config: str | Path, *command: str | Path) -> list[str]:
+    """The command that starts a script by `accelerate launch` under one of `accelerate_configs/`, or another file."""
+    return [
+        *(
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            "--config_file",
+            str(ROOT / "accelerate_configs" / config),
+        ),
+        *("--main_process_port", str(free_port()), *map(str, command)),
+    ]
+
+
+def launch(config: str | Path, *command: str | Path, timeout: float = 300, **environment: str):
+    """Run it, and raise with the end of its error output if it fails."""
+    env = (
+        os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"} | environment
+    )
+    result = subprocess.run(
+        launch_command(config, *command), env=env, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result
+
+
+def leave(accelerator) -> None:
+    """
+    End a process of a test script at once.
+
+    A thread of gloo may still hold the result of the last collective, a Python object. If the interpreter is being
+    taken down when it lets go of it, the process aborts: a matter of milliseconds, after all is done.
+    """
+    accelerator.wait_for_everyone()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
