@@ -126,7 +126,7 @@ def saved_bytes(
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # the output of an operation, kept by that operation, would never be freed
 
     with context(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         logits = model(**inputs, use_cache=False).logits
