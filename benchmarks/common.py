@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification, LlamaConfig, PreTrainedModel, Qwen2Config, set_seed
+from transformers import (
+    AutoModelForSequenceClassification,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen3Config,
+    set_seed,
+)
 
 
 VARIANTS = ("padded", "sorted", "packed", "shared")
@@ -32,16 +40,28 @@ _54M = {"hidden_size": 640, "intermediate_size": 1728, "num_hidden_layers": 12}
 _100M = {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 16}
 _QWEN05 = {"hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24, "vocab_size": 151936}
 _LLAMA1B = {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "vocab_size": 128256}
-# Named after their number of weights without embeddings
+_QWEN15 = {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "vocab_size": 151936}
+_QWEN3B = {"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "vocab_size": 151936}
+_QWEN8B = {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "vocab_size": 151936}
+_QWEN14B = {"hidden_size": 5120, "intermediate_size": 17408, "num_hidden_layers": 40, "vocab_size": 151936}
+_QWEN32B = {"hidden_size": 5120, "intermediate_size": 25600, "num_hidden_layers": 64, "vocab_size": 151936}
+_LLAMA70B = {"hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "vocab_size": 128256}
+# Named after their number of weights, the small ones without embeddings
 MODELS = {
     "4m": (LlamaConfig, {"num_attention_heads": 3, "num_key_value_heads": 3, **_4M, **_SMALL}),
     "8m": (LlamaConfig, {"num_attention_heads": 4, "num_key_value_heads": 2, **_8M, **_SMALL}),
     "30m": (LlamaConfig, {"num_attention_heads": 8, "num_key_value_heads": 4, **_30M, **_SMALL}),
     "54m": (LlamaConfig, {"num_attention_heads": 10, "num_key_value_heads": 5, **_54M, **_SMALL}),
     "100m": (LlamaConfig, {"num_attention_heads": 12, "num_key_value_heads": 4, **_100M, **_SMALL}),
-    # The shapes of Qwen2.5-0.5B and Llama-3.2-1B
+    # The shapes of Qwen2.5 (0.5B, 1.5B, 3B), Qwen3 (8B, 14B, 32B), Llama-3.2-1B and Llama-3-70B
     "qwen05": (Qwen2Config, {"num_attention_heads": 14, "num_key_value_heads": 2, **_QWEN05}),
     "llama1b": (LlamaConfig, {"num_attention_heads": 32, "num_key_value_heads": 8, **_LLAMA1B}),
+    "qwen15": (Qwen2Config, {"num_attention_heads": 12, "num_key_value_heads": 2, **_QWEN15}),
+    "qwen3b": (Qwen2Config, {"num_attention_heads": 16, "num_key_value_heads": 2, **_QWEN3B}),
+    "qwen8b": (Qwen3Config, {"num_attention_heads": 32, "num_key_value_heads": 8, **_QWEN8B}),
+    "qwen14b": (Qwen3Config, {"num_attention_heads": 40, "num_key_value_heads": 8, **_QWEN14B}),
+    "qwen32b": (Qwen3Config, {"num_attention_heads": 64, "num_key_value_heads": 8, **_QWEN32B}),
+    "llama70b": (LlamaConfig, {"num_attention_heads": 64, "num_key_value_heads": 8, **_LLAMA70B}),
 }
 
 
@@ -61,13 +81,17 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 # ---- Models ----
 
 
+def build_config(name: str) -> PreTrainedConfig:
+    """The configuration of a named size."""
+    config_class, sizes = MODELS[name]
+    return config_class(**sizes, num_labels=1, pad_token_id=0, bos_token_id=None, eos_token_id=1)
+
+
 def build_model(name: str, seed: int) -> PreTrainedModel:
     """A reward model of a named size with random weights, or one from a path."""
     set_seed(seed)
     if name in MODELS:
-        config_class, sizes = MODELS[name]
-        config = config_class(**sizes, num_labels=1, pad_token_id=0, bos_token_id=None, eos_token_id=1)
-        model = AutoModelForSequenceClassification.from_config(config, attn_implementation="sdpa")
+        model = AutoModelForSequenceClassification.from_config(build_config(name), attn_implementation="sdpa")
     else:
         model = AutoModelForSequenceClassification.from_pretrained(
             name, num_labels=1, dtype=torch.float32, attn_implementation="sdpa", pad_token_id=0

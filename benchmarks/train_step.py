@@ -59,6 +59,12 @@ Pair = dict[str, list[int]]
 # ---- Variants ----
 
 
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """TRL wants a tokenizer; of this one it only uses the padding token."""
+    words = Tokenizer(WordLevel({"<pad>": 0, "<eos>": 1}, unk_token="<eos>"))
+    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>")
+
+
 def build_trainer(variant: str, options: argparse.Namespace, output_dir: str) -> RewardTrainer:
     """The trainer of a variant, after one step on a tiny pair with learning rate 0: warm, and with the same weights."""
     settings = {
@@ -75,12 +81,10 @@ def build_trainer(variant: str, options: argparse.Namespace, output_dir: str) ->
         "report_to": "none",
         "disable_tqdm": True,
     }
-    # TRL wants a tokenizer; of this one it only uses the padding token
-    words = Tokenizer(WordLevel({"<pad>": 0, "<eos>": 1}, unk_token="<eos>"))
     arguments = {
         "model": build_model(options.model, options.seed),
         "train_dataset": Dataset.from_list([{"chosen_ids": [2, 3], "rejected_ids": [2, 4]}]),
-        "processing_class": PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>"),
+        "processing_class": build_tokenizer(),
     }
     if variant in ("padded", "sorted"):
         trainer = RewardTrainer(args=RewardConfig(**settings), **arguments)

@@ -10,14 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.distributed.test_two_processes import ROOT, free_port
 from tests.tiny import tiny_checkpoint
 
 
-CONFIGS = ["accelerate_configs/cpu_2proc.yaml"] + [
-    f"tests/distributed/configs/{name}_cpu.yaml" for name in ("fsdp2", "zero2", "zero3")
-]
+# What accelerate must report, and whether every process holds a share of each weight only
+CONFIGS = {
+    "cpu_2proc.yaml": ("MULTI_CPU", False),
+    "fsdp2_cpu_2proc.yaml": ("FSDP", True),
+    "zero2_cpu_2proc.yaml": ("DEEPSPEED", False),
+    "zero3_cpu_2proc.yaml": ("DEEPSPEED", True),
+}
 SCRIPT = ROOT / "tests" / "distributed" / "train_losses.py"
 
 
@@ -29,7 +34,7 @@ def launch(config: str, folder: Path, base: str, **settings) -> dict:
             pytest.skip("deepspeed needs a C++ compiler and ninja")
     output = folder / "found.json"
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / config),
+        sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / "accelerate_configs" / config),
         "--main_process_port", str(free_port()), str(SCRIPT), str(output), base, json.dumps(settings),
     ]  # fmt: skip
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -53,7 +58,7 @@ def settings_and_padded_losses(request, base, tmp_path_factory):
     checkpointing, lora = request.param
     settings = {"gradient_checkpointing": checkpointing, "lora": lora}
     found = launch(
-        "accelerate_configs/cpu.yaml", tmp_path_factory.mktemp("one"), base, **settings,
+        "cpu.yaml", tmp_path_factory.mktemp("one"), base, **settings,
         per_device_train_batch_size=8, shared_prefix=False,
     )  # fmt: skip
     assert not found["report"]["enabled"]
@@ -65,6 +70,15 @@ def settings_and_padded_losses(request, base, tmp_path_factory):
 def test_same_losses_as_padded_batches_on_one_process(config, settings_and_padded_losses, base, tmp_path):
     settings, losses = settings_and_padded_losses
     found = launch(config, tmp_path, base, **settings, per_device_train_batch_size=4)
+    assert (found["distributed_type"], found["divided"]) == CONFIGS[config]
     assert found["report"]["enabled"], found["report"]
     assert found["report"]["max_relative_difference"] < 1e-5
     np.testing.assert_allclose(found["loss"], losses, atol=2e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", CONFIGS)
+def test_rewards_are_not_rounded_to_bfloat16(config, base, tmp_path):
+    found = launch(config, tmp_path, base, per_device_train_batch_size=4, bf16=True)
+    rewards = torch.tensor(found["rewards"])
+    assert (rewards != rewards.bfloat16().float()).any(), rewards

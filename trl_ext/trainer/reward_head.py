@@ -1,6 +1,7 @@
 """The score head of a sequence-classification reward model: find it, scale it, run it in float32, save it with LoRA."""
 
 import copy
+import dataclasses
 import logging
 import types
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from transformers import PreTrainedModel
 
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from peft import PeftConfig
 
 
@@ -72,6 +74,18 @@ def run_head_in_float32(model: nn.Module) -> None:
     """
     for head in find_reward_heads(model):
         head.forward = types.MethodType(_float32_forward, head)
+
+
+def keep_output_dtype_under_fsdp(accelerator: "Accelerator") -> None:
+    """
+    Let FSDP2 return what the model computed.
+
+    With bfloat16, accelerate's policy casts the output of every unit, and so the float32 rewards of the model, to
+    bfloat16. Nothing else needs that cast: the inputs of every unit are cast anyway.
+    """
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    if plugin is not None and plugin.fsdp_version == 2 and plugin.mixed_precision_policy is not None:
+        plugin.mixed_precision_policy = dataclasses.replace(plugin.mixed_precision_policy, output_dtype=None)
 
 
 def disable_functional_dropout(model: nn.Module) -> None:

@@ -33,6 +33,7 @@ from .reward_config import PairwiseRewardConfig
 from .reward_head import (
     disable_functional_dropout,
     is_fresh_head,
+    keep_output_dtype_under_fsdp,
     run_head_in_float32,
     save_head_with_adapter,
     scale_reward_head,
@@ -173,6 +174,7 @@ class PairwiseRewardTrainer(ResumableTrainer, RewardTrainer):
                     "weight_scale=%s is ignored: the reward head is already trained", self.args.weight_scale
                 )
         run_head_in_float32(self.model)
+        keep_output_dtype_under_fsdp(self.accelerator)
         self._set_up_batches(data_collator)
         # The text-classification pipeline then returns the reward itself instead of its sigmoid
         self.model.config.problem_type = "regression"
