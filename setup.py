@@ -14,7 +14,7 @@ EXTRAS = {
     "flash-attn": ["flash-attn>=2.8.3"],
     "rewriters": ["openai>=2.0"],
     "report": ["matplotlib>=3.9"],
-    "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.14", "build"],
+    "dev": ["deepspeed>=0.19.8", "ninja", "pytest>=8", "hypothesis>=6.100", "ruff>=0.14", "build"],
 }
 
 setup(

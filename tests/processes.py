@@ -18,25 +18,31 @@ def free_port() -> int:
 
 def launch_command(config: str | Path, *command: str | Path) -> list[str]:
     """The command that starts a script by `accelerate launch` under one of `accelerate_configs/`, or another file."""
-    return [
-        *(
-            sys.executable,
-            "-m",
-            "accelerate.commands.launch",
-            "--config_file",
-            str(ROOT / "accelerate_configs" / config),
-        ),
-        *("--main_process_port", str(free_port()), *map(str, command)),
-    ]
+    launcher = [sys.executable, "-m", "accelerate.commands.launch"]
+    options = ["--config_file", str(ROOT / "accelerate_configs" / config), "--main_process_port", str(free_port())]
+    return [*launcher, *options, *map(str, command)]
 
 
-def launch(config: str | Path, *command: str | Path, timeout: float = 300, **environment: str):
+def search_path() -> str:
+    """Where programs are looked for: with those of this environment, `ninja` among them."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a process of a test: one thread, and the modules of this checkout."""
+    modules = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": modules, "PATH": search_path()} | more
+
+
+def launch(config: str | Path, *command: str | Path, timeout: float = 300):
     """Run it, and raise with the end of its error output if it fails."""
-    env = (
-        os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"} | environment
-    )
     result = subprocess.run(
-        launch_command(config, *command), env=env, capture_output=True, text=True, timeout=timeout, check=False
+        launch_command(config, *command),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
     return result

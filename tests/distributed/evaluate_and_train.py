@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from accelerate.utils import gather_object
 
+from tests.processes import leave
 from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer
 
@@ -42,7 +43,7 @@ def main(output: str, settings: str) -> None:
             "parameters": torch.cat([p.detach().flatten() for p in trainer.model.parameters()]).tolist(),
         }
         Path(output).write_text(json.dumps(found))
-    trainer.accelerator.wait_for_everyone()
+    leave(trainer.accelerator)
 
 
 if __name__ == "__main__":

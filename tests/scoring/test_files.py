@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.distributed.test_two_processes import ROOT, free_port
+from tests.processes import ROOT, free_port
 from tests.scoring.helpers import read_lines, write_rows
 from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import RewardScorer

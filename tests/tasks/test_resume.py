@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.processes import ROOT, launch_command
+from tests.processes import ROOT, environment, launch_command
 from tests.tiny import tiny_checkpoint
 from trl_ext.trainer.checkpoints import checkpoint_problem
 
@@ -43,7 +43,7 @@ def start(folder: Path, *command: str) -> subprocess.Popen:
     return subprocess.Popen(
         command,
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}", "OMP_NUM_THREADS": "1"},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -183,7 +183,9 @@ class TestSameOutputDirectory:
         assert "of a run that is complete" in output
 
     def test_resume_false_starts_over(self, interrupted, tiny):
-        output = finish(start(interrupted, sys.executable, TRAIN, *updates(tiny, "resume=False", "trainer.max_steps=2")))
+        output = finish(
+            start(interrupted, sys.executable, TRAIN, *updates(tiny, "resume=False", "trainer.max_steps=2"))
+        )
         assert "are removed" in output and "Resuming" not in output
         assert [path.name for path in (interrupted / "out").glob("checkpoint-*")] == ["checkpoint-2"]
 
@@ -202,7 +204,9 @@ def test_a_second_process_is_refused_while_the_first_trains(tiny, tmp_path):
 
 
 def test_checkpoints_go_when_the_run_is_complete(tiny, tmp_path):
-    short = updates(tiny, "keep_checkpoints=False", "trainer.max_steps=4", "save_steps=2", "eval_before_training=False")
+    short = updates(
+        tiny, "keep_checkpoints=False", "trainer.max_steps=4", "save_steps=2", "eval_before_training=False"
+    )
     for _ in range(2):  # and the next start begins anew
         output = finish(start(tmp_path, sys.executable, TRAIN, *short))
         assert "Resuming" not in output and not list((tmp_path / "out").glob("checkpoint-*"))
