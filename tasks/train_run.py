@@ -135,6 +135,17 @@ def _set_cpu_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
+def _turn_off_what_needs_whole_models(config: dict[str, Any]) -> None:
+    """
+    Under DeepSpeed and FSDP, an evaluation before training would prepare the model for inference for good, merging
+    adapters would lose weights, and the round trip would run the model on one process, which waits for the others.
+    """
+    for key in ("eval_before_training", "merge_adapter", "verify_round_trip"):
+        if config[key]:
+            logger.warning("%s is turned off: it does not work under DeepSpeed and FSDP", key)
+            config[key] = False
+
+
 def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     """
     Train a reward model as `tasks/train.py` configures it.
@@ -163,6 +174,8 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     except (ValueError, TypeError, ModuleNotFoundError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from error
 
+    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        _turn_off_what_needs_whole_models(config)
     truth = config["correctness_label_col_name"]
     before = learned_figures(trainer, data.test, data.grid, truth)[0] if config["eval_before_training"] else {}
     trainer.train()

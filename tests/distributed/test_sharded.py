@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from tests.distributed.test_two_processes import ROOT, free_port
 from tests.tiny import tiny_checkpoint
+from trl_ext import RewardScorer
 
 
 # What accelerate must report, and whether every process holds a share of each weight only
@@ -26,21 +28,25 @@ CONFIGS = {
 SCRIPT = ROOT / "tests" / "distributed" / "train_losses.py"
 
 
-def launch(config: str, folder: Path, base: str, **settings) -> dict:
+def accelerate_launch(config: str, *command: str) -> None:
     if "zero" in config:
         if importlib.util.find_spec("deepspeed") is None:
             pytest.skip("deepspeed is not installed")
         if shutil.which("ninja") is None or shutil.which("c++") is None:
             pytest.skip("deepspeed needs a C++ compiler and ninja")
-    output = folder / "found.json"
-    command = [
+    launcher = [
         sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / "accelerate_configs" / config),
-        "--main_process_port", str(free_port()), str(SCRIPT), str(output), base, json.dumps(settings),
+        "--main_process_port", str(free_port()),
     ]  # fmt: skip
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    result = subprocess.run([*launcher, *command], env=environment, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr[-3000:]
+
+
+def launch(config: str, folder: Path, base: str, **settings) -> dict:
+    output = folder / "found.json"
+    accelerate_launch(config, str(SCRIPT), str(output), base, json.dumps(settings))
     return json.loads(output.read_text())
 
 
@@ -82,3 +88,16 @@ def test_rewards_are_not_rounded_to_bfloat16(config, base, tmp_path):
     found = launch(config, tmp_path, base, per_device_train_batch_size=4, bf16=True)
     rewards = torch.tensor(found["rewards"])
     assert (rewards != rewards.bfloat16().float()).any(), rewards
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("use_peft", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize("config", ["zero2_cpu_2proc.yaml", "zero3_cpu_2proc.yaml"])
+def test_what_the_main_job_saves_gives_the_rewards_it_reported(config, use_peft, base, tmp_path):
+    settings = [f"model_name={base}", f"output_dir={tmp_path}", f"use_peft={use_peft}", "lora_last_layers=None"]
+    settings += ["max_length=512", "trainer.max_steps=2"]
+    accelerate_launch(config, str(ROOT / "tasks" / "train.py"), "with", *settings)
+    reported = pd.read_csv(tmp_path / "test_rewards.csv").head(8)
+    pairs = reported[["chosen", "rejected"]].to_numpy().tolist()
+    rewards = RewardScorer(str(tmp_path)).score(reported["prompt"].tolist(), pairs)
+    np.testing.assert_allclose(rewards, reported[["reward_chosen", "reward_rejected"]], atol=1e-6)
