@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from accelerate.utils import broadcast_object_list
@@ -20,7 +21,7 @@ from tasks.train_data import TrainingData, load_training_data
 from tasks.train_report import format_table, hash_pairs, learned_figures, provenance
 from trl_ext import ReliabilityRewardConfig, ReliabilityRewardTrainer
 from trl_ext.data import resolve_model
-from trl_ext.hub import verify_round_trip
+from trl_ext.hub import load_reward_model, verify_round_trip
 from trl_ext.trainer import TrainingInterrupted
 
 
@@ -106,16 +107,40 @@ def lora_config(config: dict[str, Any], model_path: str) -> LoraConfig | None:
 
 
 def _save(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> None:
-    if config["use_peft"] and config["merge_adapter"]:
+    merge = config["use_peft"] and config["merge_adapter"]
+    divided = trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled
+    if merge and not divided:
         trainer.model = trainer.model.merge_and_unload()
     trainer.save_model()
+    if merge and divided and trainer.is_world_process_zero():
+        _merge_saved_adapter(trainer)
     trainer.create_model_card()
 
 
-def _verify(trainer: ReliabilityRewardTrainer) -> dict:
+def _merge_saved_adapter(trainer: ReliabilityRewardTrainer) -> None:
+    """Replace a saved adapter by the merged model: in memory, no process may have the whole weights."""
+    folder = Path(trainer.args.output_dir)
+    model, _ = load_reward_model(str(folder), dtype=next(trainer.model.parameters()).dtype)
+    model.merge_and_unload().save_pretrained(folder)
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        (folder / name).unlink()
+
+
+def _rewards_of_divided_model(trainer: ReliabilityRewardTrainer) -> np.ndarray | None:
+    """Rewards to compare those of the saved model with, where no process can run the model alone; else `None`."""
+    if not (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled):
+        return None
+    rows = trainer.train_dataset.select(range(min(ROUND_TRIP_ROWS, len(trainer.train_dataset))))
+    return trainer.predict(rows).predictions[:, 0]
+
+
+def _verify(trainer: ReliabilityRewardTrainer, rewards: np.ndarray | None) -> dict:
     ids = trainer.train_dataset["chosen_ids"][:ROUND_TRIP_ROWS]
     texts = trainer.processing_class.batch_decode(ids)
-    return verify_round_trip(trainer.model, trainer.processing_class, trainer.args.output_dir, texts).to_dict()
+    result = verify_round_trip(
+        trainer.model, trainer.processing_class, trainer.args.output_dir, texts, rewards=rewards
+    )
+    return result.to_dict()
 
 
 def _set_cpu_threads(threads: int | None) -> None:
@@ -154,6 +179,9 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     except (ValueError, TypeError, ModuleNotFoundError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from error
 
+    if (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled) and config["eval_before_training"]:
+        logger.warning("eval_before_training is turned off: DeepSpeed and FSDP can't train a model that has evaluated")
+        config["eval_before_training"] = False
     training_run, checkpoint = _open_run(trainer, config, data, sacred_run)
     truth = config["correctness_label_col_name"]
     before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)
@@ -165,6 +193,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
             print(f"Stopped after step {stop.step}. The same command goes on from {stop.checkpoint}.")
         raise Interrupted("by SIGTERM") from None
     after, scored = learned_figures(trainer, data.test, data.grid, truth)
+    rewards = _rewards_of_divided_model(trainer)
     _save(trainer, config)
     if trainer.is_world_process_zero():
         figures = {f"{when}_{k}": v for when, part in (("before", before), ("after", after)) for k, v in part.items()}
@@ -175,7 +204,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
             scored.to_csv(Path(args.output_dir, "test_rewards.csv"), index=False)
         sacred_run.info["figures"] = figures
         if config["verify_round_trip"]:
-            results["round_trip"] = _verify(trainer)
+            results["round_trip"] = _verify(trainer, rewards)
             write_json(path, results)
         training_run.complete()
         _report(args.output_dir, trainer.processing_class.eos_token, before, after, results["round_trip"])

@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from tests.processes import ROOT, launch, search_path
 from tests.tiny import tiny_checkpoint
+from trl_ext import RewardScorer
 
 
 # What accelerate must report, and whether every process holds a share of each weight only
@@ -33,12 +35,17 @@ METRICS = ("loss", "accuracy", "margin", "mean_reward", "min_reward", "max_rewar
 IN_MAKE_TEST = "accumulation-checkpointing"
 
 
+def skip_without_compiler(config: str) -> None:
+    if "zero" not in config:
+        return
+    if importlib.util.find_spec("deepspeed") is None:
+        pytest.skip("deepspeed is not installed: pip install 'trl_ext[deepspeed]'")
+    if shutil.which("c++") is None or shutil.which("ninja", path=search_path()) is None:
+        pytest.skip("deepspeed compiles its communication on CPUs, and there is no C++ compiler or no ninja")
+
+
 def train(config: str, folder: Path, base: str, batch_size: int, accumulate: int = 1, **settings) -> dict:
-    if "zero" in config:
-        if importlib.util.find_spec("deepspeed") is None:
-            pytest.skip("deepspeed is not installed: pip install 'trl_ext[deepspeed]'")
-        if shutil.which("c++") is None or shutil.which("ninja", path=search_path()) is None:
-            pytest.skip("deepspeed compiles its communication on CPUs, and there is no C++ compiler or no ninja")
+    skip_without_compiler(config)
     output = folder / "found.json"
     settings |= {
         "per_device_train_batch_size": batch_size // accumulate,
@@ -88,3 +95,18 @@ def test_rewards_are_not_rounded_to_bfloat16(config, base, tmp_path):
     found = train(config, tmp_path, base, 4, bf16=True)
     rewards = torch.tensor(found["rewards"])
     assert (rewards != rewards.bfloat16().float()).any(), rewards
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("use_peft", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize("config", ["zero2_cpu_2proc.yaml", "zero3_cpu_2proc.yaml"])
+def test_what_the_main_job_saves_gives_the_rewards_it_reported(config, use_peft, base, tmp_path):
+    settings = [f"model_name={base}", f"output_dir={tmp_path}", f"use_peft={use_peft}", "lora_last_layers=None"]
+    settings += ["max_length=512", "trainer.max_steps=2"]
+    skip_without_compiler(config)
+    result = launch(config, ROOT / "tasks" / "train.py", "with", *settings, timeout=600)
+    assert "Reloaded and compared" in result.stdout
+    reported = pd.read_csv(tmp_path / "test_rewards.csv").head(8)
+    pairs = reported[["chosen", "rejected"]].to_numpy().tolist()
+    rewards = RewardScorer(str(tmp_path)).score(reported["prompt"].tolist(), pairs)
+    np.testing.assert_allclose(rewards, reported[["reward_chosen", "reward_rejected"]], atol=1e-6)
