@@ -68,7 +68,7 @@ def check_no_secrets(folder: Path, names: Sequence[str], token: str | None) -> N
         if len(home) > 1 and re.search(re.escape(home) + rb"(?![\w.-])", content):
             raise ValueError(
                 f"{name} holds the path of your home directory, and nothing was uploaded. Remove it from the file, or "
-                f"leave the file out with exclude=[{name!r}]."
+                f"leave the file out: `push_reward_model(..., exclude=[{name!r}])`."
             )
 
 

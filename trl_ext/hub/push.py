@@ -113,20 +113,44 @@ def push_reward_model(
         ('0d4b1c6…', 0.0)
         ```
     """
+    settings = {
+        **{"private": private, "revision": revision, "commit_message": commit_message or "Upload reward model"},
+        **{"verify": verify, "verify_texts": verify_texts, "exclude": exclude},
+        **{"max_retries": max_retries, "token": token},
+    }
     check_reachable(token)
+    if not isinstance(model_or_path, nn.Module):
+        folder = Path(model_or_path).expanduser()
+        if not folder.is_dir():
+            raise ValueError(f"{str(model_or_path)!r} is neither a model in memory nor a directory")
+        return push_folder(folder, repo_id, None, None, **settings)
+    check_one_label(core_model(model_or_path).config)
+    if processing_class is None:
+        processing_class = load_tokenizer_of(core_model(model_or_path))
+    with tempfile.TemporaryDirectory(prefix="trl_ext_push_") as saved:
+        save_model(model_or_path, processing_class, Path(saved))
+        return push_folder(Path(saved), repo_id, model_or_path, processing_class, **settings)
+
+
+def push_folder(
+    source: Path,
+    repo_id: str,
+    model: nn.Module | None,
+    processing_class: PreTrainedTokenizerBase | None,
+    *,
+    private: bool | None,
+    revision: str | None,
+    commit_message: str,
+    verify: bool,
+    verify_texts: Sequence[str] | None = None,
+    exclude: Sequence[str] = (),
+    max_retries: int = 5,
+    token: str | None,
+) -> PushResult:
+    """Push a directory; its rewards are compared with those of `model`, or, if that is `None`, of the directory."""
     with tempfile.TemporaryDirectory(prefix="trl_ext_push_") as scratch:
-        saved, staged, fresh = (Path(scratch, name) for name in ("saved", "staged", "fresh"))
+        staged, fresh = Path(scratch, "staged"), Path(scratch, "fresh")
         staged.mkdir()
-        if isinstance(model_or_path, nn.Module):
-            model, source = model_or_path, saved
-            check_one_label(core_model(model).config)
-            if processing_class is None:
-                processing_class = load_tokenizer_of(core_model(model))
-            save_model(model, processing_class, saved)
-        else:
-            model, source = None, Path(model_or_path).expanduser()
-            if not source.is_dir():
-                raise ValueError(f"{str(model_or_path)!r} is neither a model in memory nor a directory")
         names, left_out = stage(source, staged, exclude)
         check_no_secrets(staged, names, token)
         if verify:
@@ -139,7 +163,7 @@ def push_reward_model(
         names = add_model_card(names, staged, repository.repo_id, repository.files)
         removed = files_to_remove(repository.files, names)
         repository.announce(staged, names, removed, left_out, private)
-        commit = repository.commit(staged, names, removed, commit_message or "Upload reward model")
+        commit = repository.commit(staged, names, removed, commit_message)
         round_trip = None
         if verify:
             repository.download(commit, names, fresh)

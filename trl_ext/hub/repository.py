@@ -69,19 +69,9 @@ class Repository:
         max_retries: int = 5,
     ) -> "Repository":
         """Find the repository or create it, and check that it is as private as was asked for."""
-        check_reachable(token)
+        repo_id = full_repo_id(repo_id, token, max_retries)
         api = HfApi(token=token, library_name="trl_ext")
-
-        def ask(call: Callable[[], T], what: str) -> T:
-            try:
-                return with_retries(call, what, max_retries)
-            except (RepositoryNotFoundError, RevisionNotFoundError):
-                raise
-            except Exception as error:
-                raise PushError(f"{what} failed: {_reason(error)}\nNothing was uploaded.") from error
-
-        if "/" not in repo_id:
-            repo_id = f"{ask(api.whoami, 'Asking who you are')['name']}/{repo_id}"
+        ask = partial(_ask, max_retries=max_retries)
         is_new = False
         try:
             info = ask(lambda: api.repo_info(repo_id, repo_type=repo_type), f"Looking up {repo_id}")
@@ -154,32 +144,38 @@ class Repository:
         except Exception as error:
             raise self._broken(error, "uploading", f"It is as it was, at {self.head}.") from error
 
-        tried = False
-
-        def commit() -> str:
-            nonlocal tried
-            if tried:  # the answer to a commit that succeeded may have been lost
-                head = self.api.repo_info(self.repo_id, **where).sha
-                if head != self.head and self._holds(head, folder, names, removed):
-                    return head
-            tried = True
-            operations = [*additions, *(CommitOperationDelete(name, is_folder=False) for name in removed)]
-            return self.api.create_commit(
-                self.repo_id, operations, commit_message=message, parent_commit=self.head, **where
-            ).oid
-
+        operations = [*additions, *(CommitOperationDelete(name, is_folder=False) for name in removed)]
         try:
-            return with_retries(commit, f"Committing to {self.repo_id}", self.max_retries)
+            # Can be repeated: the Hub refuses a second commit on the same parent
+            return with_retries(
+                lambda: (
+                    self.api.create_commit(
+                        self.repo_id, operations, commit_message=message, parent_commit=self.head, **where
+                    ).oid
+                ),
+                f"Committing to {self.repo_id}",
+                self.max_retries,
+            )
         except Exception as error:
-            if isinstance(error, HfHubHTTPError) and error.response.status_code == 412:
-                state = (
-                    f"Someone else changed it while this push was under way; their commit on top of {self.head} stays."
-                )
-            elif is_transient(error):
-                state = f"It is as it was, at {self.head}, or complete, should only the Hub's answer have been lost."
-            else:
-                state = f"It is as it was, at {self.head}."
+            state = f"It is as it was, at {self.head}."
+            if is_transient(error) or _is_conflict(error):
+                try:
+                    head = self._newest()
+                    if head != self.head and self._holds(head, folder, names, removed):
+                        return head  # this push's own commit, of which the answer was lost
+                    if head != self.head:
+                        state = f"Someone else changed it while this push was under way: it is at their {head}."
+                except Exception:  # out of reach altogether
+                    state = (
+                        f"It is as it was, at {self.head}, or complete, should only the Hub's answer have been lost."
+                    )
             raise self._broken(error, "committing", state) from error
+
+    def _newest(self) -> str:
+        def ask() -> str:
+            return self.api.repo_info(self.repo_id, repo_type=self.repo_type, revision=self.revision).sha
+
+        return _ask(ask, f"Looking up {self.repo_id}", self.max_retries)
 
     def _broken(self, error: Exception, what: str, state: str) -> PushError:
         return PushError(
@@ -191,10 +187,12 @@ class Repository:
     def _holds(self, revision: str, folder: Path, names: Sequence[str], removed: Sequence[str]) -> bool:
         """Whether the files at a revision are those of this push."""
         paths = [*names, *removed]
-        entries = {
-            entry.path: entry.lfs.sha256 if entry.lfs else entry.blob_id
-            for entry in self.api.get_paths_info(self.repo_id, paths, revision=revision, repo_type=self.repo_type)
-        }
+        there = _ask(
+            lambda: self.api.get_paths_info(self.repo_id, paths, revision=revision, repo_type=self.repo_type),
+            f"Looking up the files of {self.repo_id}",
+            self.max_retries,
+        )
+        entries = {entry.path: entry.lfs.sha256 if entry.lfs else entry.blob_id for entry in there}
         if set(entries) != set(names):
             return False
         for name, oid in entries.items():
@@ -231,6 +229,27 @@ def check_reachable(token: str | None) -> None:
         raise PushError("offline: HF_HUB_OFFLINE is set, so that nothing can be pushed. Unset it and call again.")
     if not token and get_token() is None:
         raise PushError("no access token: set HF_TOKEN to one with write permission, or log in with `hf auth login`")
+
+
+def full_repo_id(name: str, token: str | None, max_retries: int) -> str:
+    """`namespace/name`; without a namespace, that of the access token's owner."""
+    check_reachable(token)
+    if "/" in name:
+        return name
+    return f"{_ask(HfApi(token=token).whoami, 'Asking who you are', max_retries)['name']}/{name}"
+
+
+def _ask(call: Callable[[], T], what: str, max_retries: int) -> T:
+    try:
+        return with_retries(call, what, max_retries)
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        raise
+    except Exception as error:
+        raise PushError(f"{what} failed: {_reason(error)}\nNothing was uploaded.") from error
+
+
+def _is_conflict(error: Exception) -> bool:
+    return isinstance(error, HfHubHTTPError) and error.response.status_code in (409, 412)
 
 
 def _reason(error: Exception) -> str:
