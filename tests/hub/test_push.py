@@ -231,3 +231,24 @@ push_reward_model(altered, "tester/altered", processing_class=tokenizer)
 def test_offline_is_said(tmp_path):
     with pytest.raises(PushError, match="HF_HUB_OFFLINE is set"):
         push_reward_model(tmp_path, "tester/any")
+
+
+def test_a_base_model_at_home_does_not_name_the_user(pusher, loopback_hub, tmp_path):
+    pushed, found = pusher.run(
+        """
+import os
+kept, os.environ["HOME"] = os.environ["HOME"], home
+tiny_checkpoint(Path(home, "base"), tokenizer)
+at_home = AutoModelForSequenceClassification.from_pretrained(Path(home, "base"), num_labels=1)
+adapted = get_peft_model(at_home, LoraConfig(task_type="SEQ_CLS", target_modules=["q_proj"]))
+push_reward_model(adapted, "tester/at-home", processing_class=tokenizer)
+model, _ = load_reward_model("tester/at-home")
+result = [rewards(adapted), rewards(model)]
+os.environ["HOME"] = kept
+""",
+        home=str(tmp_path),
+    )
+    files = loopback_hub.model("tester/at-home").history()[0].files
+    assert json.loads(files["adapter_config.json"].content)["base_model_name_or_path"] == "~/base"
+    assert not [name for name, blob in files.items() if str(tmp_path).encode() in blob.content]
+    assert found == pytest.approx(pushed, abs=1e-6)
