@@ -14,7 +14,13 @@ EXTRAS = {
     "flash-attn": ["flash-attn>=2.8.3"],
     "rewriters": ["openai>=2.0"],
     "report": ["matplotlib>=3.9"],
-    "dev": ["deepspeed>=0.19.8", "ninja", "pytest>=8", "hypothesis>=6.100", "ruff>=0.14", "build"],
+    "mongo": ["pymongo>=4.15"],  # Sacred's MongoObserver
+    "dev": [
+        *("deepspeed>=0.19.8", "ninja"),  # ZeRO on two CPU processes
+        *("pytest>=8", "hypothesis>=6.100", "ruff>=0.14", "build"),
+        *("fastapi>=0.120", "uvicorn>=0.38"),  # the loopback hub of the tests
+        *("pymongo>=4.15", "nx-27017>=0.8.1"),  # MongoDB's protocol over SQLite
+    ],
 }
 
 setup(
@@ -38,6 +44,7 @@ setup(
         "datasets>=5.2",
         "evaluate>=0.4.6",
         "huggingface_hub>=2.4",
+        "httpx2>=2.16",  # whose errors huggingface_hub raises
         "sacred>=0.8.7",
         # sacred imports pkg_resources, which setuptools 82 removed; torch needs at least 77.0.3
         "setuptools>=77.0.3,<82",

@@ -13,11 +13,15 @@ _EXPORTS = {
     "ReliabilityRewardConfig": "trainer",
     "ReliabilityRewardTrainer": "trainer",
     "RewardScorer": "scoring",
+    "load_reward_model": "hub",
+    "push_reward_model": "hub",
 }
 
 __all__ = ["__version__", *sorted(_EXPORTS)]
 
 if TYPE_CHECKING:
+    from .hub import load_reward_model as load_reward_model
+    from .hub import push_reward_model as push_reward_model
     from .scoring import RewardScorer as RewardScorer
     from .trainer import PairwiseRewardConfig as PairwiseRewardConfig
     from .trainer import PairwiseRewardTrainer as PairwiseRewardTrainer

@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils.hub import has_file
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..data.bundled import resolve_model
@@ -47,6 +48,7 @@ class ModelSource:
         revision (`str`, *optional*): Revision of the model.
         adapter_revision (`str`, *optional*): Revision of the adapter.
         trust_remote_code (`bool`, *optional*, defaults to `False`): Run code from the model's repository.
+        token (`str`, *optional*): Access token for private repositories. By default that of the environment.
     """
 
     name: str
@@ -54,21 +56,39 @@ class ModelSource:
     revision: str | None = None
     adapter_revision: str | None = None
     trust_remote_code: bool = False
+    token: str | None = dataclasses.field(default=None, repr=False)
 
     @classmethod
-    def find(cls, name: str, adapter: str | None, revision: str | None, trust_remote_code: bool) -> "ModelSource":
-        """Resolve bundled models, and names that are those of an adapter."""
-        name = resolve_model(name)
-        config_file = None if adapter is not None else find_adapter_config_file(name, revision=revision)
+    def find(
+        cls,
+        name: str,
+        adapter: str | None,
+        revision: str | None,
+        trust_remote_code: bool,
+        token: str | None = None,
+    ) -> "ModelSource":
+        """Resolve bundled models, paths that begin with `~`, and names that are those of an adapter."""
+        name = _resolve(name)
+        config_file = None
+        if adapter is None:
+            config_file = find_adapter_config_file(name, revision=revision, token=token)
         if config_file is not None:
             config = json.loads(Path(config_file).read_text(encoding="utf-8"))
-            base = resolve_model(config["base_model_name_or_path"])
-            return cls(base, name, config.get("revision"), revision, trust_remote_code)
-        return cls(name, adapter, revision, None, trust_remote_code)
+            base = _resolve(config["base_model_name_or_path"])
+            return cls(base, name, config.get("revision"), revision, trust_remote_code, token)
+        return cls(name, adapter, revision, None, trust_remote_code, token)
 
     @property
     def _base_arguments(self) -> dict[str, Any]:
-        return {"revision": self.revision or "main", "trust_remote_code": self.trust_remote_code}
+        return {
+            "revision": self.revision or "main",
+            "trust_remote_code": self.trust_remote_code,
+            "token": self.token,
+        }
+
+    @property
+    def _adapter_arguments(self) -> dict[str, Any]:
+        return {"revision": self.adapter_revision or "main", "token": self.token}
 
     def load_config(self) -> PretrainedConfig:
         """Configuration of a model with one label; an untrained head is announced."""
@@ -83,10 +103,11 @@ class ModelSource:
 
     def load_tokenizer(self) -> PreTrainedTokenizerBase:
         """The adapter's tokenizer if it was saved with it, else the model's."""
-        name = self.name
-        if self.adapter is not None and Path(self.adapter, "tokenizer_config.json").is_file():
-            name = self.adapter
-        return AutoTokenizer.from_pretrained(name, **self._base_arguments)
+        if self.adapter is not None and has_file(self.adapter, "tokenizer_config.json", **self._adapter_arguments):
+            return AutoTokenizer.from_pretrained(
+                self.adapter, trust_remote_code=self.trust_remote_code, **self._adapter_arguments
+            )
+        return AutoTokenizer.from_pretrained(self.name, **self._base_arguments)
 
     def load_model(
         self, config: PretrainedConfig, dtype: str | torch.dtype, attn_implementation: str | None, device: torch.device
@@ -103,8 +124,14 @@ class ModelSource:
         if self.adapter is not None:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, self.adapter, revision=self.adapter_revision or "main")
+            if not has_file(self.adapter, "adapter_model.safetensors", **self._adapter_arguments):
+                raise OSError(f"{self.adapter} has no adapter_model.safetensors; adapters in pickles are not loaded")
+            model = PeftModel.from_pretrained(model, self.adapter, **self._adapter_arguments)
         return model.to(device)
+
+
+def _resolve(name: str) -> str:
+    return str(Path(name).expanduser()) if name.startswith("~") else resolve_model(name)
 
 
 def check_one_label(config: PretrainedConfig) -> None:

@@ -43,12 +43,12 @@ It maps a prompt with a response, laid out as in training, to one number; only d
 
 {citation}"""
 
-_FULL_USAGE = """from transformers import pipeline
+FULL_USAGE = """from transformers import pipeline
 
 reward_model = pipeline("text-classification", model="{location}")
 print(reward_model("Question: What is 2 + 2?\\nAnswer: 4{eos_token}")[0]["score"])  # the raw reward, not a probability"""
 
-_ADAPTER_USAGE = """from peft import AutoPeftModelForSequenceClassification
+ADAPTER_USAGE = """from peft import AutoPeftModelForSequenceClassification
 from transformers import AutoTokenizer
 
 model = AutoPeftModelForSequenceClassification.from_pretrained("{location}", num_labels=1)
@@ -90,7 +90,7 @@ def write_model_card(
         trainer=type(trainer).__name__,
         version=__version__,
         base=f", starting from `{base_name}`" if base_name else "",
-        usage=(_ADAPTER_USAGE if is_adapter else _FULL_USAGE).format(
+        usage=(ADAPTER_USAGE if is_adapter else FULL_USAGE).format(
             location=location, eos_token=trainer.processing_class.eos_token
         ),
         loss=type(trainer.loss).__name__,

@@ -492,6 +492,21 @@ class PairwiseRewardTrainer(ResumableTrainer, RewardTrainer):
         if self.is_world_process_zero():
             write_model_card(self, model_name=model_name, dataset_name=dataset_name, tags=tags)
 
+    # ---- Hub ----
+
+    def push_to_hub(
+        self, commit_message="End of training", blocking=True, token=None, revision=None, private=None, **kwargs
+    ):
+        """As in [`~transformers.Trainer`], through [`~trl_ext.hub.push_reward_model`]: one commit, no pickles, compared."""
+        from ..hub.from_trainer import push_trainer  # the hub knows the trainer, not the other way round
+
+        return push_trainer(self, commit_message, blocking, token, revision, private, **kwargs)
+
+    def _push_from_checkpoint(self, checkpoint_folder):
+        from ..hub.from_trainer import push_checkpoint
+
+        push_checkpoint(self, Path(checkpoint_folder))
+
 
 def _num_pairs(inputs: dict[str, Any]) -> int:
     return inputs["last_index" if "layout" in inputs else "input_ids"].shape[0] // 2

@@ -1,5 +1,6 @@
 """The round trip of a reward model: what was saved gives the same rewards when anyone loads it."""
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +15,16 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 logger = logging.getLogger(__name__)
 
 TOLERANCES = {torch.float64: 1e-5, torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+_QUESTIONS = (
+    ("How many days does a leap year have?", "It has 366 days: February gets a 29th."),
+    ("How many days does a leap year have?", "365."),
+    ("Name a metal that is liquid at room temperature.", "Mercury."),
+    (
+        "Name a metal that is liquid at room temperature.",
+        "I would rather talk about the weather, which is lovely today.",
+    ),
+)
 
 
 class RoundTripError(RuntimeError):
@@ -50,6 +61,31 @@ def _rewards(model: nn.Module, tokenizer, texts: Sequence[str]) -> np.ndarray:
         inputs = {k: inputs[k].to(model.device) for k in ("input_ids", "attention_mask")}
         rewards.append(model(**inputs).logits.squeeze().float().item())
     return np.array(rewards)
+
+
+def default_texts(processing_class) -> list[str]:
+    """Whole sequences to compare rewards of, laid out with the chat template of the tokenizer if it has one."""
+    if processing_class.chat_template is None:
+        eos = processing_class.eos_token or ""
+        return [f"Question: {question}\nAnswer: {answer}{eos}" for question, answer in _QUESTIONS]
+    return [
+        processing_class.apply_chat_template(
+            [{"role": "user", "content": question}, {"role": "assistant", "content": answer}], tokenize=False
+        )
+        for question, answer in _QUESTIONS
+    ]
+
+
+def _load_adapter(path: Path, dtype: torch.dtype) -> nn.Module:
+    base = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+    if base.startswith(("bundled:", "~")):  # names of ours, which PEFT can't resolve
+        from ..scoring.loading import ModelSource
+
+        source = ModelSource.find(str(path), None, None, False)
+        return source.load_model(source.load_config(), dtype, None, torch.device("cpu"))
+    from peft import AutoPeftModelForSequenceClassification
+
+    return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
 
 
 def verify_round_trip(
@@ -100,10 +136,7 @@ def verify_round_trip(
     tokenizer = AutoTokenizer.from_pretrained(path)
     found: dict[str, np.ndarray] = {}
     if (path / "adapter_config.json").is_file():
-        from peft import AutoPeftModelForSequenceClassification
-
-        reloaded = AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
-        reloaded = reloaded.to(model.device).eval()
+        reloaded = _load_adapter(path, dtype).to(model.device).eval()
         reloaded.config.get_text_config().pad_token_id = tokenizer.pad_token_id
         found["PEFT"] = _rewards(reloaded, tokenizer, texts)
     else:

@@ -1,0 +1,88 @@
+"""The directory that is uploaded: links to the files as they are, and those files that have to say something else."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from ..data.bundled import DEFAULT_MODEL, cache_directory
+from .card import minimal_model_card
+from .files import check_has_weights, files_to_upload
+
+
+logger = logging.getLogger(__name__)
+
+
+def save_model(model: nn.Module, processing_class: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Save a model in memory with its tokenizer; of an adapted model only the adapter."""
+    model.save_pretrained(folder)
+    processing_class.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's template, which names the path of the base model
+
+
+def stage(source: Path, folder: Path, exclude: Sequence[str]) -> tuple[list[str], list[str]]:
+    """
+    Lay out in `folder` what is uploaded of `source`; return the names of these files and of those that are not.
+
+    The base of an adapter is named so that others can find it, if it can be. The configuration says that the output is
+    a number and not a class, as `pipeline` would return its sigmoid otherwise.
+    """
+    names, left_out = files_to_upload(source, exclude)
+    check_has_weights(names, source)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to((source / name).resolve())
+    _rewrite_json(folder / "config.json", _as_regression)
+    _rewrite_json(folder / "adapter_config.json", _with_public_base)
+    return names, left_out
+
+
+def add_model_card(names: Sequence[str], folder: Path, repo_id: str, there: Sequence[str]) -> list[str]:
+    """Write a model card unless there is one, here or on the Hub; return the names with the card's."""
+    if "README.md" in {*names, *there}:
+        return list(names)
+    (folder / "README.md").write_text(minimal_model_card(folder, repo_id), encoding="utf-8")
+    return sorted([*names, "README.md"])
+
+
+def _rewrite_json(path: Path, change: Callable[[dict], dict]) -> None:
+    if not path.is_file():
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    after = change(dict(before))
+    if after != before:
+        path.unlink()  # the link, not the file
+        path.write_text(json.dumps(after, indent=2) + "\n", encoding="utf-8")
+
+
+def _as_regression(config: dict) -> dict:
+    return config if config.get("problem_type") else config | {"problem_type": "regression"}
+
+
+def _with_public_base(config: dict) -> dict:
+    base = config.get("base_model_name_or_path") or ""
+    name = public_base_name(base)
+    if name.startswith("~") or Path(name).expanduser().is_dir():
+        logger.warning(
+            "The base model of this adapter is the local directory %s: no one else can load the adapter. Push the base "
+            "model too and train the adapter on its Hub id, or merge the adapter and push the whole model.",
+            name,
+        )
+    return config | {"base_model_name_or_path": name} if name else config
+
+
+def public_base_name(name: str) -> str:
+    """A base model's name without the path of the home directory: `bundled:...` and `~/...` for what they stand for."""
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        return name
+    path = path.resolve()
+    bundled = DEFAULT_MODEL.split(":")[1]
+    if path.parent == (cache_directory() / "models").resolve() and path.name.startswith(f"{bundled}-"):
+        return DEFAULT_MODEL
+    if path.is_relative_to(Path.home()):
+        return f"~/{path.relative_to(Path.home()).as_posix()}"
+    return str(path)
