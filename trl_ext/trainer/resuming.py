@@ -131,7 +131,9 @@ class ResumableTrainer(Trainer):
             )
         self.accelerator.wait_for_everyone()
         if self._push_is_due:
-            super()._push_from_checkpoint(str(run_dir / name))
+            from ..hub.from_trainer import push_checkpoint  # the hub knows the trainer, not the other way round
+
+            push_checkpoint(self, run_dir / name)
 
     def _save_more(self, staged: Path) -> None:
         """Write further files into a checkpoint. Called on the process that saves."""

@@ -502,11 +502,6 @@ class PairwiseRewardTrainer(ResumableTrainer, RewardTrainer):
 
         return push_trainer(self, commit_message, blocking, token, revision, private, **kwargs)
 
-    def _push_from_checkpoint(self, checkpoint_folder):
-        from ..hub.from_trainer import push_checkpoint
-
-        push_checkpoint(self, Path(checkpoint_folder))
-
 
 def _num_pairs(inputs: dict[str, Any]) -> int:
     return inputs["last_index" if "layout" in inputs else "input_ids"].shape[0] // 2
