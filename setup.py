@@ -14,7 +14,8 @@ EXTRAS = {
     "flash-attn": ["flash-attn>=2.8.3"],
     "rewriters": ["openai>=2.0"],
     "report": ["matplotlib>=3.9"],
-    "dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.14", "build"],
+    "trackers": ["tensorboard>=2.20", "trackio>=0.21", "wandb>=0.22", "mlflow-skinny>=3.5"],
+    "dev": ["pytest>=8", "tensorboard>=2.20", "hypothesis>=6.100", "ruff>=0.14", "build"],
 }
 
 setup(

@@ -1,11 +1,14 @@
 """Checks of the configuration of `tasks/train.py`: every mistake is reported before a model is loaded."""
 
 import difflib
+import importlib.util
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sacred.utils import SacredError
+
+from trl_ext.privacy import looks_like_credential
 
 
 class ConfigError(SacredError):
@@ -16,7 +19,6 @@ class ConfigError(SacredError):
 
 
 _SECRET_KEY = re.compile(r"(^|_)(auth_token|token|api_key|password|secret)$", re.IGNORECASE)
-_SECRET_VALUE = re.compile(r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|ghp_[A-Za-z0-9]{16,})\b")
 _NOT_SECRET = {"eos_token", "pad_token"}
 
 # Keys whose default does not show their type
@@ -38,6 +40,7 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "experiment_tag": (str,),
     "output_dir": (str,),
     "max_length": (int,),
+    "report_to": (str, list, tuple),
 }
 
 CHOICES = {
@@ -59,6 +62,9 @@ POSITIVE = (
     "cpu_threads",
 )
 UNIT_INTERVAL = ("lr_warmup_ratio", "ema_decay", "lora_dropout")
+
+# Trackers, and what pip calls them: mlflow-skinny is enough
+TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb", "mlflow": "mlflow-skinny"}
 
 # Flat keys that set a field of the training arguments, and the name of that field
 TRAINER_FIELDS = {
@@ -87,6 +93,7 @@ TRAINER_FIELDS = {
     "full_determinism": "full_determinism",
     "output_dir": "output_dir",
     "group_by_length": "train_sampling_strategy",
+    "report_to": "report_to",
     "rapl_method": "rapl_method",
     "on_below_half": "on_below_half",
     "constant_reliability": "constant_reliability",
@@ -106,7 +113,7 @@ def refuse_secrets(config: Mapping[str, Any]) -> None:
     """Raise if a key or a value of the configuration looks like a credential. The value is not repeated."""
     for path, key, value in _walk(config):
         is_key = _SECRET_KEY.search(key) and key not in _NOT_SECRET and value is not None
-        if is_key or (isinstance(value, str) and _SECRET_VALUE.search(value)):
+        if is_key or (isinstance(value, str) and looks_like_credential(value)):
             raise ConfigError(
                 f"config key {path!r} looks like a credential. Credentials are never taken from the configuration, "
                 "which is recorded: set the environment variable HF_TOKEN or run `hf auth login`."
@@ -161,7 +168,22 @@ def check_config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
     for key in UNIT_INTERVAL:
         if not 0 <= config[key] < 1:
             raise ConfigError(f"config key {key!r} must be in [0, 1), got {config[key]!r}")
+    check_trackers(config["report_to"])
     _check_contradictions(config)
+
+
+def check_trackers(report_to: str | Sequence[str] | None) -> None:
+    """Raise if `report_to` names a tracker that is unknown or not installed."""
+    names = [report_to] if isinstance(report_to, str) else list(report_to or [])
+    if names == ["none"]:
+        return
+    for name in names:
+        if name not in TRACKERS:
+            close = difflib.get_close_matches(str(name), TRACKERS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ConfigError(f"unknown tracker {name!r} in 'report_to', known are {', '.join(TRACKERS)}, none.{hint}")
+        if importlib.util.find_spec(name) is None:
+            raise ConfigError(f"report_to={name} needs a package that is not installed: pip install {TRACKERS[name]}")
 
 
 def _check_contradictions(config: Mapping[str, Any]) -> None:

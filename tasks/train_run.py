@@ -20,11 +20,13 @@ from tasks.train_report import format_table, learned_figures, provenance
 from trl_ext import ReliabilityRewardConfig, ReliabilityRewardTrainer
 from trl_ext.data import resolve_model
 from trl_ext.hub import verify_round_trip
+from trl_ext.privacy import hide_private
 
 
 logger = logging.getLogger("tasks.train")
 
 ROUND_TRIP_ROWS = 8
+PROJECT = "trl_ext"  # under which trackers list the runs
 
 
 class SacredCallback(TrainerCallback):
@@ -70,11 +72,16 @@ def training_arguments(config: dict[str, Any], data: TrainingData, method: str) 
     values["reliability_kind"] = "probability" if config["is_rapl_score_correctness_prob"] else "raw"
     if config["rapl_col_id"] not in (None, "reliability"):
         values["columns"] = {"reliability": config["rapl_col_id"]}
-    values |= {"use_cpu": not on_gpu, "report_to": "none", "save_strategy": "no", "logging_steps": 5}
+    values |= {"use_cpu": not on_gpu, "save_strategy": "no", "logging_steps": 5}
     if config["group_by_length"]:
         values["train_sampling_strategy"] = "group_by_length"
+    values |= {"run_name": Path(values["output_dir"]).name, "project": PROJECT}
     check_trainer_fields(config["trainer"], {field.name for field in fields(ReliabilityRewardConfig)})
-    return ReliabilityRewardConfig(**(values | config["trainer"]))
+    args = ReliabilityRewardConfig(**(values | config["trainer"]))
+    # These two know no project of the training arguments; what the user has set holds
+    os.environ.setdefault("WANDB_PROJECT", args.project)
+    os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", args.project)
+    return args
 
 
 def lora_config(config: dict[str, Any], model_path: str) -> LoraConfig | None:
@@ -108,7 +115,7 @@ def write_json(path: Path, content: dict) -> None:
     """Write a file in one step: it is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        json.dump(_finite(content), file, indent=2, default=str, allow_nan=False)
+        json.dump(hide_private(_finite(content)), file, indent=2, default=str, allow_nan=False)
         file.flush()
         os.fsync(file.fileno())
     os.replace(file.name, path)
@@ -195,6 +202,9 @@ def _report(output_dir: str, eos_token: str, before: dict, after: dict, round_tr
             f"Reloaded and compared: largest difference of {round_trip['rows']} rewards {round_trip['max_difference']:.1e}"
         )
     print(f"The reward model is in {output_dir} (figures: {Path(output_dir, 'results.json')}). Load it with\n")
+    if Path(output_dir, "adapter_config.json").is_file():  # whose base model only we find, if it is a local one
+        print(f'    from trl_ext import RewardScorer\n    reward_model = RewardScorer("{output_dir}")\n')
+        return
     print("    from transformers import pipeline")
     print(f'    reward_model = pipeline("text-classification", model="{output_dir}")')
     print(f'    reward_model("Question: What is 2 + 2?\\nAnswer: 4{eos_token}")[0]["score"]  # the raw reward\n')

@@ -1,5 +1,6 @@
 """The round trip of a reward model: what was saved gives the same rewards when anyone loads it."""
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+from .data.bundled import resolve_model
 
 
 logger = logging.getLogger(__name__)
@@ -52,6 +55,18 @@ def _rewards(model: nn.Module, tokenizer, texts: Sequence[str]) -> np.ndarray:
     return np.array(rewards)
 
 
+def _load_adapted(path: Path, dtype: torch.dtype) -> nn.Module:
+    from peft import AutoPeftModelForSequenceClassification, PeftModel
+
+    config = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
+    name = config["base_model_name_or_path"]
+    base = resolve_model(name)
+    if base == name:
+        return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=dtype)
+    return PeftModel.from_pretrained(model, path)
+
+
 def verify_round_trip(
     model: nn.Module, processing_class, path: str | Path, texts: Sequence[str], tolerance: float | None = None
 ) -> RoundTrip:
@@ -60,7 +75,7 @@ def verify_round_trip(
 
     A full model is loaded with `AutoModelForSequenceClassification` and `AutoTokenizer`, in a padded batch too, and
     with `pipeline("text-classification")`, whose score must be the raw reward. An adapter (a directory with
-    `adapter_config.json`) is loaded with PEFT.
+    `adapter_config.json`) is loaded with PEFT, on the base model that [`~trl_ext.data.resolve_model`] finds.
 
     Args:
         model ([`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
@@ -100,9 +115,7 @@ def verify_round_trip(
     tokenizer = AutoTokenizer.from_pretrained(path)
     found: dict[str, np.ndarray] = {}
     if (path / "adapter_config.json").is_file():
-        from peft import AutoPeftModelForSequenceClassification
-
-        reloaded = AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
+        reloaded = _load_adapted(path, dtype)
         reloaded = reloaded.to(model.device).eval()
         reloaded.config.get_text_config().pad_token_id = tokenizer.pad_token_id
         found["PEFT"] = _rewards(reloaded, tokenizer, texts)
