@@ -14,7 +14,7 @@ EXTRAS = {
     "flash-attn": ["flash-attn>=2.8.3"],
     "rewriters": ["openai>=2.0"],
     "report": ["matplotlib>=3.9"],
-    "trackers": ["tensorboard>=2.20", "trackio>=0.21", "wandb>=0.22", "mlflow-skinny>=3.5"],
+    "trackers": ["tensorboard>=2.20", "trackio>=0.43", "wandb>=0.31", "mlflow-skinny>=3.17"],
     "dev": ["pytest>=8", "tensorboard>=2.20", "hypothesis>=6.100", "ruff>=0.14", "build"],
 }
 

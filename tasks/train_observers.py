@@ -26,7 +26,7 @@ def filter_output(text: str) -> str:
 
 
 class PrivateFileStorageObserver(FileStorageObserver):
-    """Hide private content in the JSON files themselves: they hold more than the events bring."""
+    """Hide private content in the JSON files themselves, so that source files are still found by their real paths."""
 
     def save_json(self, obj, filename):
         super().save_json(hide_private(obj), filename)
@@ -62,5 +62,8 @@ class PrivateExperiment(Experiment):
 
     def _create_run(self, *args, **kwargs):
         run = super()._create_run(*args, **kwargs)
-        run.observers = [PrivateObserver(observer) for observer in run.observers]
+        run.observers = [
+            observer if isinstance(observer, PrivateFileStorageObserver) else PrivateObserver(observer)
+            for observer in run.observers
+        ]
         return run

@@ -78,10 +78,20 @@ def training_arguments(config: dict[str, Any], data: TrainingData, method: str) 
     values |= {"run_name": Path(values["output_dir"]).name, "project": PROJECT}
     check_trainer_fields(config["trainer"], {field.name for field in fields(ReliabilityRewardConfig)})
     args = ReliabilityRewardConfig(**(values | config["trainer"]))
-    # These two know no project of the training arguments; what the user has set holds
-    os.environ.setdefault("WANDB_PROJECT", args.project)
-    os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", args.project)
+    for variable, value in tracker_environment(args.project).items():
+        os.environ.setdefault(variable, value)
     return args
+
+
+def tracker_environment(project: str) -> dict[str, str]:
+    """Settings of trackers that the training arguments can't make. What the user has set in the environment holds."""
+    return {
+        "WANDB_PROJECT": project,
+        "MLFLOW_EXPERIMENT_NAME": project,
+        # The command line and the console have paths in them. Sacred records both without the home directory.
+        "WANDB_CONSOLE": "off",
+        "WANDB__DISABLE_META": "true",
+    }
 
 
 def lora_config(config: dict[str, Any], model_path: str) -> LoraConfig | None:
