@@ -1,6 +1,7 @@
 """Adapters and checkpoints without the home directory in them load and resume."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -44,15 +45,17 @@ def test_an_adapter_is_loaded_with_its_base(bundled, home, tmp_path):
     assert len(RewardScorer(str(home / "out")).score(["Question?"], [[" Yes.", " No."]])[0]) == 2
 
 
-def test_the_best_checkpoint_is_known_after_resuming(home, caplog):
+def test_the_best_checkpoint_is_known_after_resuming(home, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     model = tiny_checkpoint(home / "tiny")
-    straight = trainer(model, home / "out", learning_rate=1e-2)
-    straight.train()
+    # The margin grows, so that the first of two checkpoints has the smallest
+    settings = {"learning_rate": 1e-2, "metric_for_best_model": "margin", "greater_is_better": False}
+    trainer(model, home / "out", **settings).train()
     checkpoint = home / "out" / "checkpoint-2"
     state = json.loads((checkpoint / "trainer_state.json").read_text())
     assert state["best_model_checkpoint"] == "~/out/checkpoint-2"
     assert str(home) not in (checkpoint / "README.md").read_text()
-    resumed = trainer(model, home / "out", learning_rate=0.0)  # nothing gets better any more
+    resumed = trainer(model, home / "out", **settings)
     resumed.train(resume_from_checkpoint=str(checkpoint))
     assert resumed.state.best_model_checkpoint == str(checkpoint)
     assert "does not exist anymore" not in caplog.text
