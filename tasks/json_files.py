@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from trl_ext.privacy import hide_private
+
 
 def _finite(content: Any) -> Any:
     """Spell out infinities and NaN, which strict JSON lacks (the interval of an undetermined ratio is unbounded)."""
@@ -21,7 +23,7 @@ def write_json(path: Path, content: dict) -> None:
     """Write a file in one step: it is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        json.dump(_finite(content), file, indent=2, default=str, allow_nan=False)
+        json.dump(hide_private(_finite(content)), file, indent=2, default=str, allow_nan=False)
         file.flush()
         os.fsync(file.fileno())
     os.replace(file.name, path)

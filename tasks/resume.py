@@ -13,6 +13,7 @@ from transformers.trainer_utils import sort_checkpoints
 
 from tasks.json_files import write_json
 from tasks.train_config import ConfigError
+from trl_ext.privacy import hide_private
 from trl_ext.trainer import find_checkpoint
 
 
@@ -25,16 +26,16 @@ LOCK_FILE = ".training.lock"
 FREE_KEYS = {
     *("resume", "keep_checkpoints", "save_total_limit", "verify_round_trip", "eval_on_lie_test", "num_proc"),
     *("cpu_threads", "output_dir", "experiment_tag", "lie_test_path", "per_device_eval_batch_size", "merge_adapter"),
-    *("report_to", "run_name"),
+    *("report_to", "push_to_hub", "hub_model_id", "hub_private"),
 }
-FREE_TRAINER_KEYS = {"disable_tqdm", "dataloader_num_workers", "push_to_hub", "hub_model_id", "hub_private_repo"}
+FREE_TRAINER_KEYS = {"disable_tqdm", "dataloader_num_workers", "run_name", "project"}
 
 
 def _fixed(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a configuration that a resumed run must share, as JSON keeps it."""
     kept = {key: value for key, value in config.items() if key not in FREE_KEYS}
     kept["trainer"] = {key: value for key, value in config["trainer"].items() if key not in FREE_TRAINER_KEYS}
-    return json.loads(json.dumps(kept, default=str))
+    return json.loads(json.dumps(hide_private(kept), default=str))
 
 
 class TrainingRun:
@@ -142,7 +143,7 @@ def mark_interrupted(sacred_run: str) -> None:
 
     A process that was killed could not do so itself. Called with the lock of its output directory: it is not running.
     """
-    path = Path(sacred_run, "run.json")
+    path = Path(sacred_run, "run.json").expanduser()
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -19,23 +19,22 @@ from pathlib import Path
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
 
-from sacred import SETTINGS, Experiment
-from sacred.observers import FileStorageObserver
-from sacred.utils import apply_backspaces_and_linefeeds
+from sacred import SETTINGS
 
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tasks.interrupt import exit_interrupted, raise_on_sigterm
 from tasks.train_config import check_config
+from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output
 
 
 SETTINGS.CAPTURE_MODE = "sys"
 
-ex = Experiment("train_reward_model", save_git_info=False)
-ex.captured_out_filter = apply_backspaces_and_linefeeds
+ex = PrivateExperiment("train_reward_model", save_git_info=False)
+ex.captured_out_filter = filter_output
 if int(os.environ.get("RANK", 0)) == 0:  # every process would record a run of its own
-    ex.observers.append(FileStorageObserver("runs"))
+    ex.observers.append(PrivateFileStorageObserver("runs"))
 
 
 @ex.config
@@ -121,9 +120,13 @@ def default():
     # Output and evaluation
     output_dir = None  # default: outputs/<data>-<method>[-<experiment_tag>]
     experiment_tag = None
+    report_to = "none"  # tensorboard, trackio, wandb, mlflow, or a list of them, beside the Sacred record
     eval_on_lie_test = False
     eval_before_training = True
     verify_round_trip = True
+    push_to_hub = False  # when the run is complete; the token comes from HF_TOKEN or `hf auth login`
+    hub_model_id = None  # default: the name of the output directory, in your namespace
+    hub_private = None  # True or False; None: the Hub's default for a new repository
 
 
 # Standard preference learning on LIE with the optimisation of the paper: full fine-tuning, 32 pairs a step

@@ -1,11 +1,15 @@
 """Checks of the configuration of `tasks/train.py`: every mistake is reported before a model is loaded."""
 
 import difflib
+import importlib.util
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from huggingface_hub import get_token
 from sacred.utils import SacredError
+
+from trl_ext.privacy import looks_like_credential
 
 
 class ConfigError(SacredError):
@@ -16,7 +20,6 @@ class ConfigError(SacredError):
 
 
 _SECRET_KEY = re.compile(r"(^|_)(auth_token|token|api_key|password|secret)$", re.IGNORECASE)
-_SECRET_VALUE = re.compile(r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|ghp_[A-Za-z0-9]{16,})\b")
 _NOT_SECRET = {"eos_token", "pad_token"}
 
 # Keys whose default does not show their type
@@ -39,6 +42,9 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "output_dir": (str,),
     "max_length": (int,),
     "save_total_limit": (int,),
+    "report_to": (str, list, tuple),
+    "hub_model_id": (str,),
+    "hub_private": (bool,),
 }
 
 CHOICES = {
@@ -62,6 +68,9 @@ POSITIVE = (
     "save_total_limit",
 )
 UNIT_INTERVAL = ("lr_warmup_ratio", "ema_decay", "lora_dropout")
+
+# Trackers, and what pip calls them: mlflow-skinny is enough
+TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb", "mlflow": "mlflow-skinny"}
 
 # Flat keys that set a field of the training arguments, and the name of that field
 TRAINER_FIELDS = {
@@ -92,6 +101,7 @@ TRAINER_FIELDS = {
     "full_determinism": "full_determinism",
     "output_dir": "output_dir",
     "group_by_length": "train_sampling_strategy",
+    "report_to": "report_to",
     "rapl_method": "rapl_method",
     "on_below_half": "on_below_half",
     "constant_reliability": "constant_reliability",
@@ -111,7 +121,7 @@ def refuse_secrets(config: Mapping[str, Any]) -> None:
     """Raise if a key or a value of the configuration looks like a credential. The value is not repeated."""
     for path, key, value in _walk(config):
         is_key = _SECRET_KEY.search(key) and key not in _NOT_SECRET and value is not None
-        if is_key or (isinstance(value, str) and _SECRET_VALUE.search(value)):
+        if is_key or (isinstance(value, str) and looks_like_credential(value)):
             raise ConfigError(
                 f"config key {path!r} looks like a credential. Credentials are never taken from the configuration, "
                 "which is recorded: set the environment variable HF_TOKEN or run `hf auth login`."
@@ -166,11 +176,32 @@ def check_config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
     for key in UNIT_INTERVAL:
         if not 0 <= config[key] < 1:
             raise ConfigError(f"config key {key!r} must be in [0, 1), got {config[key]!r}")
+    check_trackers(config["report_to"])
     _check_contradictions(config)
+
+
+def check_trackers(report_to: str | Sequence[str] | None) -> None:
+    """Raise if `report_to` names a tracker that is unknown or not installed."""
+    names = [report_to] if isinstance(report_to, str) else list(report_to or [])
+    if names == ["none"]:
+        return
+    for name in names:
+        if name not in TRACKERS:
+            close = difflib.get_close_matches(str(name), TRACKERS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ConfigError(f"unknown tracker {name!r} in 'report_to', known are {', '.join(TRACKERS)}, none.{hint}")
+        if importlib.util.find_spec(name) is None:
+            raise ConfigError(f"report_to={name} needs a package that is not installed: pip install {TRACKERS[name]}")
+
+
+# Fields of the training arguments that would push what is not the finished model
+_HUB_FIELDS = {"push_to_hub", "hub_model_id", "hub_private_repo", "hub_strategy", "hub_token"}
 
 
 def _check_contradictions(config: Mapping[str, Any]) -> None:
     for field in config["trainer"]:
+        if field in _HUB_FIELDS:
+            raise ConfigError(f"set push_to_hub, hub_model_id and hub_private, not 'trainer.{field}'")
         for flat, target in TRAINER_FIELDS.items():
             if field == target:
                 raise ConfigError(f"set {flat!r}, not 'trainer.{field}': two keys for one field would contradict")
@@ -199,6 +230,8 @@ def _check_contradictions(config: Mapping[str, Any]) -> None:
         raise ConfigError("eval_strategy needs evaluation data: set eval_data_path, or eval_strategy=no")
     if config["lora_last_layers"] is not None and not config["lora_target_modules"]:
         raise ConfigError("lora_last_layers needs the names of the layers to adapt: set lora_target_modules")
+    if config["push_to_hub"] and get_token() is None:
+        raise ConfigError("push_to_hub needs a token: set the environment variable HF_TOKEN or run `hf auth login`")
     if config["bf16"] and config["trainer"].get("fp16"):
         raise ConfigError("bf16 and trainer.fp16 exclude each other")
 

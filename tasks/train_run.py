@@ -21,13 +21,14 @@ from tasks.train_data import TrainingData, load_training_data
 from tasks.train_report import format_table, hash_pairs, learned_figures, provenance
 from trl_ext import ReliabilityRewardConfig, ReliabilityRewardTrainer
 from trl_ext.data import resolve_model
-from trl_ext.hub import load_reward_model, verify_round_trip
+from trl_ext.hub import load_reward_model, push_reward_model, verify_round_trip
 from trl_ext.trainer import TrainingInterrupted
 
 
 logger = logging.getLogger("tasks.train")
 
 ROUND_TRIP_ROWS = 8
+PROJECT = "trl_ext"  # under which trackers list the runs
 
 
 class SacredCallback(TrainerCallback):
@@ -81,11 +82,26 @@ def training_arguments(config: dict[str, Any], data: TrainingData, method: str) 
     values["reliability_kind"] = "probability" if config["is_rapl_score_correctness_prob"] else "raw"
     if config["rapl_col_id"] not in (None, "reliability"):
         values["columns"] = {"reliability": config["rapl_col_id"]}
-    values |= {"use_cpu": not on_gpu, "report_to": "none", "logging_steps": 5}
+    values |= {"use_cpu": not on_gpu, "logging_steps": 5}
     if config["group_by_length"]:
         values["train_sampling_strategy"] = "group_by_length"
+    values |= {"run_name": Path(values["output_dir"]).name, "project": PROJECT}
     check_trainer_fields(config["trainer"], {field.name for field in fields(ReliabilityRewardConfig)})
-    return ReliabilityRewardConfig(**(values | config["trainer"]))
+    args = ReliabilityRewardConfig(**(values | config["trainer"]))
+    for variable, value in tracker_environment(args.project).items():
+        os.environ.setdefault(variable, value)
+    return args
+
+
+def tracker_environment(project: str) -> dict[str, str]:
+    """Settings of trackers that the training arguments can't make. What the user has set in the environment holds."""
+    return {
+        "WANDB_PROJECT": project,
+        "MLFLOW_EXPERIMENT_NAME": project,
+        # The command line and the console have paths in them. Sacred records both without the home directory.
+        "WANDB_CONSOLE": "off",
+        "WANDB__DISABLE_META": "true",
+    }
 
 
 def lora_config(config: dict[str, Any], model_path: str) -> LoraConfig | None:
@@ -141,6 +157,15 @@ def _verify(trainer: ReliabilityRewardTrainer, rewards: np.ndarray | None) -> di
         trainer.model, trainer.processing_class, trainer.args.output_dir, texts, rewards=rewards
     )
     return result.to_dict()
+
+
+def _push(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> dict[str, Any]:
+    folder = Path(trainer.args.output_dir)
+    texts = trainer.processing_class.batch_decode(trainer.train_dataset["chosen_ids"][:ROUND_TRIP_ROWS])
+    name = config["hub_model_id"] or folder.absolute().name
+    pushed = push_reward_model(folder, name, private=config["hub_private"], verify_texts=texts)
+    print(f"Pushed to {pushed.url}, {'private' if pushed.private else 'public'}, commit {pushed.commit}.")
+    return {"repo_id": pushed.repo_id, "commit": pushed.commit, "private": pushed.private}
 
 
 def _set_cpu_threads(threads: int | None) -> None:
@@ -206,6 +231,9 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
         if config["verify_round_trip"]:
             results["round_trip"] = _verify(trainer, rewards)
             write_json(path, results)
+        if config["push_to_hub"]:
+            results["hub"] = sacred_run.info["hub"] = _push(trainer, config)
+            write_json(path, results)
         training_run.complete()
         _report(args.output_dir, trainer.processing_class.eos_token, before, after, results["round_trip"])
     trainer.accelerator.wait_for_everyone()
@@ -261,6 +289,9 @@ def _report(output_dir: str, eos_token: str, before: dict, after: dict, round_tr
             f"Reloaded and compared: largest difference of {round_trip['rows']} rewards {round_trip['max_difference']:.1e}"
         )
     print(f"The reward model is in {output_dir} (figures: {Path(output_dir, 'results.json')}). Load it with\n")
+    if Path(output_dir, "adapter_config.json").is_file():  # whose base model only we find, if it is a local one
+        print(f'    from trl_ext import RewardScorer\n    reward_model = RewardScorer("{output_dir}")\n')
+        return
     print("    from transformers import pipeline")
     print(f'    reward_model = pipeline("text-classification", model="{output_dir}")')
     print(f'    reward_model("Question: What is 2 + 2?\\nAnswer: 4{eos_token}")[0]["score"]  # the raw reward\n')

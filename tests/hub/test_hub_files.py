@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from trl_ext.data.bundled import portable_name
 from trl_ext.hub.card import minimal_model_card
 from trl_ext.hub.files import check_has_weights, check_no_secrets, files_to_remove, files_to_upload
-from trl_ext.hub.stage import public_base_name
 
 
 SAFETENSORS_HEADER = b'{"__metadata__": {"note": "hf_' + b"a" * 34 + b'"}}'
@@ -79,10 +79,10 @@ def test_base_names(tmp_path, monkeypatch):
     monkeypatch.setenv("TRL_EXT_CACHE", str(cache))
     for folder in (home / "base", cache / "models/smollm2-135m-instruct-0.1.2", tmp_path / "elsewhere"):
         folder.mkdir(parents=True)
-    assert public_base_name(str(home / "base")) == "~/base"
-    assert public_base_name(str(cache / "models/smollm2-135m-instruct-0.1.2")) == "bundled:smollm2-135m-instruct"
-    assert public_base_name(str(tmp_path / "elsewhere")) == str(tmp_path / "elsewhere")
-    assert public_base_name("Qwen/Qwen3-0.6B") == "Qwen/Qwen3-0.6B"
+    assert portable_name(str(home / "base")) == "~/base"
+    assert portable_name(str(cache / "models/smollm2-135m-instruct-0.1.2")) == "bundled:smollm2-135m-instruct"
+    assert portable_name(str(tmp_path / "elsewhere")) == str(tmp_path / "elsewhere")
+    assert portable_name("Qwen/Qwen3-0.6B") == "Qwen/Qwen3-0.6B"
 
 
 @pytest.mark.parametrize(

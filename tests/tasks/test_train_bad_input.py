@@ -129,6 +129,8 @@ BAD_CONFIG = {
     "threshold without a column": ({"rapl_col_id": None, "min_reliability": 0.5}, r"rapl_col_id"),
     "flip of a raw column": ({"is_rapl_score_correctness_prob": False, "on_below_half": "flip"}, r"on_below_half"),
     "two keys for one field": ({"trainer": {"learning_rate": 1e-3}}, r"'learning_rate', not 'trainer\.learning_rate'"),
+    "tracker in trainer": ({"trainer": {"report_to": "wandb"}}, r"'report_to', not 'trainer\.report_to'"),
+    "unknown tracker": ({"report_to": ["tensorbord"]}, r"'tensorbord'.*tensorboard"),
     "two sources of data": ({"lie_data_dir": "x", "train_data_path": "y.csv"}, r"lie_data_dir"),
     "token in config": ({"auth_token": "hf_abcdefghijklmnopqrstuvwxyz"}, r"auth_token.*HF_TOKEN"),
     "token in trainer": ({"trainer": {"hub_token": "x"}}, r"hub_token.*HF_TOKEN"),

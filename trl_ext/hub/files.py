@@ -8,11 +8,13 @@ from pathlib import Path
 from huggingface_hub import get_token
 
 
-# Pickles run code when they are loaded; checkpoints, logs and hidden files are of the training machine
+# Pickles run code when they are loaded; checkpoints, logs and hidden files are of the training machine; tables may hold
+# rows of the data, which are not for everyone because the model is
 NEVER_UPLOADED = (
     *("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib", "*.npy", "*.npz", "*.tmp"),
     *("optimizer*", "scheduler*", "rng_state*", "checkpoint-*", "global_step*", "runs", "wandb", "__pycache__"),
-    *(".*", "_*"),
+    *(".*", "_*", "mlruns", "events.out.*", "training_run.json", "manifest.json", "pending_logs.json"),
+    *("*.csv", "*.jsonl", "*.parquet", "*.arrow"),
 )
 # What decides how a repository is loaded: of an earlier model, it would be in the way of the new one
 _REPLACED = ("*.safetensors", "*.safetensors.index.json", "adapter_config.json", "pytorch_model*.bin*")

@@ -121,7 +121,8 @@ class Repository:
         why = "created just now, " if self.is_new else "as the existing repository is, "
         why += "as private=None leaves it to the Hub's default" if self.is_new and private is None else ""
         sizes = {name: (folder / name).stat().st_size for name in names}
-        logger.info(
+        # A warning, as that is what Python shows unless it is told otherwise: nobody should publish unawares
+        logger.warning(
             "About to push to %s (branch %s), which is %s (%s): %d files, %s bytes: %s.%s%s",
             *(self.url, self.revision, visibility, why.rstrip(", "), len(sizes), f"{sum(sizes.values()):,}"),
             ", ".join(f"{name} ({size:,})" for name, size in sizes.items()),

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from .data.bundled import resolve_model
+
 
 logger = logging.getLogger(__name__)
 
@@ -77,26 +79,31 @@ def default_texts(processing_class) -> list[str]:
 
 
 def _load_adapter(path: Path, dtype: torch.dtype) -> nn.Module:
-    base = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
-    if base.startswith(("bundled:", "~")):  # names of ours, which PEFT can't resolve
-        from ..scoring.loading import ModelSource
+    from peft import AutoPeftModelForSequenceClassification, PeftModel
 
-        source = ModelSource.find(str(path), None, None, False)
-        return source.load_model(source.load_config(), dtype, None, torch.device("cpu"))
-    from peft import AutoPeftModelForSequenceClassification
-
-    return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
+    config = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
+    name = config["base_model_name_or_path"]
+    base = resolve_model(name)
+    if base == name:
+        return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=dtype)
+    return PeftModel.from_pretrained(model, path)
 
 
 def verify_round_trip(
-    model: nn.Module, processing_class, path: str | Path, texts: Sequence[str], tolerance: float | None = None
+    model: nn.Module,
+    processing_class,
+    path: str | Path,
+    texts: Sequence[str],
+    tolerance: float | None = None,
+    rewards: Sequence[float] | None = None,
 ) -> RoundTrip:
     """
     Load a saved reward model as any user would and compare its rewards with those of the model in memory.
 
     A full model is loaded with `AutoModelForSequenceClassification` and `AutoTokenizer`, in a padded batch too, and
     with `pipeline("text-classification")`, whose score must be the raw reward. An adapter (a directory with
-    `adapter_config.json`) is loaded with PEFT.
+    `adapter_config.json`) is loaded with PEFT, on the base model that [`~trl_ext.data.resolve_model`] finds.
 
     Args:
         model ([`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
@@ -110,6 +117,8 @@ def verify_round_trip(
         tolerance (`float`, *optional*):
             Largest difference accepted, absolute for rewards up to 1 and relative above. Defaults to 1e-5 for a float32
             model.
+        rewards (`list[float]`, *optional*):
+            Rewards of `model`, where it can't be run here because its weights are divided among processes.
 
     Returns:
         [`RoundTrip`]: What was compared, and the largest difference.
@@ -128,10 +137,15 @@ def verify_round_trip(
     path = Path(path)
     dtype = next(model.parameters()).dtype
     tolerance = TOLERANCES[dtype] if tolerance is None else tolerance
-    was_training = model.training
-    model.eval()
-    expected = _rewards(model, processing_class, texts)
-    model.train(was_training)
+    if rewards is None:
+        was_training = model.training
+        model.eval()
+        expected = _rewards(model, processing_class, texts)
+        model.train(was_training)
+    else:
+        expected = np.asarray(rewards, dtype=float)
+        if expected.shape != (len(texts),):
+            raise ValueError(f"`rewards` has shape {expected.shape}, expected one for each of {len(texts)} texts")
 
     tokenizer = AutoTokenizer.from_pretrained(path)
     found: dict[str, np.ndarray] = {}

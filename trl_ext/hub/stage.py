@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from ..data.bundled import DEFAULT_MODEL, cache_directory
+from ..data.bundled import portable_name
 from .card import minimal_model_card
 from .files import check_has_weights, files_to_upload
 
@@ -64,7 +64,7 @@ def _as_regression(config: dict) -> dict:
 
 def _with_public_base(config: dict) -> dict:
     base = config.get("base_model_name_or_path") or ""
-    name = public_base_name(base)
+    name = portable_name(base)
     if name.startswith("~") or Path(name).expanduser().is_dir():
         logger.warning(
             "The base model of this adapter is the local directory %s: no one else can load the adapter. Push the base "
@@ -72,17 +72,3 @@ def _with_public_base(config: dict) -> dict:
             name,
         )
     return config | {"base_model_name_or_path": name} if name else config
-
-
-def public_base_name(name: str) -> str:
-    """A base model's name without the path of the home directory: `bundled:...` and `~/...` for what they stand for."""
-    path = Path(name).expanduser()
-    if not path.is_dir():
-        return name
-    path = path.resolve()
-    bundled = DEFAULT_MODEL.split(":")[1]
-    if path.parent == (cache_directory() / "models").resolve() and path.name.startswith(f"{bundled}-"):
-        return DEFAULT_MODEL
-    if path.is_relative_to(Path.home()):
-        return f"~/{path.relative_to(Path.home()).as_posix()}"
-    return str(path)

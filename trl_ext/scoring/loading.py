@@ -68,13 +68,13 @@ class ModelSource:
         token: str | None = None,
     ) -> "ModelSource":
         """Resolve bundled models, paths that begin with `~`, and names that are those of an adapter."""
-        name = _resolve(name)
+        name = resolve_model(name)
         config_file = None
         if adapter is None:
             config_file = find_adapter_config_file(name, revision=revision, token=token)
         if config_file is not None:
             config = json.loads(Path(config_file).read_text(encoding="utf-8"))
-            base = _resolve(config["base_model_name_or_path"])
+            base = resolve_model(config["base_model_name_or_path"])
             return cls(base, name, config.get("revision"), revision, trust_remote_code, token)
         return cls(name, adapter, revision, None, trust_remote_code, token)
 
@@ -128,10 +128,6 @@ class ModelSource:
                 raise OSError(f"{self.adapter} has no adapter_model.safetensors; adapters in pickles are not loaded")
             model = PeftModel.from_pretrained(model, self.adapter, **self._adapter_arguments)
         return model.to(device)
-
-
-def _resolve(name: str) -> str:
-    return str(Path(name).expanduser()) if name.startswith("~") else resolve_model(name)
 
 
 def check_one_label(config: PretrainedConfig) -> None:

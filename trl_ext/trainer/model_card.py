@@ -56,6 +56,13 @@ tokenizer = AutoTokenizer.from_pretrained("{location}")
 inputs = tokenizer("Question: What is 2 + 2?\\nAnswer: 4{eos_token}", return_tensors="pt")
 print(model(**inputs).logits.item())  # the reward"""
 
+# PEFT alone finds no base model that is named `~/...` or `bundled:...`
+LOCAL_ADAPTER_USAGE = """from trl_ext import load_reward_model
+
+model, tokenizer = load_reward_model("{location}")
+inputs = tokenizer("Question: What is 2 + 2?\\nAnswer: 4{eos_token}", return_tensors="pt")
+print(model(**inputs).logits.item())  # the reward"""
+
 
 def write_model_card(
     trainer: "PairwiseRewardTrainer",
@@ -82,6 +89,9 @@ def write_model_card(
         pipeline_tag="text-classification",
         tags=sorted({*trainer._tag_names, *([tags] if isinstance(tags, str) else tags or [])}),
     )
+    usage = FULL_USAGE
+    if is_adapter:
+        usage = LOCAL_ADAPTER_USAGE if is_local else ADAPTER_USAGE
     paper = trainer._paper
     batch = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
     content = _TEMPLATE.format(
@@ -90,9 +100,7 @@ def write_model_card(
         trainer=type(trainer).__name__,
         version=__version__,
         base=f", starting from `{base_name}`" if base_name else "",
-        usage=(ADAPTER_USAGE if is_adapter else FULL_USAGE).format(
-            location=location, eos_token=trainer.processing_class.eos_token
-        ),
+        usage=usage.format(location=location, eos_token=trainer.processing_class.eos_token),
         loss=type(trainer.loss).__name__,
         pairs=len(trainer.train_dataset) if hasattr(trainer.train_dataset, "__len__") else "streamed",
         learning_rate=args.learning_rate,

@@ -39,6 +39,7 @@ from .reward_head import (
     scale_reward_head,
 )
 from .samplers import EpochLengthGroupedSampler, repeated_rows
+from .saved_paths import PortablePathsTrainer
 from .token_batches import TokenBudgetBatchSampler
 from .tokenizer import clones_chat_template, load_tokenizer, set_up_tokenizer
 
@@ -48,7 +49,7 @@ logger = logging.getLogger(__name__)
 IS_REPEATED = "is_repeated"  # marks the rows of a batch that another batch of the epoch holds already
 
 
-class PairwiseRewardTrainer(ResumableTrainer, RewardTrainer):
+class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTrainer):
     """
     [`~trl.RewardTrainer`] with a choice of pairwise loss and with per-pair columns that reach it.
 

@@ -1,0 +1,109 @@
+"""What files that a run writes must not tell: where the home directory is, and credentials."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path, PurePath
+from typing import Any
+
+
+_CREDENTIAL = re.compile(r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|ghp_[A-Za-z0-9]{16,})\b")
+_CREDENTIAL_VARIABLE = re.compile(r"(^|_)(TOKEN|API_KEY|SECRET|PASSWORD)$", re.IGNORECASE)
+_SHORTEST_CREDENTIAL = 8  # a shorter value ("true") would be found in harmless text
+
+
+@lru_cache
+def _home_pattern(home: Path) -> re.Pattern | None:
+    names = sorted({str(home), str(home.resolve())} - {home.anchor}, key=len, reverse=True)
+    if not names:
+        return None
+    either = "|".join(map(re.escape, names))
+    # A relative path may climb to the root and come down again. /home/ann is not the home directory in /mnt/home/ann,
+    # /home/anne and /home/ann.old.
+    return re.compile(rf"(?:(?<![\w.-])|(?<![\w-])\.\.(?:/\.\.)*)(?:{either})(?![\w-]|\.\w)")
+
+
+def map_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Apply `change` to a text, a path, or every text inside dictionaries and lists. The argument is not changed."""
+    if isinstance(value, str):
+        changed = change(value)
+        return value if changed == value else changed  # an enumeration of strings stays one
+    if isinstance(value, PurePath):
+        changed = change(str(value))
+        return value if changed == str(value) else type(value)(changed)
+    if isinstance(value, Mapping):
+        return {map_text(key, change): map_text(item, change) for key, item in value.items()}
+    if type(value) in (list, tuple, set):
+        return type(value)(map_text(item, change) for item in value)
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return [map_text(item, change) for item in value]
+    return value
+
+
+def hide_home(value: Any) -> Any:
+    """
+    Write the home directory as `~`, in a text, a path, or every text inside dictionaries and lists.
+
+    Args:
+        value (`Any`):
+            Text, path, or container of them. Anything else is returned as it is.
+
+    Returns:
+        `Any`: The same, with `~` for the home directory. The argument is not changed.
+
+    Example:
+        ```python
+        >>> from pathlib import Path
+        >>> from trl_ext.privacy import hide_home
+        >>> hide_home({"output_dir": f"{Path.home()}/models/reward", "seed": 42})
+        {'output_dir': '~/models/reward', 'seed': 42}
+        ```
+    """
+    pattern = _home_pattern(Path.home())
+    return value if pattern is None else map_text(value, lambda text: pattern.sub("~", text))
+
+
+def looks_like_credential(text: str) -> bool:
+    """Whether a text contains what has the form of a token or of an API key."""
+    return _CREDENTIAL.search(text) is not None
+
+
+def hide_credentials(value: Any) -> Any:
+    """
+    Replace credentials, in a text or every text inside dictionaries and lists.
+
+    The values of environment variables that are named like one (`HF_TOKEN`, `OPENAI_API_KEY`, ...) are replaced by the
+    name of the variable, other text in the form of a token by `<credential>`.
+
+    Args:
+        value (`Any`):
+            Text, path, or container of them. Anything else is returned as it is.
+
+    Returns:
+        `Any`: The same without credentials. The argument is not changed.
+
+    Example:
+        ```python
+        >>> from trl_ext.privacy import hide_credentials
+        >>> hide_credentials("401 for hf_0123456789abcdefghij")
+        '401 for <credential>'
+        ```
+    """
+    known = {
+        content: f"<{name}>"
+        for name, content in os.environ.items()
+        if _CREDENTIAL_VARIABLE.search(name) and len(content) >= _SHORTEST_CREDENTIAL
+    }
+
+    def change(text: str) -> str:
+        for content in sorted(known, key=len, reverse=True):
+            text = text.replace(content, known[content])
+        return _CREDENTIAL.sub("<credential>", text)
+
+    return map_text(value, change)
+
+
+def hide_private(value: Any) -> Any:
+    """Apply [`hide_credentials`] and [`hide_home`]: for everything that is recorded."""
+    return hide_home(hide_credentials(value))
