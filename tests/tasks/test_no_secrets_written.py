@@ -15,7 +15,7 @@ RUNS = {
     "merged": (),
     "full": ("use_peft=False", "learning_rate=1e-5"),
 }
-CHECKPOINTS = ("trainer.save_strategy=steps", "trainer.save_steps=2", "eval_strategy=steps", "trainer.eval_steps=2")
+CHECKPOINTS = ("save_steps=2", "keep_checkpoints=True", "eval_strategy=steps", "trainer.eval_steps=2")
 
 
 @pytest.fixture(scope="module", params=RUNS)
