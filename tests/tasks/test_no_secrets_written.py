@@ -15,7 +15,7 @@ RUNS = {
     "merged": (),
     "full": ("use_peft=False", "learning_rate=1e-5"),
 }
-CHECKPOINTS = ("trainer.save_strategy=steps", "trainer.save_steps=2", "eval_strategy=steps", "trainer.eval_steps=2")
+CHECKPOINTS = ("save_steps=2", "keep_checkpoints=True", "eval_strategy=steps", "trainer.eval_steps=2")
 
 
 @pytest.fixture(scope="module", params=RUNS)
@@ -42,6 +42,21 @@ def test_the_record_is_of_use_still(finished):
     assert json.loads((finished.cwd / "out" / "results.json").read_text())["provenance"]["model"]["sha256"]
     assert "The reward model is in ~/project/out" in (record / "cout.txt").read_text()
     assert list((finished.cwd / "runs" / "_sources").glob("train_*.py"))
+
+
+def test_the_same_command_resumes(tmp_path):
+    home = Home(tmp_path / "unmistakable-home")
+    command = ("save_steps=2", "keep_checkpoints=True", "eval_strategy=no")
+    assert home.train(*command).returncode == 0
+    # As if it had been killed after the first checkpoint
+    shutil.rmtree(home.cwd / "out" / "checkpoint-4")
+    state = home.cwd / "out" / "training_run.json"
+    state.write_text(state.read_text().replace('"complete"', '"running"'))
+    result = home.train(*command)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    assert f"Resuming from {home.cwd}/out/checkpoint-2" in result.stdout + result.stderr
+    assert json.loads((home.cwd / "out" / "checkpoint-4" / "trainer_state.json").read_text())["global_step"] == 4
+    assert home.leaks() == []
 
 
 def test_the_search_finds_what_is_there(tmp_path):
