@@ -44,6 +44,21 @@ def test_the_record_is_of_use_still(finished):
     assert list((finished.cwd / "runs" / "_sources").glob("train_*.py"))
 
 
+def test_the_same_command_resumes(tmp_path):
+    home = Home(tmp_path / "unmistakable-home")
+    command = ("save_steps=2", "keep_checkpoints=True", "eval_strategy=no")
+    assert home.train(*command).returncode == 0
+    # As if it had been killed after the first checkpoint
+    shutil.rmtree(home.cwd / "out" / "checkpoint-4")
+    state = home.cwd / "out" / "training_run.json"
+    state.write_text(state.read_text().replace('"complete"', '"running"'))
+    result = home.train(*command)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    assert f"Resuming from {home.cwd}/out/checkpoint-2" in result.stdout + result.stderr
+    assert json.loads((home.cwd / "out" / "checkpoint-4" / "trainer_state.json").read_text())["global_step"] == 4
+    assert home.leaks() == []
+
+
 def test_the_search_finds_what_is_there(tmp_path):
     home = Home(tmp_path / "unmistakable-home")
     (home.cwd / "plain.txt").write_text(f"{home.path}/x {SECRETS['OPENAI_API_KEY']}")

@@ -39,7 +39,7 @@ def test_an_adapter_is_loaded_with_its_base(bundled, home, tmp_path):
     trained.create_model_card()
     config = json.loads((home / "out" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == (DEFAULT_MODEL if bundled else "~/tiny")
-    assert "RewardScorer" in (home / "out" / "README.md").read_text()
+    assert "load_reward_model" in (home / "out" / "README.md").read_text()
     texts = trained.processing_class.batch_decode(trained.train_dataset["chosen_ids"][:4])
     assert verify_round_trip(trained.model, trained.processing_class, home / "out", texts).max_difference < 1e-5
     assert len(RewardScorer(str(home / "out")).score(["Question?"], [[" Yes.", " No."]])[0]) == 2

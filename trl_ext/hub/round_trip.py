@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from .data.bundled import resolve_model
+from ..data.bundled import resolve_model
 
 
 logger = logging.getLogger(__name__)
