@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.processes import ROOT, environment
@@ -38,20 +39,18 @@ def pushed(tmp_path_factory):
         assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
         results = json.loads((folder / "out" / "results.json").read_text())
         hub.heal()
-        yield folder, hub, env, result.stdout + result.stderr, results
+        yield folder, hub, env, result, results
 
 
-def test_it_says_where_to_and_who_can_read_it_before_the_upload(pushed):
-    _, hub, _, output, results = pushed
-    before, after = output.split("About to push to", 1)[1].split("Pushed to", 1)
-    assert "PRIVATE" in before and "model.safetensors" in before
-    assert results["hub"]["commit"] in after and results["hub"]["private"]
+def test_it_says_where_to_and_who_can_read_it(pushed):
+    _, hub, _, result, results = pushed
+    announced = result.stderr.split("About to push to", 1)[1]
+    assert "PRIVATE" in announced and "model.safetensors" in announced
+    assert f"private, commit {results['hub']['commit']}" in result.stdout and results["hub"]["private"]
     assert hub.model(results["hub"]["repo_id"]).private
 
 
 def test_a_stranger_gets_the_rewards_that_were_reported(pushed):
-    import pandas as pd
-
     folder, _, env, _, results = pushed
     table = pd.read_csv(folder / "out" / "test_rewards.csv").head(4)
     pulled = subprocess.run(

@@ -125,6 +125,7 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         self.length_reports: dict[str, LengthReport] = {}
         self._prepared: list[tuple[Dataset, Dataset, bool]] = []  # as given, as prepared, whether for training
         self._pair_records: list[Tensor] = []
+        self._evaluated_before_training = False
 
         if processing_class is None:
             processing_class = load_tokenizer(name, args)
@@ -428,6 +429,7 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
     ) -> EvalLoopOutput:
         self._pair_records = []
+        self._evaluated_before_training |= not self.is_in_train and self.model_wrapped is self.model
         averaged = self._ema.average.applied() if self._ema is not None and self.is_in_train else nullcontext()
         with averaged:
             output = super().evaluation_loop(
@@ -471,6 +473,11 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
     # ---- Optimisation, checkpoints ----
 
     def train(self, resume_from_checkpoint=None, trial=None, ignore_keys_for_eval=None):
+        if self._evaluated_before_training and (self.is_deepspeed_enabled or self.is_fsdp_enabled):
+            raise RuntimeError(
+                "this trainer has evaluated, which has prepared its model for inference only: under DeepSpeed and FSDP it "
+                "can't be trained afterwards. Train first, or evaluate with a trainer of its own."
+            )
         # An evaluation before training leaves the model marked as prepared but without DistributedDataParallel around
         # it: accelerate would not wrap it again, and the processes would train apart, without any message.
         if self.accelerator.distributed_type.startswith("MULTI_") and self.model_wrapped is self.model:
