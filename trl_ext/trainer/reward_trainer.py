@@ -429,7 +429,7 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
     ) -> EvalLoopOutput:
         self._pair_records = []
-        self._evaluated_before_training |= not self.is_in_train and self.model_wrapped is self.model
+        self._evaluated_before_training |= not self.is_in_train and self.state.global_step == 0
         averaged = self._ema.average.applied() if self._ema is not None and self.is_in_train else nullcontext()
         with averaged:
             output = super().evaluation_loop(
