@@ -22,6 +22,7 @@ from tasks.train_report import format_table, hash_pairs, learned_figures, proven
 from trl_ext import ReliabilityRewardConfig, ReliabilityRewardTrainer
 from trl_ext.data import resolve_model
 from trl_ext.hub import load_reward_model, push_reward_model, verify_round_trip
+from trl_ext.hub.round_trip import whole_models
 from trl_ext.trainer import TrainingInterrupted
 
 
@@ -136,7 +137,8 @@ def _save(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> None:
 def _merge_saved_adapter(trainer: ReliabilityRewardTrainer) -> None:
     """Replace a saved adapter by the merged model: in memory, no process may have the whole weights."""
     folder = Path(trainer.args.output_dir)
-    model, _ = load_reward_model(str(folder), dtype=next(trainer.model.parameters()).dtype)
+    with whole_models():
+        model, _ = load_reward_model(str(folder), dtype=next(trainer.model.parameters()).dtype, device="cpu")
     model.merge_and_unload().save_pretrained(folder)
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         (folder / name).unlink()
@@ -163,7 +165,8 @@ def _push(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> dict[str
     folder = Path(trainer.args.output_dir)
     texts = trainer.processing_class.batch_decode(trainer.train_dataset["chosen_ids"][:ROUND_TRIP_ROWS])
     name = config["hub_model_id"] or folder.absolute().name
-    pushed = push_reward_model(folder, name, private=config["hub_private"], verify_texts=texts)
+    with whole_models():
+        pushed = push_reward_model(folder, name, private=config["hub_private"], verify_texts=texts)
     print(f"Pushed to {pushed.url}, {'private' if pushed.private else 'public'}, commit {pushed.commit}.")
     return {"repo_id": pushed.repo_id, "commit": pushed.commit, "private": pushed.private}
 

@@ -1,10 +1,14 @@
 """Launch scripts in several real processes, and end them."""
 
+import importlib.util
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,6 +50,16 @@ def launch(config: str | Path, *command: str | Path, timeout: float = 300):
     )
     assert result.returncode == 0, result.stderr[-3000:]
     return result
+
+
+def skip_without_compiler(config: str) -> None:
+    """Skip the test if `config` is one of DeepSpeed and DeepSpeed can't run here."""
+    if "zero" not in config:
+        return
+    if importlib.util.find_spec("deepspeed") is None:
+        pytest.skip("deepspeed is not installed: pip install 'trl_ext[deepspeed]'")
+    if shutil.which("c++") is None or shutil.which("ninja", path=search_path()) is None:
+        pytest.skip("deepspeed compiles its communication on CPUs, and there is no C++ compiler or no ninja")
 
 
 def leave(accelerator) -> None:

@@ -1,8 +1,6 @@
 """One padded process, DistributedDataParallel, FSDP2, ZeRO-2 and ZeRO-3 with shared prefixes end with the same model."""
 
-import importlib.util
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.processes import ROOT, launch, search_path
+from tests.processes import ROOT, launch, skip_without_compiler
 from tests.tiny import tiny_checkpoint
 from trl_ext import RewardScorer
 
@@ -33,15 +31,6 @@ CASES = {
 }
 METRICS = ("loss", "accuracy", "margin", "mean_reward", "min_reward", "max_reward", "num_tokens", "learning_rate")
 IN_MAKE_TEST = "accumulation-checkpointing"
-
-
-def skip_without_compiler(config: str) -> None:
-    if "zero" not in config:
-        return
-    if importlib.util.find_spec("deepspeed") is None:
-        pytest.skip("deepspeed is not installed: pip install 'trl_ext[deepspeed]'")
-    if shutil.which("c++") is None or shutil.which("ninja", path=search_path()) is None:
-        pytest.skip("deepspeed compiles its communication on CPUs, and there is no C++ compiler or no ninja")
 
 
 def train(config: str, folder: Path, base: str, batch_size: int, accumulate: int = 1, **settings) -> dict:

@@ -10,11 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.processes import ROOT, environment, launch_command
+from tests.processes import ROOT, environment, launch_command, skip_without_compiler
 from tests.tiny import tiny_checkpoint
 from trl_ext.trainer.checkpoints import checkpoint_problem
 
@@ -55,6 +56,13 @@ def finish(process: subprocess.Popen, status: int = 0) -> str:
     output, _ = process.communicate(timeout=600)
     assert process.returncode == status, output[-4000:]
     return output
+
+
+def kill_workers(folder: Path) -> None:
+    """SIGKILL to what torchrun has started in `folder`: each of its workers leads a process group of its own."""
+    for process in psutil.process_iter(["cwd"]):
+        if process.info["cwd"] == str(folder):
+            process.kill()
 
 
 def wait_for_step(process: subprocess.Popen, step: int) -> bool:
@@ -149,6 +157,29 @@ def test_sigterm_under_two_processes(straight, tiny, tmp_path):
     assert statuses(tmp_path) == ["INTERRUPTED", "COMPLETED"]
     ours, theirs = ([row["loss"] for row in curve(folder) if "loss" in row] for folder in (tmp_path, straight))
     assert len(ours) == len(theirs) == STEPS  # dropout differs between one process and two
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["zero3_cpu_2proc.yaml", "cpu_2proc.yaml"])
+def test_two_processes_killed_in_the_second_epoch(config, tiny, tmp_path):
+    skip_without_compiler(config)
+    command = [TRAIN, *updates(tiny, "per_device_train_batch_size=1", "eval_before_training=False")]
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    straight.mkdir()
+    killed.mkdir()
+    finish(start(straight, *launch_command(config, *command)))
+    process = start(killed, *launch_command(config, *command))
+    assert wait_for_step(process, random.randint(27, 36))  # an epoch has 24 steps
+    os.killpg(process.pid, signal.SIGKILL)
+    kill_workers(killed)
+    process.communicate()
+    checkpoints = list((killed / "out").glob("checkpoint-*"))
+    assert checkpoints and [checkpoint_problem(path) for path in checkpoints] == [None] * len(checkpoints)
+    assert "Resuming from out/checkpoint-" in finish(start(killed, *launch_command(config, *command)))
+    assert statuses(killed) == ["INTERRUPTED", "COMPLETED"]
+    assert curve(killed) == curve(straight)
+    ours, theirs = (load_file(folder / "out" / "model.safetensors") for folder in (killed, straight))
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 @pytest.fixture(scope="class")

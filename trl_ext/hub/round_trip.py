@@ -2,14 +2,17 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.state import AcceleratorState
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers.integrations import is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
 
 from ..data.bundled import resolve_model
 
@@ -78,6 +81,10 @@ def default_texts(processing_class) -> list[str]:
     ]
 
 
+def _load_full(path: Path, dtype: torch.dtype) -> nn.Module:
+    return AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype)
+
+
 def _load_adapter(path: Path, dtype: torch.dtype) -> nn.Module:
     from peft import AutoPeftModelForSequenceClassification, PeftModel
 
@@ -88,6 +95,23 @@ def _load_adapter(path: Path, dtype: torch.dtype) -> nn.Module:
         return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=dtype)
     return PeftModel.from_pretrained(model, path)
+
+
+@contextmanager
+def whole_models() -> Iterator[None]:
+    """
+    Load models whole, on this process alone, for the duration of the context.
+
+    Under ZeRO-3 transformers divides every model that is loaded among all processes, and waits for them.
+    """
+    if not is_deepspeed_zero3_enabled():
+        yield
+        return
+    unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        AcceleratorState().deepspeed_plugin.set_deepspeed_weakref()
 
 
 def verify_round_trip(
@@ -148,13 +172,15 @@ def verify_round_trip(
             raise ValueError(f"`rewards` has shape {expected.shape}, expected one for each of {len(texts)} texts")
 
     tokenizer = AutoTokenizer.from_pretrained(path)
+    is_adapter = (path / "adapter_config.json").is_file()
+    with whole_models():
+        load = _load_adapter if is_adapter else _load_full
+        reloaded = load(path, dtype).to(model.device).eval()
     found: dict[str, np.ndarray] = {}
-    if (path / "adapter_config.json").is_file():
-        reloaded = _load_adapter(path, dtype).to(model.device).eval()
+    if is_adapter:
         reloaded.config.get_text_config().pad_token_id = tokenizer.pad_token_id
         found["PEFT"] = _rewards(reloaded, tokenizer, texts)
     else:
-        reloaded = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype).to(model.device).eval()
         found["AutoModel"] = _rewards(reloaded, tokenizer, texts)
         classifier = pipeline("text-classification", model=reloaded, tokenizer=tokenizer, device=model.device)
         scores = classifier(list(texts), add_special_tokens=False)
