@@ -139,7 +139,9 @@ def _merge_saved_adapter(trainer: ReliabilityRewardTrainer) -> None:
     folder = Path(trainer.args.output_dir)
     with whole_models():
         model, _ = load_reward_model(str(folder), dtype=next(trainer.model.parameters()).dtype, device="cpu")
-    model.merge_and_unload().save_pretrained(folder)
+    merged = model.merge_and_unload()
+    merged.config.problem_type = "regression"  # an adapter's configuration has no place for it
+    merged.save_pretrained(folder)
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         (folder / name).unlink()
 
