@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 
 from tests.processes import ROOT, launch, skip_without_compiler
+from tests.servers.hub import LoopbackHub
 from tests.tiny import tiny_checkpoint
 from trl_ext import RewardScorer
 
@@ -84,6 +85,22 @@ def test_rewards_are_not_rounded_to_bfloat16(config, base, tmp_path):
     found = train(config, tmp_path, base, 4, bf16=True)
     rewards = torch.tensor(found["rewards"])
     assert (rewards != rewards.bfloat16().float()).any(), rewards
+
+
+@pytest.mark.slow
+def test_a_model_whose_weights_are_divided_is_pushed_whole(base, tmp_path):
+    skip_without_compiler("zero3")
+    with LoopbackHub() as hub:
+        script = ROOT / "tests" / "distributed" / "push_divided.py"
+        launch("zero3_cpu_2proc.yaml", script, tmp_path / "out", base, **hub.environment(tmp_path / "cache"))
+        repository = hub.model("tester/divided")
+    assert (
+        repository.private
+        and {"README.md", "model.safetensors", "tokenizer.json"} <= repository.find("main").files.keys()
+    )
+    pushed = repository.find("main").files["model.safetensors"].content
+    saved = (tmp_path / "out" / "model.safetensors").read_bytes()
+    assert pushed == saved and load(saved)["score.weight"].shape == (1, 32)
 
 
 @pytest.mark.slow

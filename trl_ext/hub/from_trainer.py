@@ -15,6 +15,7 @@ from transformers.utils.hub import PushInProgress
 from .files import files_to_upload
 from .push import PushResult, push_folder
 from .repository import full_repo_id
+from .round_trip import whole_models
 
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def push_trainer(
     """
     Save the model, write its card, and push the output directory as [`push_reward_model`] does.
 
-    The rewards of a fresh download are compared with those of the model in memory, on the main process. Not if the model
-    is sharded, as no process has all of it, nor with `blocking=False`, as training may go on meanwhile.
+    The rewards of a fresh download are compared with those of the model in memory, on the main process; with those of the
+    saved model, if the weights in memory are divided among processes. With `blocking=False` training may go on meanwhile,
+    and nothing is compared.
 
     Returns:
         [`~huggingface_hub.CommitInfo`], or a `Future` of one with `blocking=False`, on the main process; else `None`.
@@ -55,28 +57,24 @@ def push_trainer(
         model_name=card.pop("model_name", None) or trainer.hub_model_id.split("/")[-1], tags=tags, **card
     )
     trainer._finish_current_push()
-    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
-        logger.warning("The model is sharded: the rewards of what is pushed are not compared.")
-        verify = False
-    else:
-        verify = blocking
+    # No process can run a model whose weights are divided: what was saved is compared in its place
+    divided = trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled
     commit_message = commit_message or "End of training"
 
     def push() -> CommitInfo:
-        return _commit_info(
-            push_folder(
+        with whole_models():
+            result = push_folder(
                 Path(args.output_dir),
                 trainer.hub_model_id,
-                trainer.model,
-                trainer.processing_class,
+                None if divided else trainer.model,
+                None if divided else trainer.processing_class,
                 private=args.hub_private_repo if private is None else private,
                 revision=revision or args.hub_revision,
                 commit_message=commit_message,
-                verify=verify,
+                verify=blocking,
                 token=token,
-            ),
-            commit_message,
-        )
+            )
+        return _commit_info(result, commit_message)
 
     return push() if blocking else run_as_future(push)
 
