@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,9 @@ def _finite(content: Any) -> Any:
 def write_json(path: Path, content: dict) -> None:
     """Write a file in one step: it is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
         json.dump(hide_private(_finite(content)), file, indent=2, default=str, allow_nan=False)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(file.name, path)
+    os.replace(temporary, path)

@@ -2,19 +2,17 @@
 
 import json
 import logging
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from transformers.trainer_utils import sort_checkpoints
 
 from tasks.json_files import write_json
 from tasks.train_config import ConfigError
 from trl_ext.privacy import hide_private
 from trl_ext.trainer import find_checkpoint
+from trl_ext.trainer.checkpoints import list_checkpoints, remove_checkpoint, remove_unfinished
 
 
 logger = logging.getLogger("tasks.train")
@@ -48,12 +46,13 @@ class TrainingRun:
         output_dir (`str`): Output directory of the run.
         config (`dict`): Configuration of the run.
         data_sha256 (`str`): Hash of the training pairs.
+        processes (`int`): Number of processes.
 
     Raises:
         ConfigError: If another process trains there, or if the checkpoints there are those of another run.
     """
 
-    def __init__(self, output_dir: str, config: Mapping[str, Any], data_sha256: str):
+    def __init__(self, output_dir: str, config: Mapping[str, Any], data_sha256: str, processes: int):
         self.folder = Path(output_dir)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(self.folder / LOCK_FILE)
@@ -62,9 +61,10 @@ class TrainingRun:
         except Timeout:
             raise ConfigError(f"another process trains in {output_dir!r}: set output_dir or experiment_tag") from None
         self.keep_checkpoints = config["keep_checkpoints"]
-        facts = {"config": _fixed(config), "data_sha256": data_sha256}
+        facts = {"config": _fixed(config), "data_sha256": data_sha256, "processes": processes}
         previous = self._read()
-        found = sort_checkpoints(output_dir)
+        remove_unfinished(output_dir)
+        found = list_checkpoints(output_dir)
         finished = previous.get("status") == "complete"
         if not config["resume"] or (finished and not previous["keep_checkpoints"]):
             if found:
@@ -74,11 +74,10 @@ class TrainingRun:
         if found:
             self._check_same_run(previous, facts)
         self.checkpoint = find_checkpoint(output_dir) if found else None
-        self.record = {"figures_before": None, "sacred_runs": []}
+        self.record = {"figures_before": None}
         if self.checkpoint is not None:
-            self.record = {key: previous[key] for key in self.record}
+            self.record["figures_before"] = previous["figures_before"]
             logger.info("Resuming from %s.", self.checkpoint)
-        self.previous_runs = list(previous.get("sacred_runs", []))
         self.record |= facts | {"status": "running", "keep_checkpoints": self.keep_checkpoints}
         self._write()
 
@@ -105,17 +104,13 @@ class TrainingRun:
             raise ConfigError(f"{where} of a run with other settings ({changes}). {ways_out}")
         if previous["data_sha256"] != facts["data_sha256"]:
             raise ConfigError(f"{where} of a run on other training pairs. {ways_out}")
+        if previous["processes"] != facts["processes"]:
+            counts = f"{previous['processes']} there, {facts['processes']} here"
+            raise ConfigError(f"{where} of a run on another number of processes ({counts}). {ways_out}")
 
     def record_figures_before(self, figures: dict[str, Any]) -> None:
         """Keep the figures before training: a resumed run has no untrained model to compute them from."""
         self.record["figures_before"] = figures
-        self._write()
-
-    def record_sacred_run(self, folder: str) -> None:
-        """Note the Sacred record of this part of the run, and mark those of killed parts as interrupted."""
-        for earlier in self.previous_runs:
-            mark_interrupted(earlier)
-        self.record["sacred_runs"] = [*self.record["sacred_runs"], folder]
         self._write()
 
     def interrupted(self) -> None:
@@ -128,31 +123,10 @@ class TrainingRun:
         self.record["status"] = "complete"
         self._write()
         if not self.keep_checkpoints:
-            self._remove(sort_checkpoints(str(self.folder)))
+            self._remove(list_checkpoints(self.folder))
         self.lock.release()
 
     @staticmethod
-    def _remove(checkpoints: list[str]) -> None:
-        for checkpoint in reversed(checkpoints):  # an older one that stays is still a checkpoint of this run
-            shutil.rmtree(checkpoint)
-
-
-def mark_interrupted(sacred_run: str) -> None:
-    """
-    Set the status of a Sacred record from RUNNING to INTERRUPTED.
-
-    A process that was killed could not do so itself. Called with the lock of its output directory: it is not running.
-    """
-    path = Path(sacred_run, "run.json").expanduser()
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
-    if record["status"] == "RUNNING":
-        write_json(path, record | {"status": "INTERRUPTED", "stop_time": record["heartbeat"]})
-
-
-def sacred_folder(sacred_run) -> str | None:
-    """Folder of the file-storage record of a Sacred run, relative to the working directory; `None` without one."""
-    folders = [observer.dir for observer in sacred_run.observers if getattr(observer, "dir", None) is not None]
-    return os.path.relpath(folders[0]) if folders else None
+    def _remove(checkpoints: list[Path]) -> None:
+        for checkpoint in checkpoints:
+            remove_checkpoint(checkpoint)

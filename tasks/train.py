@@ -165,9 +165,9 @@ _DEFAULTS = dict(ex.configurations[0]())
 
 @ex.main
 def main(_config, _run, trainer):  # `trainer` declares that new keys below it are used
+    raise_on_sigterm()
     from tasks.train_run import run
 
-    raise_on_sigterm()
     # A plain copy: Sacred's containers are read-only, and would be pickled with the training arguments
     return run(copy.deepcopy(_config), _run)
 

@@ -1,14 +1,21 @@
 """Sacred records without credentials and without the path of the home directory."""
 
+import json
+import logging
 import os
+from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from sacred import Experiment
 from sacred.observers import FileStorageObserver
 from sacred.utils import apply_backspaces_and_linefeeds
 
+from tasks.json_files import write_json
 from trl_ext.privacy import hide_private
 
+
+logger = logging.getLogger("tasks.train")
 
 _RECORDS = {
     "queued_event",
@@ -25,11 +32,51 @@ def filter_output(text: str) -> str:
     return hide_private(apply_backspaces_and_linefeeds(text))
 
 
+LOCK_FILE = ".running.lock"  # held by the process of a run, and free when it has ended, in whatever way
+
+
 class PrivateFileStorageObserver(FileStorageObserver):
-    """Hide private content in the JSON files themselves, so that source files are still found by their real paths."""
+    """
+    Sacred's records in files: complete at any moment, without private content, and true of runs that were killed.
+
+    Content is hidden in the JSON files themselves, so that source files are still found by their real paths.
+    """
+
+    def started_event(self, *args, **kwargs):
+        mark_killed_runs(self.basedir)
+        run_id = super().started_event(*args, **kwargs)
+        self.lock = FileLock(os.path.join(self.dir, LOCK_FILE))
+        self.lock.acquire(timeout=0)
+        return run_id
 
     def save_json(self, obj, filename):
-        super().save_json(hide_private(obj), filename)
+        temporary = f".{filename}.tmp"
+        super().save_json(hide_private(obj), temporary)
+        os.replace(os.path.join(self.dir, temporary), os.path.join(self.dir, filename))
+
+
+def mark_killed_runs(basedir: str | Path) -> None:
+    """
+    Set the status of records from RUNNING to INTERRUPTED, if the process of the run has ended.
+
+    A process that was killed could not do so itself.
+    """
+    for path in Path(basedir).glob(f"*/{LOCK_FILE}"):
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        try:
+            record = json.loads((path.parent / "run.json").read_text(encoding="utf-8"))
+            if record["status"] == "RUNNING":
+                write_json(
+                    path.parent / "run.json", record | {"status": "INTERRUPTED", "stop_time": record["heartbeat"]}
+                )
+        except (OSError, ValueError, KeyError) as error:
+            logger.warning("The record %s can't be read, and stays as it is: %s", path.parent, error)
+        finally:
+            lock.release()
 
 
 class PrivateObserver:

@@ -15,7 +15,7 @@ from transformers import AutoConfig, TrainerCallback
 
 from tasks.interrupt import Interrupted
 from tasks.json_files import write_json
-from tasks.resume import TrainingRun, sacred_folder
+from tasks.resume import TrainingRun
 from tasks.train_config import TRAINER_FIELDS, ConfigError, check_trainer_fields
 from tasks.train_data import TrainingData, load_training_data
 from tasks.train_report import format_table, hash_pairs, learned_figures, provenance
@@ -212,7 +212,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     if (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled) and config["eval_before_training"]:
         logger.warning("eval_before_training is turned off: DeepSpeed and FSDP can't train a model that has evaluated")
         config["eval_before_training"] = False
-    training_run, checkpoint = _open_run(trainer, config, data, sacred_run)
+    training_run, checkpoint = _open_run(trainer, config, data)
     truth = config["correctness_label_col_name"]
     before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)
     try:
@@ -236,27 +236,26 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
         if config["verify_round_trip"]:
             results["round_trip"] = _verify(trainer, rewards)
             write_json(path, results)
-        if config["push_to_hub"]:
+    trainer.accelerator.wait_for_everyone()
+    if trainer.is_world_process_zero():
+        if config["push_to_hub"]:  # nobody waits for it: an upload may take longer than a collective is waited for
             results["hub"] = sacred_run.info["hub"] = _push(trainer, config)
             write_json(path, results)
         training_run.complete()
         _report(args.output_dir, trainer.processing_class.eos_token, before, after, results["round_trip"])
-    trainer.accelerator.wait_for_everyone()
     return {name: figure["value"] for name, figure in after.items()}
 
 
 def _open_run(
-    trainer: ReliabilityRewardTrainer, config: dict[str, Any], data: TrainingData, sacred_run
+    trainer: ReliabilityRewardTrainer, config: dict[str, Any], data: TrainingData
 ) -> tuple[TrainingRun | None, str | None]:
     """The state of the run, on the main process only, and the checkpoint to resume from, on all."""
     training_run, checkpoint, refused = None, None, None
     if trainer.is_world_process_zero():
         try:
-            training_run = TrainingRun(trainer.args.output_dir, config, hash_pairs(data.train))
+            args = trainer.args
+            training_run = TrainingRun(args.output_dir, config, hash_pairs(data.train), args.world_size)
             checkpoint = training_run.checkpoint
-            folder = sacred_folder(sacred_run)
-            if folder is not None:
-                training_run.record_sacred_run(folder)
         except ConfigError as error:
             refused = str(error)
     checkpoint, refused = broadcast_object_list([checkpoint, refused])

@@ -9,7 +9,10 @@ from typing import Any
 
 
 _CREDENTIAL = re.compile(r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|ghp_[A-Za-z0-9]{16,})\b")
-_CREDENTIAL_VARIABLE = re.compile(r"(^|_)(TOKEN|API_KEY|SECRET|PASSWORD)$", re.IGNORECASE)
+_CREDENTIAL_VARIABLE = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIAL)S?$", re.IGNORECASE)
+# Word characters that can stand before a path without belonging to it: the end of an escape sequence (colours, \\n in
+# quoted text), and options of compilers
+_BEFORE_PATH = r"(?<![\w.-])|(?<=\\[nrt])|(?<=\dm)|(?<=\[m)|(?<=-[IL])"
 _SHORTEST_CREDENTIAL = 8  # a shorter value ("true") would be found in harmless text
 
 
@@ -18,10 +21,11 @@ def _home_pattern(home: Path) -> re.Pattern | None:
     names = sorted({str(home), str(home.resolve())} - {home.anchor}, key=len, reverse=True)
     if not names:
         return None
-    either = "|".join(map(re.escape, names))
+    # However the separators are written: /home//ann, /home/./ann
+    either = "|".join("/" + r"/+(?:\./+)*".join(map(re.escape, name.split("/")[1:])) for name in names)
     # A relative path may climb to the root and come down again. /home/ann is not the home directory in /mnt/home/ann,
     # /home/anne and /home/ann.old.
-    return re.compile(rf"(?:(?<![\w.-])|(?<![\w-])\.\.(?:/\.\.)*)(?:{either})(?![\w-]|\.\w)")
+    return re.compile(rf"(?:{_BEFORE_PATH}|(?<![\w-])\.\.(?:/\.\.)*)(?:{either})(?![\w-]|\.\w)")
 
 
 def map_text(value: Any, change: Callable[[str], str]) -> Any:

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -134,13 +135,32 @@ def test_killed_five_times_the_run_is_the_same_bit_for_bit(straight, tiny, tmp_p
 
 def test_a_process_killed_while_it_saves_leaves_no_broken_checkpoint(tiny, tmp_path):
     process = start(tmp_path, sys.executable, TRAIN, *updates(tiny, "save_steps=1", "eval_before_training=False"))
+    out = tmp_path / "out"
     deadline = time.monotonic() + 120
-    while not (tmp_path / "out" / ".incomplete").exists() and time.monotonic() < deadline:
-        pass
+    while not (out / "checkpoint-3").exists() or not (out / ".incomplete").exists():
+        assert time.monotonic() < deadline and process.poll() is None
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    for path in (tmp_path / "out").glob("checkpoint-*"):
-        assert checkpoint_problem(path) is None
+    problems = [checkpoint_problem(path) for path in out.glob("checkpoint-*")]
+    assert problems and problems == [None] * len(problems)
+    # What a kill would have left while Sacred wrote, had it not written aside
+    broken = tmp_path / "runs" / "2"
+    shutil.copytree(tmp_path / "runs" / "1", broken)
+    (broken / "run.json").write_text("{")
+    command = updates(tiny, "save_steps=1", "eval_before_training=False")
+    assert "Resuming from out/checkpoint-" in finish(start(tmp_path, sys.executable, TRAIN, *command))
+    assert json.loads((tmp_path / "runs" / "1" / "run.json").read_text())["status"] == "INTERRUPTED"
+    assert not (out / ".incomplete").exists()
+
+
+def test_another_number_of_processes_is_refused(tiny, tmp_path):
+    process = start(tmp_path, sys.executable, TRAIN, *updates(tiny, "eval_before_training=False"))
+    assert wait_for_step(process, 5)
+    os.kill(process.pid, signal.SIGTERM)
+    finish(process, 143)
+    command = [TRAIN, *updates(tiny, "eval_before_training=False")]
+    output = finish(start(tmp_path, *launch_command("cpu_2proc.yaml", *command)), 1)
+    assert "another number of processes (1 there, 2 here)" in output
 
 
 def test_sigterm_under_two_processes(straight, tiny, tmp_path):

@@ -67,7 +67,7 @@ STRATEGIES = {
     "tokens": {"max_tokens_per_batch": 150},
     "accumulation": {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 2},
     "average": {"ema_decay": 0.9},
-    "steps": {"eval_strategy": "steps", "eval_steps": 5},
+    "steps": {"eval_strategy": "steps", "eval_steps": 5, "eval_on_start": True},
 }
 
 
@@ -136,6 +136,20 @@ class TestSigterm:
         resumed.train(resume_from_checkpoint=True)
         assert history(resumed) == history(straight)
         assert torch.equal(weights(resumed), weights(straight))
+
+    def test_the_checkpoint_comes_before_an_evaluation_that_is_due(self, tmp_path, tokenizer):
+        found = []
+
+        class Watch(TrainerCallback):
+            def on_evaluate(self, args, state, control, **kwargs):
+                found.append(find_checkpoint(tmp_path))
+
+        settings = {"eval_strategy": "steps", "eval_steps": 5, "save_steps": 100}
+        with pytest.raises(TrainingInterrupted):
+            make(tmp_path, tokenizer, [StopAt(3), Watch()], **settings).train()
+        assert found == [str(tmp_path / "checkpoint-5")]
+        state = json.loads((tmp_path / "checkpoint-5" / "trainer_state.json").read_text())
+        assert any("eval_loss" in row for row in state["log_history"])
 
     def test_nothing_is_evaluated_on_the_way_out(self, tmp_path, tokenizer):
         trainer = make(tmp_path, tokenizer, [StopAt(1)])
@@ -209,6 +223,35 @@ class TestCheckpoints:
     def test_no_checkpoint_is_an_error(self, tmp_path, tokenizer):
         with pytest.raises(ValueError, match="no complete checkpoint"):
             make(tmp_path, tokenizer).train(resume_from_checkpoint=True)
+
+    def test_a_half_deleted_checkpoint_is_passed_over(self, finished, tmp_path):
+        run = self.copy(finished, tmp_path)
+        files = sorted((run / "checkpoint-6").iterdir(), key=lambda path: path.name != MANIFEST)
+        for file in files[:-1]:  # the manifest first, so that it does not tell
+            file.unlink()
+            assert checkpoint_problem(run / "checkpoint-6") is not None or file.name == MANIFEST or file.suffix not in (
+                ".pt", ".pth", ".safetensors"
+            )  # fmt: skip
+        assert find_checkpoint(run) == str(run / "checkpoint-4")
+
+    def test_other_names_are_no_checkpoints(self, finished, tmp_path):
+        run = self.copy(finished, tmp_path)
+        shutil.copytree(run / "checkpoint-2", run / "checkpoint-99-backup")
+        assert find_checkpoint(run) == str(run / "checkpoint-6")
+
+    def test_the_newest_is_kept_whatever_the_clock_says(self, tmp_path, tokenizer):
+        class Future(TrainerCallback):
+            def on_save(self, args, state, control, **kwargs):
+                if state.global_step == 2:
+                    os.utime(tmp_path / "checkpoint-2", (4e9, 4e9))
+
+        make(tmp_path, tokenizer, [Future()], max_steps=6, save_total_limit=1, eval_strategy="no").train()
+        assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-6"]
+
+    def test_a_checkpoint_of_the_model_alone_is_not_resumed_from(self, tmp_path, tokenizer):
+        make(tmp_path, tokenizer, max_steps=2, save_only_model=True).train()
+        with pytest.raises(ValueError, match="optimizer is missing"):
+            make(tmp_path, tokenizer).train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
 
     def test_without_a_manifest_the_trainer_state_decides(self, finished, tmp_path):
         run = self.copy(finished, tmp_path)

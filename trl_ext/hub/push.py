@@ -64,7 +64,7 @@ def push_reward_model(
     """
     Push a reward model to the Hub in one commit, then download it afresh and compare its rewards.
 
-    Before anything is uploaded, the log (level INFO) says to which repository, whether it is private or public, and
+    Before anything is uploaded, the log (a warning) says to which repository, whether it is private or public, and
     which files with how many bytes. A push that breaks leaves the repository as it was, or complete; call again to
     complete it. Pickles, optimizer states, checkpoints and logs are never uploaded.
 

@@ -3,11 +3,11 @@
 import json
 import logging
 import os
+import re
 import shutil
 from pathlib import Path
 
 from transformers.trainer_callback import TrainerState
-from transformers.trainer_utils import sort_checkpoints
 
 
 logger = logging.getLogger(__name__)
@@ -15,6 +15,14 @@ logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 STAGING = ".incomplete"  # folder in the output directory in which a checkpoint is written
 TRAINER_STATE = "trainer_state.json"
+_NAME = re.compile(r"checkpoint-(\d+)")
+# What a run can't go on from exactly without; DeepSpeed keeps all of it in `global_step*`, FSDP in folders
+_NEEDED = {
+    "weights": ("*.safetensors", "pytorch_model*", "global_step*"),
+    "the optimizer": ("optimizer*", "global_step*"),
+    "the schedule": ("scheduler.pt", "global_step*"),
+    "the random generators": ("rng_state*.pth",),
+}
 
 
 def _flush(path: Path) -> None:
@@ -61,7 +69,8 @@ def checkpoint_problem(path: str | Path) -> str | None:
 
     Returns:
         `str`, *optional*: What is missing or damaged; `None` if it is complete. A checkpoint without a manifest, which
-        another trainer wrote, counts as complete if its `trainer_state.json`, which is written last, can be read.
+        another trainer wrote, counts as complete if its `trainer_state.json`, which is written last, can be read, and
+        weights, optimizer, schedule and random generators are there.
     """
     path = Path(path)
     if not path.is_dir():
@@ -75,7 +84,7 @@ def checkpoint_problem(path: str | Path) -> str | None:
     try:
         sizes = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"]
     except FileNotFoundError:
-        return None
+        sizes = {}
     except (ValueError, KeyError, TypeError):
         return f"{MANIFEST} can't be read"
     for name, size in sizes.items():
@@ -84,7 +93,42 @@ def checkpoint_problem(path: str | Path) -> str | None:
             return f"{name} is missing"
         if file.stat().st_size != size:
             return f"{name} has {file.stat().st_size} bytes instead of {size}"
+    for what, patterns in _NEEDED.items():
+        if not any(next(path.glob(pattern), None) for pattern in patterns):
+            return f"the state of {what} is missing ({', '.join(patterns)})"
     return None
+
+
+def list_checkpoints(output_dir: str | Path) -> list[Path]:
+    """Folders named `checkpoint-<step>`, by their step; complete or not."""
+    named = ((_NAME.fullmatch(path.name), path) for path in Path(output_dir).glob("checkpoint-*") if path.is_dir())
+    return [path for _, path in sorted((int(match[1]), path) for match, path in named if match)]
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove a checkpoint: at no moment is a part of it left under its name."""
+    removed = path.parent / STAGING / f"{path.name}.removed"
+    removed.parent.mkdir(exist_ok=True)
+    shutil.rmtree(removed, ignore_errors=True)
+    os.replace(path, removed)
+    shutil.rmtree(removed)
+    if not any(removed.parent.iterdir()):
+        removed.parent.rmdir()
+
+
+def remove_old_checkpoints(output_dir: Path, limit: int | None, best: str | None) -> None:
+    """
+    Keep the newest `limit` checkpoints by their step, and the best one.
+
+    transformers goes by the time of modification: a clock that is fast on another machine would let it delete new ones.
+    """
+    if not limit or limit < 0:
+        return
+    checkpoints = list_checkpoints(output_dir)
+    kept = {checkpoints[-1], *((Path(best),) if best is not None else ())}
+    surplus = len(checkpoints) - max(limit, len(kept.intersection(checkpoints)))
+    for checkpoint in [path for path in checkpoints if path not in kept][: max(surplus, 0)]:
+        remove_checkpoint(checkpoint)
 
 
 def find_checkpoint(output_dir: str | Path) -> str | None:
@@ -106,10 +150,10 @@ def find_checkpoint(output_dir: str | Path) -> str | None:
         >>> trainer.train(resume_from_checkpoint=find_checkpoint("outputs/reward-model"))  # from the start if None
         ```
     """
-    for path in reversed(sort_checkpoints(str(output_dir))):
+    for path in reversed(list_checkpoints(output_dir)):
         problem = checkpoint_problem(path)
         if problem is None:
-            return path
+            return str(path)
         logger.warning("Checkpoint %s is passed over: %s", path, problem)
     return None
 

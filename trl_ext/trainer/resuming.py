@@ -15,7 +15,7 @@ from accelerate.utils import broadcast_object_list
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Trainer, TrainerCallback
-from transformers.trainer_utils import SaveStrategy, rotate_checkpoints
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from .checkpoints import (
     STAGING,
@@ -23,6 +23,7 @@ from .checkpoints import (
     checkpoint_problem,
     find_checkpoint,
     publish_checkpoint,
+    remove_old_checkpoints,
     remove_unfinished,
 )
 from .stopping import StopRequest, TrainingInterrupted
@@ -116,19 +117,19 @@ class ResumableTrainer(Trainer):
         finally:
             self._staging_dir = None
         pending = self._collect_pending_logs()
+        best_is_staged = self.state.best_model_checkpoint == str(staged)
+        if best_is_staged:  # on every process: each loads the best model in the end
+            self.state.best_model_checkpoint = str(run_dir / name)
         if self.args.should_save:
             (staged / PENDING_LOGS_FILE).write_text(json.dumps(pending), encoding="utf-8")
-            if self.state.best_model_checkpoint == str(staged):
-                self.state.best_model_checkpoint = str(run_dir / name)
+            if best_is_staged:
                 self.state.save_to_json(str(staged / TRAINER_STATE))
             self._save_more(staged)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             publish_checkpoint(staged, run_dir / name)
             shutil.rmtree(staged.parent, ignore_errors=True)
-            rotate_checkpoints(
-                str(run_dir), self.args.save_total_limit, self.state.best_model_checkpoint, use_mtime=True
-            )
+            remove_old_checkpoints(run_dir, self.args.save_total_limit, self.state.best_model_checkpoint)
         self.accelerator.wait_for_everyone()
         if self._push_is_due:
             from ..hub.from_trainer import push_checkpoint  # the hub knows the trainer, not the other way round
@@ -169,6 +170,7 @@ class ResumableTrainer(Trainer):
         return super()._init_training_state(max_steps, num_update_steps_per_epoch, num_train_epochs, resume, trial)
 
     def _restore_pending_logs(self) -> None:
+        self._pair_metrics.pop()  # of an earlier training
         if self._pending_logs is None:
             return
         pending, self._pending_logs = self._pending_logs, None
@@ -184,6 +186,11 @@ class ResumableTrainer(Trainer):
         dataloader = super().get_train_dataloader()
         self._epoch_samplers = list(_samplers_with_epochs(dataloader))
         return dataloader
+
+    def _evaluate(self, trial, ignore_keys_for_eval, skip_scheduler=False):
+        if skip_scheduler and self.state.global_step > 0:
+            return {}  # `eval_on_start`, but this is not the start: the run is being resumed
+        return super()._evaluate(trial, ignore_keys_for_eval, skip_scheduler)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         if 0 < self.state.max_steps <= self.state.global_step:
@@ -238,6 +245,9 @@ class CheckpointFlow(TrainerCallback):
             logger.warning("SIGTERM: training stops after step %d, with a checkpoint.", state.global_step)
             control.should_training_stop = control.should_save = True
             self.interrupted = not epoch_ends
+            evaluates = control.should_evaluate or (epoch_ends and args.eval_strategy == IntervalStrategy.EPOCH)
+            if evaluates:  # which may take longer than there is time: if so, only the evaluation is lost
+                self.trainer._save_checkpoint(self.trainer.model, trial=None)
         if control.should_save and (epoch_ends or control.should_training_stop):
             # Evaluate first, if that is due: a run resumed from here would not
             control.should_save = False

@@ -121,7 +121,7 @@ class PairwiseRewardConfig(RewardConfig):
             return args
         return cls(**{f.name: getattr(args, f.name) for f in fields(args) if f.init})
 
-    # What trackers record, and what is pickled into `training_args.bin` of every checkpoint and pushed with it: no
+    # What trackers record, and what is pickled into `training_args.bin` of every checkpoint: no
     # token, and `~` for the home directory.
 
     def to_dict(self) -> dict[str, Any]:

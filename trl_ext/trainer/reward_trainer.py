@@ -408,7 +408,7 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if self.model.training:
+        if "loss" in logs:  # not with an evaluation, nor with the summary at the end
             logs.update(self._pair_metrics.pop())
         super().log(logs, start_time)
 
