@@ -38,10 +38,11 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": modules, "PATH": search_path()} | more
 
 
-def launch(config: str | Path, *command: str | Path, timeout: float = 300, **variables: str):
-    """Run it, and raise with the end of its error output if it fails."""
+def launch(config: str | Path, *command: str | Path, timeout: float = 300, cwd: Path | None = None, **variables: str):
+    """Run it in `cwd`, with `variables` in its environment, and raise with the end of its error output if it fails."""
     result = subprocess.run(
         launch_command(config, *command),
+        cwd=cwd,
         env=environment(**variables),
         capture_output=True,
         text=True,

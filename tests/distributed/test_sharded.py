@@ -118,7 +118,7 @@ def test_what_the_main_job_saves_gives_the_rewards_it_reported(config, use_peft,
     settings = [f"model_name={base}", f"output_dir={tmp_path}", f"use_peft={use_peft}", "lora_last_layers=None"]
     settings += ["max_length=512", "trainer.max_steps=2"]
     skip_without_compiler(config)
-    result = launch(config, ROOT / "tasks" / "train.py", "with", *settings, timeout=600)
+    result = launch(config, ROOT / "tasks" / "train.py", "with", *settings, timeout=600, cwd=tmp_path)
     assert "Reloaded and compared" in result.stdout
     reported = pd.read_csv(tmp_path / "test_rewards.csv").head(8)
     pairs = reported[["chosen", "rejected"]].to_numpy().tolist()
