@@ -96,6 +96,21 @@ def test_rewards_are_not_rounded_to_bfloat16(config, base, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("config", CONFIGS)
+def test_resumed_in_the_second_epoch(config, base, tmp_path):
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    straight.mkdir()
+    resumed.mkdir()
+    saving = {"save_strategy": "steps", "save_steps": 1}
+    expected = train(config, straight, base, 4, **saving)
+    found = train(config, resumed, base, 4, **saving, checkpoint=str(straight / "checkpoint-3"))
+    assert [row["step"] for row in found["logs"]] == [1, 2, 3, 4]
+    for metric in METRICS:
+        assert [row[metric] for row in found["logs"]] == [row[metric] for row in expected["logs"]], metric
+    assert all(torch.equal(found["weights"][name], weight) for name, weight in expected["weights"].items())
+
+
+@pytest.mark.slow
 def test_a_model_whose_weights_are_divided_is_pushed_whole(base, tmp_path):
     skip_without_compiler("zero3")
     with LoopbackHub() as hub:

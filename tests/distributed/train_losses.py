@@ -17,7 +17,7 @@ from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer
 
 def main(output: str, base: str, settings: str) -> None:
     settings = json.loads(settings)
-    lora = settings.pop("lora", False)
+    lora, checkpoint = settings.pop("lora", False), settings.pop("checkpoint", None)
     args = PairwiseRewardConfig(
         str(Path(output).parent), report_to="none", use_cpu=True, disable_tqdm=True,
         num_train_epochs=2, logging_steps=1, adam_epsilon=1e-6,
@@ -35,7 +35,7 @@ def main(output: str, base: str, settings: str) -> None:
         processing_class=tiny_tokenizer(),
         peft_config=LoraConfig(task_type="SEQ_CLS", r=4, target_modules="all-linear") if lora else None,
     )
-    trainer.train()
+    trainer.train(resume_from_checkpoint=checkpoint)
     # Before the prediction, after which FSDP2 keeps the last units whole
     divided = all(isinstance(weight, DTensor) or hasattr(weight, "ds_id") for weight in trainer.model.parameters())
     rewards = trainer.predict(pairs(5)).predictions

@@ -157,35 +157,27 @@ class TestSigterm:
             trainer.train()
         assert not any("eval_loss" in row for row in trainer.state.log_history)
 
-    def test_the_handler_of_the_caller_is_restored(self, tmp_path, tokenizer):
+    @pytest.fixture
+    def received(self):
+        """Whether SIGTERM has come to the handler that the caller had installed."""
         got = []
         previous = signal.signal(signal.SIGTERM, lambda *args: got.append(1))
-        try:
-            make(tmp_path, tokenizer, max_steps=1).train()
-            os.kill(os.getpid(), signal.SIGTERM)
-            assert got == [1]
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+        yield got
+        signal.signal(signal.SIGTERM, previous)
 
-    def test_a_signal_in_the_last_step_is_passed_on(self, tmp_path, tokenizer):
-        got = []
-        previous = signal.signal(signal.SIGTERM, lambda *args: got.append(1))
-        try:
-            trainer = make(tmp_path, tokenizer, [StopAt(2)], max_steps=3)
-            trainer.train()  # done: there was no step left to stop after
-            assert got == [1] and trainer.state.global_step == 3
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+    def test_the_handler_of_the_caller_is_restored(self, tmp_path, tokenizer, received):
+        make(tmp_path, tokenizer, max_steps=1).train()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert received == [1]
 
-    def test_without_checkpoints_the_signal_means_what_it_always_did(self, tmp_path, tokenizer):
-        got = []
-        previous = signal.signal(signal.SIGTERM, lambda *args: got.append(1))
-        try:
-            trainer = make(tmp_path, tokenizer, [StopAt(1)], save_strategy="no", max_steps=3)
-            trainer.train()
-            assert got == [1] and find_checkpoint(tmp_path) is None
-        finally:
-            signal.signal(signal.SIGTERM, previous)
+    def test_a_signal_in_the_last_step_is_passed_on(self, tmp_path, tokenizer, received):
+        trainer = make(tmp_path, tokenizer, [StopAt(2)], max_steps=3)
+        trainer.train()  # done: there was no step left to stop after
+        assert received == [1] and trainer.state.global_step == 3
+
+    def test_without_checkpoints_the_signal_means_what_it_always_did(self, tmp_path, tokenizer, received):
+        make(tmp_path, tokenizer, [StopAt(1)], save_strategy="no", max_steps=3).train()
+        assert received == [1] and find_checkpoint(tmp_path) is None
 
 
 class TestCheckpoints:

@@ -12,7 +12,7 @@ from huggingface_hub import DatasetCardData
 from ..data.preference import PREFERENCE_COLUMNS
 from ..version import __version__
 from .files import holds_token
-from .repository import PushError, Repository, check_reachable
+from .repository import Pushed, PushError, Repository, check_reachable
 
 
 logger = logging.getLogger(__name__)
@@ -59,27 +59,15 @@ pairs = load_dataset("{repo_id}", split="{split}")
 
 
 @dataclass(frozen=True)
-class DatasetPushResult:
+class DatasetPushResult(Pushed):
     """
-    Result of [`push_preference_dataset`].
+    Result of [`push_preference_dataset`]: what every push tells, and
 
     Args:
-        repo_id (`str`): `namespace/name`.
-        url (`str`): Page of the repository.
-        commit (`str`): The commit that holds the data.
-        private (`bool`): Whether the repository is private.
-        files (`dict[str, int]`): Uploaded files with their size in bytes.
-        removed (`list[str]`): Data files of an earlier push that the commit removed.
         rows (`dict[str, int]`): Rows per split.
         verified (`bool`): Whether a fresh download was found to have equal rows.
     """
 
-    repo_id: str
-    url: str
-    commit: str
-    private: bool
-    files: dict[str, int]
-    removed: list[str]
     rows: dict[str, int]
     verified: bool
 

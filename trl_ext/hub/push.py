@@ -13,7 +13,7 @@ from ..scoring.loading import check_one_label, load_tokenizer_of
 from ..shared_prefix import core_model
 from .files import check_no_secrets, files_to_remove
 from .load import load_reward_model
-from .repository import Repository, check_reachable
+from .repository import Pushed, Repository, check_reachable
 from .round_trip import RoundTrip, RoundTripError, default_texts, verify_round_trip
 from .stage import add_model_card, save_model, stage
 
@@ -22,27 +22,15 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class PushResult:
+class PushResult(Pushed):
     """
-    Result of [`push_reward_model`].
+    Result of [`push_reward_model`]: what every push tells, and
 
     Args:
-        repo_id (`str`): `namespace/name`.
-        url (`str`): Page of the repository.
-        commit (`str`): The commit that holds the model: its `revision` for ever.
-        private (`bool`): Whether the repository is private.
-        files (`dict[str, int]`): Uploaded files with their size in bytes.
-        removed (`list[str]`): Files of an earlier model that the commit removed.
         left_out (`list[str]`): Files of the directory that were not uploaded.
         round_trip ([`RoundTrip`], *optional*): Comparison with the fresh download; `None` if it was switched off.
     """
 
-    repo_id: str
-    url: str
-    commit: str
-    private: bool
-    files: dict[str, int]
-    removed: list[str]
     left_out: list[str]
     round_trip: RoundTrip | None
 

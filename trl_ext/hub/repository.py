@@ -30,6 +30,28 @@ class PushError(RuntimeError):
     """The push did not complete. The message says what state the repository is in and whether to call again."""
 
 
+@dataclass(frozen=True)
+class Pushed:
+    """
+    What a push has done.
+
+    Args:
+        repo_id (`str`): `namespace/name`.
+        url (`str`): Page of the repository.
+        commit (`str`): The commit that holds what was pushed: its `revision` for ever.
+        private (`bool`): Whether the repository is private.
+        files (`dict[str, int]`): Uploaded files with their size in bytes.
+        removed (`list[str]`): Files of an earlier push that the commit removed.
+    """
+
+    repo_id: str
+    url: str
+    commit: str
+    private: bool
+    files: dict[str, int]
+    removed: list[str]
+
+
 @dataclass
 class Repository:
     """
