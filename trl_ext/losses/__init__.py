@@ -3,6 +3,7 @@
 from .base import PairwiseLoss
 from .beta_rapl import BetaRAPLLoss
 from .bradley_terry import BradleyTerryLoss
+from .commitment import CommitmentLoss
 from .epsilon_rapl import EpsilonRAPLLoss
 from .margin_rapl import MarginRAPLLoss
 from .scaled_bradley_terry import ScaledBradleyTerryLoss
@@ -11,6 +12,7 @@ from .scaled_bradley_terry import ScaledBradleyTerryLoss
 __all__ = [
     "BetaRAPLLoss",
     "BradleyTerryLoss",
+    "CommitmentLoss",
     "EpsilonRAPLLoss",
     "MarginRAPLLoss",
     "PairwiseLoss",

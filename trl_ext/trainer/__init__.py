@@ -1,7 +1,10 @@
 """Reward trainers on top of TRL's."""
 
+from .annotator_aware_config import AnnotatorAwareRewardConfig
+from .annotator_aware_trainer import AnnotatorAwareRewardTrainer
 from .checkpoints import find_checkpoint
 from .collator import PreferenceColumnsCollator
+from .cross_fitting import cross_fit_differences
 from .reliability_config import ReliabilityRewardConfig
 from .reliability_trainer import ReliabilityRewardTrainer
 from .reward_config import PairwiseRewardConfig
@@ -10,11 +13,14 @@ from .stopping import TrainingInterrupted
 
 
 __all__ = [
+    "AnnotatorAwareRewardConfig",
+    "AnnotatorAwareRewardTrainer",
     "PairwiseRewardConfig",
     "PairwiseRewardTrainer",
     "PreferenceColumnsCollator",
     "ReliabilityRewardConfig",
     "ReliabilityRewardTrainer",
     "TrainingInterrupted",
+    "cross_fit_differences",
     "find_checkpoint",
 ]
