@@ -6,7 +6,7 @@ import numpy as np
 
 
 _EDGE = 1 - 1e-9  # without a prior the mode may lie at η = ±1, where a single contradicting label is impossible
-_BISECTIONS = 40
+_BISECTIONS = 30
 _BIAS_STEPS = 50
 _BIAS_POINTS = 13
 _BIAS_REACH = 2.6  # standard errors to each side over which the length bias is profiled
