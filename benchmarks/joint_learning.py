@@ -64,7 +64,9 @@ class Simulation:
     differences: np.ndarray
 
 
-def simulate(eta: np.ndarray, seed: int, spread: float = 3.0, pairs: int = PAIRS, test_pairs: int = TEST_PAIRS):
+def simulate(
+    eta: np.ndarray, seed: int, spread: float = 3.0, pairs: int = PAIRS, test_pairs: int = TEST_PAIRS
+) -> Simulation:
     """Draw a [`Simulation`] in which true reward differences have standard deviation `spread`."""
     rng = np.random.default_rng(seed)
     values = rng.normal(size=WORDS)

@@ -71,7 +71,7 @@ def test_agrees_with_brute_force():
 def test_finds_the_truth_and_says_how_well():
     eta = np.linspace(0.1, 0.95, 12)
     covered, correlations = [], []
-    for seed in range(60):
+    for seed in range(40):
         difference, annotator, _ = labels(eta, 2000, seed)
         table = estimate_commitment(difference, annotator, scale=1).table
         covered.append((table["ci_low"] <= eta) & (eta <= table["ci_high"]))
