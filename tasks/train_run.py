@@ -15,10 +15,11 @@ from transformers import AutoConfig, TrainerCallback
 
 from tasks.interrupt import Interrupted
 from tasks.json_files import write_json
+from tasks.provenance import hash_pairs
 from tasks.resume import TrainingRun
 from tasks.train_config import TRAINER_FIELDS, ConfigError, check_trainer_fields
 from tasks.train_data import TrainingData, load_training_data
-from tasks.train_report import format_table, hash_pairs, learned_figures, provenance
+from tasks.train_report import format_table, learned_figures, provenance
 from trl_ext import ReliabilityRewardConfig, ReliabilityRewardTrainer
 from trl_ext.data import resolve_model
 from trl_ext.hub import load_reward_model, push_reward_model, verify_round_trip
