@@ -310,9 +310,7 @@ def attribute_bias(
             float(value), float(se), float(value - half), float(value + half), n, f"{what} ({level:g} level)"
         )
 
-    coefficients = {
-        name: estimate(k, params[k], influence[k], what) for k, name in enumerate(names)
-    }
+    coefficients = {name: estimate(k, params[k], influence[k], what) for k, name in enumerate(names)}
     intercept = coefficients.pop("intercept")
     scale_free = {
         name: estimate(k, per_sd[k], scaled[k], f"{what}, deviation re-estimated")
