@@ -55,9 +55,7 @@ class TruthScores:
 
     def to_dict(self) -> dict[str, Any]:
         """One level of names; figures as `value, se, ci_low, ci_high, n, method`."""
-        return {
-            name: value.to_dict() if isinstance(value, Estimate) else value for name, value in vars(self).items()
-        }
+        return {name: value.to_dict() if isinstance(value, Estimate) else value for name, value in vars(self).items()}
 
 
 def truth_scores(
