@@ -35,7 +35,7 @@ class ResultsLog:
         self.path = Path(path).expanduser()
         self.columns = list(columns)
         self.nested = {column: set(keys) for column, keys in (nested or {}).items()}
-        self._lock = FileLock(f"{self.path}.lock")
+        self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
         if self.path.is_dir():
             raise ValueError(f"results log '{self.path}' is a directory; it must be a file")
         if self.path.exists():

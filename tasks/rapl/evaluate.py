@@ -17,7 +17,10 @@ from pathlib import Path
 
 
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script from a checkout
+# Run as a script from a checkout. In place of the script's folder, where this file would be found as the library
+# `evaluate`
+_ROOT, _HERE = Path(__file__).resolve().parents[2], Path(__file__).resolve().parent
+sys.path[:] = [str(_ROOT), *(path for path in sys.path if Path(path).resolve() != _HERE)]
 
 from sacred import SETTINGS  # noqa: E402
 
