@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.evaluation.doc_examples import failed_examples
@@ -40,6 +40,7 @@ class TestSectionScores:
         assert (lost.sections["Safety"].value, half.sections["Safety"].value) == (0.5, 0.75)
         assert lost.ties == {"donotanswer": 1}
 
+    @settings(max_examples=20)
     @given(st.permutations(range(30)))
     def test_the_order_of_rows_changes_nothing(self, order):
         rng = np.random.default_rng(0)
@@ -74,6 +75,7 @@ class TestWeightedAverage:
             (part.value, part.se, part.ci_low, part.ci_high, 10)
         )
 
+    @settings(max_examples=20)
     @given(st.lists(st.tuples(st.integers(0, 20), st.floats(0.01, 10)), min_size=1, max_size=6))
     def test_shares_stay_in_the_unit_interval_and_have_width(self, parts):
         average = weighted_average([wilson_interval(k, 20) for k, _ in parts], [weight for _, weight in parts])

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.evaluation.doc_examples import failed_examples
@@ -72,6 +72,7 @@ class TestValues:
                 checked += 1
         assert checked == 11
 
+    @settings(max_examples=20)
     @given(st.permutations(range(20)), st.integers(0, 100))
     def test_the_order_of_rows_changes_nothing(self, order, seed):
         chosen, rejected = random_rewards(20, seed)
@@ -83,6 +84,7 @@ class TestValues:
             a, b = getattr(one, level), getattr(other, level)
             assert (a.value, a.ci_low, a.ci_high) == pytest.approx((b.value, b.ci_low, b.ci_high))
 
+    @settings(max_examples=20)
     @given(st.integers(0, 100), st.floats(0.1, 10), st.floats(-5, 5))
     def test_scale_and_offset_of_rewards_change_nothing(self, seed, scale, offset):
         chosen, rejected = (np.round(rewards, 2) for rewards in random_rewards(15, seed))
@@ -129,11 +131,12 @@ class TestUncertainty:
 
         truth = np.mean([norm.cdf(value / 2**0.5) for value in lift.values()])
         hits = 0
-        for _ in range(200):
+        for _ in range(100):
             chosen, rejected = rng.normal(size=(130, 3)) + shift, rng.normal(size=(130, 3))
             average = rm_bench_accuracy(chosen, rejected, domains=domains).average
             hits += average.ci_low <= truth <= average.ci_high
-        assert 0.91 <= hits / 200 <= 0.995
+        # standard error of 95% over 100 samples: 2.2%
+        assert hits >= 89
 
 
 class TestDomains:

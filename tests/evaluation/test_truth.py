@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
@@ -34,6 +34,7 @@ class TestValues:
         assert follows.accuracy_to_labels.value == 1 and follows.auc_label_right.value == 0.5
         assert knows.gain_over_annotators.ci_low > 0 and follows.gain_over_annotators.value == 0
 
+    @settings(max_examples=20)
     @given(st.integers(0, 200))
     def test_the_area_is_that_of_sklearn_ties_and_weights_included(self, seed):
         rng = np.random.default_rng(seed)
@@ -42,6 +43,7 @@ class TestValues:
         expected = [roc_auc_score(right, d, sample_weight=w) for w in weights]
         assert _weighted_auc(d, right.astype(float), weights) == pytest.approx(np.array(expected))
 
+    @settings(max_examples=20)
     @given(st.permutations(range(30)))
     def test_the_order_of_rows_changes_nothing(self, order):
         rng, order = np.random.default_rng(0), np.array(order)
