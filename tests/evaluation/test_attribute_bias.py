@@ -8,6 +8,7 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext.evaluation import attribute_bias, rewards_of_a_and_b
@@ -166,6 +167,7 @@ class TestUncertainty:
         order = np.argsort(p)
         expected = np.minimum(np.maximum.accumulate(p[order] * np.arange(25, 0, -1)), 1)
         assert np.array(list(holm.adjusted_p_values.values()))[order] == pytest.approx(expected)
+        assert np.array(list(bh.adjusted_p_values.values())) == pytest.approx(multipletests(p, method="fdr_bh")[1])
         assert "longer" in holm.significant
         assert set(holm.significant) <= set(bh.significant)
         assert all(holm.adjusted_p_values[name] >= holm.p_values[name] for name in ATTRIBUTES)

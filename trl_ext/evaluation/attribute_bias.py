@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from .statistics import Estimate, _as_finite, _check_level, _cluster_codes
 
@@ -360,7 +359,17 @@ def _tests(
     adjusted = np.full_like(p_values, np.nan)
     known = np.isfinite(p_values)
     if known.any():
-        adjusted[known] = multipletests(p_values[known], method=correction)[1]
+        adjusted[known] = _adjust(p_values[known], correction)
     return dict(zip(coefficients, p_values.tolist(), strict=True)), dict(
         zip(coefficients, adjusted.tolist(), strict=True)
     )
+
+
+def _adjust(p_values: np.ndarray, correction: str) -> np.ndarray:
+    """Corrected p-values. Not statsmodels' `multipletests`, which collects garbage at every call: 50 ms."""
+    if correction == "fdr_bh":
+        return stats.false_discovery_control(p_values)
+    order = np.argsort(p_values)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * np.arange(p_values.size, 0, -1)), 1.0)
+    return adjusted

@@ -191,7 +191,7 @@ def rm_bench_accuracy(
     names = (
         None
         if domains is None
-        else np.array([_domain(d, row) for row, d in enumerate(_labels(domains, "domains", n))])
+        else np.array([_domain(d, row) for row, d in enumerate(_labels(domains, "domains", n).tolist())])
     )
 
     missing = np.isnan(chosen).any(axis=1) | np.isnan(rejected).any(axis=1)
@@ -204,7 +204,7 @@ def rm_bench_accuracy(
             for k in np.flatnonzero(np.isnan(r[row]))
         ]
         raise ValueError(
-            f"{count} of {n} prompts lack rewards; first: row {row}, prompt id {ids[row]!r}, without {', '.join(gaps)}. "
+            f"{count} of {n} prompts lack rewards; first: row {row}, prompt id {ids.tolist()[row]!r}, without {', '.join(gaps)}. "
             "Score them, or choose incomplete='drop' or 'as_wrong'."
         )
     if count:

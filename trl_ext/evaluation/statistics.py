@@ -394,7 +394,7 @@ def weighted_average(estimates: Sequence[Estimate], weights: ArrayLike | None = 
         >>> parts = [wilson_interval(8, 10), wilson_interval(30, 50)]
         >>> average = weighted_average(parts, [1, 3])
         >>> round(average.value, 3), round(average.ci_low, 3), round(average.ci_high, 3)
-        (0.65, 0.53, 0.75)
+        (0.65, 0.521, 0.75)
         ```
     """
     _check_level(level)

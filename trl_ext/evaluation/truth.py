@@ -120,6 +120,8 @@ def truth_scores(
         )
     n = right.size
     units = np.arange(n) if clusters is None else np.asarray(clusters)
+    if units.shape != (n,):
+        raise ValueError(f"clusters must have one label per row, shape ({n},), got {units.shape}")
     difference = chosen - rejected
     to_label = (1 + np.sign(difference)) / 2
     to_truth = np.where(right == 1, to_label, 1 - to_label)
