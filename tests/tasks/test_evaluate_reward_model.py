@@ -166,13 +166,15 @@ class TestFiguresOfGivenRewards:
     def test_text_length_gives_the_golden_figures_of_lie(self, rapl_dir, shared_dir):
         data = lie_set(rapl_dir)
         assert len(data) == 160
-        # the stored figures are of the length of prompt and answer in units of 100 characters
+        # the rule of the stored figures: a unit per 100 characters of the text, and half a unit for a correct answer
         table = text_lengths(data)
-        rewards = {name: table[f"reward_{name}"].to_numpy() / 100 for name in data.answers}
+        rewards = {
+            name: table[f"reward_{name}"].to_numpy() / 100 + 0.5 * name.startswith("correct") for name in data.answers
+        }
         figures = data.figures(data.table(rewards))
         assert figures["length_weight"]["value"] == pytest.approx(2.87684375, abs=1e-9)
         assert figures["correctness_weight"]["value"] == pytest.approx(0.05196875, abs=1e-9)
-        assert figures["ratio"]["value"] == pytest.approx(0.0180645024, abs=1e-9)
+        assert figures["ratio"]["value"] == pytest.approx(0.05196875 / 2.87684375, abs=1e-9)
         assert figures["n_clusters"] == 40
 
     def test_the_texts_of_lie_are_the_published_ones(self, rapl_dir):
