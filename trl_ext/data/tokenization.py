@@ -137,7 +137,9 @@ def tokenize_preferences(
         dataset = _add_ids(dataset, processing_class, num_proc, name)
     if max_length is None:
         return dataset, LengthReport(len(dataset), 0, 0, 0, None, None, max_length_policy)
-    first_token_id = processing_class.cls_token_id if processing_class.bos_token is None else processing_class.bos_token_id
+    first_token_id = (
+        processing_class.cls_token_id if processing_class.bos_token is None else processing_class.bos_token_id
+    )
     return _limit_length(dataset, first_token_id, max_length, max_length_policy, num_proc, name)
 
 
