@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import AutoModel
+from transformers import AutoModel, AutoModelForSequenceClassification, BertConfig, GPT2Config
 
 from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer
@@ -80,9 +80,24 @@ def test_what_cannot_be_divided_is_refused(tokenizer, tmp_path):
         freeze_lower_layers(model, 2)
     with pytest.raises(ValueError, match="not frozen"), cached_lower_layers(model, 1, tmp_path):
         pass
-    encoder = AutoModel.from_config(_bert())
-    with pytest.raises(ValueError, match="BertModel is not a decoder"):
-        freeze_lower_layers(encoder, 1)
+    with pytest.raises(ValueError, match="GPT2Model is neither a decoder"):
+        freeze_lower_layers(AutoModel.from_config(GPT2Config(n_layer=2, n_head=2, n_embd=8, vocab_size=20)), 1)
+
+
+def test_an_encoder_gives_the_same_rewards(tmp_path):
+    config = BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32, num_labels=1
+    )
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    freeze_lower_layers(model, 1)
+    ids = torch.tensor([[2, 7, 8, 9, 3], [2, 11, 3, 0, 0]])
+    whole = model(ids, attention_mask=(ids != 0).long()).logits
+    with cached_lower_layers(model, 1, tmp_path, torch.float32):
+        torch.testing.assert_close(model(ids, attention_mask=(ids != 0).long()).logits, whole)
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert (
+        all(("embeddings" in name or "layer.0" in name or "layer.1" in name) for name in frozen) and len(frozen) > 20
+    )
 
 
 def test_rows_padded_on_the_left_are_refused(tokenizer, tmp_path):
@@ -91,9 +106,3 @@ def test_rows_padded_on_the_left_are_refused(tokenizer, tmp_path):
     ids = torch.tensor([[tokenizer.pad_token_id, 5, 6]])
     with cached_lower_layers(model, 1, tmp_path), pytest.raises(ValueError, match="padded on the right"):
         model(ids)
-
-
-def _bert():
-    from transformers import BertConfig
-
-    return BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)

@@ -1,4 +1,4 @@
-"""Train the last layers of a decoder on hidden states of the frozen ones, which are computed once per text."""
+"""Train the last layers of a model on hidden states of the frozen ones, which are computed once per text."""
 
 import hashlib
 import logging
@@ -18,21 +18,21 @@ logger = logging.getLogger(__name__)
 
 def freeze_lower_layers(model: PreTrainedModel, trainable_layers: int) -> None:
     """
-    Freeze everything but the last layers, the final norm and the reward head.
+    Freeze the embedding and the lower layers: the last layers and what follows them, the reward head too, are trained.
 
     Args:
         model ([`~transformers.PreTrainedModel`]):
-            Decoder with a classification head (Llama, Qwen, Mistral, ... ).
+            Decoder (Llama, Qwen, Mistral, ... ) or encoder (Bert, Roberta, ...) with a classification head.
         trainable_layers (`int`):
             Number of layers to train, at least 1 and fewer than the model has.
 
     Raises:
-        ValueError: If the model isn't a decoder of that form, or has not that many layers.
+        ValueError: If the model isn't of that form, or has not that many layers.
     """
-    decoder = _decoder(model, trainable_layers)
+    stack = _Stack(model, trainable_layers)
     model.requires_grad_(True)
-    decoder.embed_tokens.requires_grad_(False)
-    decoder.layers[:-trainable_layers].requires_grad_(False)
+    stack.embedding.requires_grad_(False)
+    stack.layers[:-trainable_layers].requires_grad_(False)
 
 
 @contextmanager
@@ -42,10 +42,9 @@ def cached_lower_layers(
     """
     Within the context, the frozen layers of a model are computed once per sequence and then read from a file.
 
-    Made for many short runs on the same texts, as the cells of an experiment: training two of SmolLM2's thirty layers
-    costs a tenth, and so does the next run. The rows have to be padded on the right (`shared_prefix=False`). The
-    hidden states are kept in `cache_dir` under a hash of the frozen weights, in memory while the context is open, and
-    written when it ends.
+    Made for many short runs on the same texts, as the cells of an experiment: of SmolLM2's thirty layers, training the
+    last two costs a tenth. The rows have to be padded on the right (`shared_prefix=False`). The hidden states are kept
+    in `cache_dir` under a hash of the frozen weights, in memory while the context is open, and written when it ends.
 
     Args:
         model ([`~transformers.PreTrainedModel`]):
@@ -57,35 +56,87 @@ def cached_lower_layers(
             Directory for the hidden states: `hidden_size` numbers for every token.
         dtype (`torch.dtype`, *optional*, defaults to `torch.bfloat16`):
             Type in which the hidden states are computed (under autocast, unless it is float32) and kept.
+
+    Example:
+        ```python
+        >>> freeze_lower_layers(trainer.model, 2)
+        >>> with cached_lower_layers(trainer.model, 2, "hidden-states"):
+        ...     trainer.train()
+        >>> trainer.save_model()  # the whole model
+        ```
     """
-    decoder = _decoder(model, trainable_layers)
-    frozen = decoder.layers[:-trainable_layers]
-    if any(parameter.requires_grad for module in (frozen, decoder.embed_tokens) for parameter in module.parameters()):
+    stack = _Stack(model, trainable_layers)
+    layers, embedding = stack.layers, stack.embedding
+    frozen = layers[:-trainable_layers]
+    if any(parameter.requires_grad for module in (frozen, embedding) for parameter in module.parameters()):
         raise ValueError("the lower layers are not frozen: call freeze_lower_layers first")
-    layers, embedding, norm = decoder.layers, decoder.embed_tokens, decoder.norm
-    store = _HiddenStates(Path(cache_dir), _name(decoder, trainable_layers, dtype))
+    norm = stack.norm
+    store = _HiddenStates(Path(cache_dir), stack.fingerprint(dtype))
 
     @torch.no_grad()
     def compute(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        trained = (decoder.layers, decoder.embed_tokens, decoder.norm)
-        decoder.layers, decoder.embed_tokens, decoder.norm = frozen, embedding, nn.Identity()
-        was_training = decoder.training
-        decoder.eval()
+        trained = (stack.embedding, stack.layers)
+        stack.embedding, stack.layers, stack.norm = embedding, frozen, nn.Identity()
+        was_training = stack.model.training
+        stack.model.eval()
         try:
             with torch.autocast(input_ids.device.type, dtype=dtype, enabled=dtype != torch.float32):
-                states = decoder(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
-            return states.last_hidden_state
+                return stack.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         finally:
-            decoder.layers, decoder.embed_tokens, decoder.norm = trained
-            decoder.train(was_training)
+            stack.embedding, stack.layers = trained
+            stack.norm = norm
+            stack.model.train(was_training)
 
-    decoder.layers = layers[-trainable_layers:]
-    decoder.embed_tokens = _CachedEmbedding(compute, store, model.config.pad_token_id, dtype, embedding.weight.dtype)
+    width = next(embedding.parameters()).dtype
+    stack.embedding = _CachedEmbedding(compute, store, model.config.pad_token_id, dtype, width)
+    stack.layers = layers[-trainable_layers:]
     try:
         yield
     finally:
-        decoder.layers, decoder.embed_tokens, decoder.norm = layers, embedding, norm
+        stack.embedding, stack.layers = embedding, layers
         store.save()
+
+
+class _Stack:
+    """Embedding, layers and final norm of a decoder or an encoder, each to be read and replaced under one name."""
+
+    def __init__(self, model: PreTrainedModel, trainable_layers: int):
+        self.model = model.base_model
+        encoder = getattr(self.model, "encoder", None)
+        if all(hasattr(self.model, name) for name in ("layers", "embed_tokens", "norm")):
+            self.places = {name: (self.model, name) for name in ("layers", "norm")}
+            self.places["embedding"] = (self.model, "embed_tokens")
+        elif hasattr(self.model, "embeddings") and hasattr(encoder, "layer"):
+            self.places = {"embedding": (self.model, "embeddings"), "layers": (encoder, "layer")}
+        else:
+            raise ValueError(
+                f"{type(model).__name__} is neither a decoder with `embed_tokens`, `layers` and `norm` nor an encoder with "
+                "`embeddings` and `encoder.layer`: its lower layers can't be told apart. Train the whole model, or LoRA."
+            )
+        if len(set(getattr(model.config, "layer_types", None) or [None])) > 1:
+            raise ValueError(f"the layers of {type(model).__name__} attend in different ways: they can't be divided")
+        if not 1 <= trainable_layers < len(self.layers):
+            raise ValueError(f"trainable_layers must be from 1 to {len(self.layers) - 1}, got {trainable_layers}")
+        self.frozen_layers = len(self.layers) - trainable_layers
+
+    def _get(self, name: str) -> nn.Module | None:
+        return getattr(*self.places[name]) if name in self.places else None
+
+    def _set(self, name: str, module: nn.Module | None) -> None:
+        if name in self.places:
+            setattr(*self.places[name], module)
+
+    embedding = property(lambda self: self._get("embedding"), lambda self, module: self._set("embedding", module))
+    layers = property(lambda self: self._get("layers"), lambda self, module: self._set("layers", module))
+    norm = property(lambda self: self._get("norm"), lambda self, module: self._set("norm", module))
+
+    def fingerprint(self, dtype: torch.dtype) -> str:
+        """Names what the hidden states depend on: the frozen weights, their number of layers, the type."""
+        digest = hashlib.sha256(repr((self.model.config.to_diff_dict(), str(dtype))).encode())
+        for module in (self.embedding, *self.layers[: self.frozen_layers]):
+            for parameter in module.parameters():
+                digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
+        return f"{self.frozen_layers}-layers-{digest.hexdigest()[:16]}"
 
 
 class _CachedEmbedding(nn.Module):
@@ -96,7 +147,9 @@ class _CachedEmbedding(nn.Module):
         self.compute, self.store, self.pad_token_id = compute, store, pad_token_id
         self.dtype, self.out_dtype = dtype, out_dtype
 
-    def forward(self, input_ids: Tensor) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, **unused
+    ) -> Tensor:  # an encoder passes positions and token types, all default
         real = input_ids != self.pad_token_id
         lengths = real.sum(1).tolist()
         if not torch.equal(real, torch.arange(real.shape[1], device=real.device) < real.sum(1, keepdim=True)):
@@ -144,26 +197,3 @@ class _HiddenStates:
 
 def _key(ids: Tensor) -> str:
     return hashlib.sha256(ids.cpu().to(torch.int64).numpy().tobytes()).hexdigest()[:32]
-
-
-def _name(decoder: nn.Module, trainable_layers: int, dtype: torch.dtype) -> str:
-    """Names what the hidden states depend on: the frozen weights, their number of layers, the type."""
-    digest = hashlib.sha256(repr((decoder.config.to_diff_dict(), str(dtype))).encode())
-    for module in (decoder.embed_tokens, *decoder.layers[:-trainable_layers]):
-        for parameter in module.parameters():
-            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
-    return f"{len(decoder.layers) - trainable_layers}-layers-{digest.hexdigest()[:16]}"
-
-
-def _decoder(model: PreTrainedModel, trainable_layers: int) -> nn.Module:
-    decoder = model.base_model
-    if not all(hasattr(decoder, name) for name in ("layers", "embed_tokens", "norm")):
-        raise ValueError(
-            f"{type(model).__name__} is not a decoder with `embed_tokens`, `layers` and `norm`: its lower layers can't be "
-            "told apart. Train the whole model, or LoRA."
-        )
-    if len(set(getattr(model.config, "layer_types", None) or [None])) > 1:
-        raise ValueError(f"the layers of {type(model).__name__} attend in different ways: they can't be divided")
-    if not 1 <= trainable_layers < len(decoder.layers):
-        raise ValueError(f"trainable_layers must be from 1 to {len(decoder.layers) - 1}, got {trainable_layers}")
-    return decoder
