@@ -83,43 +83,20 @@ ex.add_named_config(
         "train": _LIE_TRAINING,
     },
 )
-# A small real encoder, the whole of it: minutes per run on a CPU core
-ex.add_named_config(
-    "minilm",
-    {
-        "output_dir": "outputs/rapl-minilm",
-        "train": {
-            "model_name": "bundled:all-minilm-l6-v2",
-            "weight_scale": 1.0,
-            "learning_rate": 1e-4,
-            "num_train_epochs": 1,
-            "per_device_train_batch_size": 16,
-            "gradient_accumulation_steps": 1,
-            "lr_warmup_ratio": 0.1,
-            "group_by_length": True,
-            "bf16": True,
-        },
-    },
-)
-# The last two of SmolLM2's thirty layers, on hidden states of the others that all runs share
-ex.add_named_config(
-    "smollm2",
-    {
-        "output_dir": "outputs/rapl-smollm2",
-        "train": {
-            "train_last_layers": 2,
-            "frozen_cache_dir": "outputs/frozen-smollm2",
-            "weight_scale": 1.0,
-            "learning_rate": 1e-4,
-            "num_train_epochs": 1,
-            "per_device_train_batch_size": 16,
-            "gradient_accumulation_steps": 1,
-            "lr_warmup_ratio": 0.1,
-            "group_by_length": True,
-            "bf16": True,
-        },
-    },
-)
+# Small enough for a CPU: the last two layers, on hidden states of the others that all runs share
+_SMALL = {
+    "train_last_layers": 2,
+    "weight_scale": 1.0,
+    "learning_rate": 1e-4,
+    "num_train_epochs": 2,
+    "per_device_train_batch_size": 16,
+    "gradient_accumulation_steps": 1,
+    "lr_warmup_ratio": 0.1,
+    "group_by_length": True,
+}
+for _name, _model in (("minilm", "bundled:all-minilm-l6-v2"), ("smollm2", "bundled:smollm2-135m-instruct")):
+    _train = {**_SMALL, "model_name": _model, "frozen_cache_dir": f"outputs/frozen-{_name}"}
+    ex.add_named_config(_name, {"output_dir": f"outputs/rapl-{_name}", "train": _train})
 
 
 @ex.config_hook
