@@ -82,7 +82,7 @@ def weight_statistics(
         ValueError: If there is no pair, shapes differ, or a weight is negative or not finite.
 
     References:
-        - Survey Sampling, Kish, 1965, section 8.2: the effective sample size.
+        - Survey Sampling, Kish, 1965: the effective sample size.
 
     Example:
         ```python
