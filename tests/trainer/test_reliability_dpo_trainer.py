@@ -28,7 +28,9 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory, checkpoint):
     """A policy that differs from its reference, so that the logit is not 0."""
-    return tiny_checkpoint(tmp_path_factory.mktemp("policy") / "tiny", seed=1, max_position_embeddings=2048), checkpoint
+    return tiny_checkpoint(
+        tmp_path_factory.mktemp("policy") / "tiny", seed=1, max_position_embeddings=2048
+    ), checkpoint
 
 
 def build(trainer_class, config_class, folder, checkpoints, train, eval_dataset=None, **kwargs):
@@ -140,8 +142,12 @@ class TestAgainstStock:
             trainer = trainer_class(
                 model=checkpoint,
                 args=config_class(
-                    str(tmp_path), max_steps=3, learning_rate=1e-2, logging_steps=1,
-                    gradient_accumulation_steps=accumulation, **(ARGS | extra),
+                    str(tmp_path),
+                    max_steps=3,
+                    learning_rate=1e-2,
+                    logging_steps=1,
+                    gradient_accumulation_steps=accumulation,
+                    **(ARGS | extra),
                 ),  # fmt: skip
                 train_dataset=data,
                 peft_config=LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "v_proj"]),
