@@ -228,7 +228,12 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     _save(trainer, config)
     if trainer.is_world_process_zero():
         figures = {f"{when}_{k}": v for when, part in (("before", before), ("after", after)) for k, v in part.items()}
-        results = {"figures": figures, "round_trip": None, "provenance": provenance(config, model_path, data, trainer)}
+        results = {
+            "figures": figures,
+            "weights": trainer.weight_statistics.to_dict(),
+            "round_trip": None,
+            "provenance": provenance(config, model_path, data, trainer),
+        }
         path = Path(args.output_dir, "results.json")
         write_json(path, results)
         if scored is not None:
