@@ -59,6 +59,7 @@ POSITIVE = (
     "gradient_accumulation_steps",
     "num_train_epochs",
     "learning_rate",
+    "dpo_beta",
     "weight_scale",
     "lora_rank",
     "max_length",
@@ -152,31 +153,46 @@ def _check_type(key: str, value: Any, default: Any) -> None:
         raise ConfigError(f"config key {key!r} must be {names}, got {value!r} ({type(value).__name__})")
 
 
+def check_keys(config: Mapping[str, Any], defaults: Mapping[str, Any], script: str) -> None:
+    """
+    Check the keys of a configuration one by one.
+
+    Args:
+        config (`dict`): Configuration after every update.
+        defaults (`dict`): The default configuration: its keys are the known keys, its types the expected types.
+        script (`str`): Name of the script, for messages.
+
+    Raises:
+        ConfigError: On a credential, an unknown key, a wrong type or a value out of range.
+    """
+    refuse_secrets(config)
+    for key, value in config.items():
+        if key not in defaults:
+            raise _unknown(key, defaults, script)
+        _check_type(key, value, defaults[key])
+    for key, allowed in CHOICES.items():
+        if key in config and config[key] not in allowed:
+            raise ConfigError(f"config key {key!r} must be one of {', '.join(allowed)}, got {config[key]!r}")
+    for key in POSITIVE:
+        if config.get(key) is not None and not config[key] > 0:
+            raise ConfigError(f"config key {key!r} must be positive, got {config[key]!r}")
+    for key in UNIT_INTERVAL:
+        if key in config and not 0 <= config[key] < 1:
+            raise ConfigError(f"config key {key!r} must be in [0, 1), got {config[key]!r}")
+
+
 def check_config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     """
     Check the configuration of `tasks/train.py`.
 
     Args:
         config (`dict`): Configuration after every update.
-        defaults (`dict`): The default configuration: its keys are the known keys, its types the expected types.
+        defaults (`dict`): The default configuration.
 
     Raises:
-        ConfigError: On a credential, an unknown key, a wrong type, a value out of range, or keys that contradict.
+        ConfigError: As [`check_keys`], and on keys that contradict.
     """
-    refuse_secrets(config)
-    for key, value in config.items():
-        if key not in defaults:
-            raise _unknown(key, defaults, "tasks/train.py")
-        _check_type(key, value, defaults[key])
-    for key, allowed in CHOICES.items():
-        if config[key] not in allowed:
-            raise ConfigError(f"config key {key!r} must be one of {', '.join(allowed)}, got {config[key]!r}")
-    for key in POSITIVE:
-        if config[key] is not None and not config[key] > 0:
-            raise ConfigError(f"config key {key!r} must be positive, got {config[key]!r}")
-    for key in UNIT_INTERVAL:
-        if not 0 <= config[key] < 1:
-            raise ConfigError(f"config key {key!r} must be in [0, 1), got {config[key]!r}")
+    check_keys(config, defaults, "tasks/train.py")
     check_trackers(config["report_to"])
     _check_contradictions(config)
 
@@ -208,7 +224,7 @@ def _check_contradictions(config: Mapping[str, Any]) -> None:
                 raise ConfigError(f"set {flat!r}, not 'trainer.{field}': two keys for one field would contradict")
     if config["lie_data_dir"] is not None and (config["train_data_path"] != "demo" or config["eval_data_path"]):
         raise ConfigError("lie_data_dir sets the training, evaluation and test data: leave the single paths out")
-    _check_reliability(config)
+    check_reliability(config)
     if (
         config["eval_strategy"] != "no"
         and config["train_data_path"] not in ("demo",)
@@ -223,7 +239,8 @@ def _check_contradictions(config: Mapping[str, Any]) -> None:
         raise ConfigError("bf16 and trainer.fp16 exclude each other")
 
 
-def _check_reliability(config: Mapping[str, Any]) -> None:
+def check_reliability(config: Mapping[str, Any]) -> None:
+    """Raise if the keys that say how reliability is used contradict."""
     constant = config["constant_reliability"]
     is_mean = constant == "mean"
     if isinstance(constant, str) and not is_mean:

@@ -257,6 +257,23 @@ class TestEvaluation:
         assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
+class TestPredictPairs:
+    def test_rewards_by_hand(self, tmp_path, checkpoints, differences):
+        trainer = weighted(tmp_path, checkpoints, per_device_eval_batch_size=4)
+        found = trainer.predict_pairs(pairs(6))
+        assert found["id"] == pairs(6)["id"]
+        assert np.subtract(found["reward_chosen"], found["reward_rejected"]) == pytest.approx(differences, rel=1e-4)
+
+    def test_an_untrained_adapter_has_rewards_zero(self, tmp_path, checkpoint):
+        trainer = ReliabilityDPOTrainer(
+            model=checkpoint,
+            args=ReliabilityDPOConfig(str(tmp_path), **ARGS),
+            train_dataset=pairs(6, reliability=RELIABILITY),
+            peft_config=LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj"]),
+        )
+        assert trainer.predict_pairs(pairs(6))["reward_chosen"] == pytest.approx([0.0] * 6, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     "kwargs, message",
     [

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import torch
 from datasets import Dataset, IterableDataset
 from torch import Tensor, nn
 from trl import DPOConfig, DPOTrainer
@@ -139,6 +140,36 @@ class ReliabilityDPOTrainer(DPOTrainer):
     def _without_columns(self, inputs: dict) -> dict:
         return {name: values for name, values in inputs.items() if name not in self._loss_columns}
 
+    def predict_pairs(self, dataset: Dataset) -> Dataset:
+        r"""
+        Give every pair of a dataset its implicit rewards, \( \beta_{DPO}\log\frac{\pi(y)}{\pi_{ref}(y)} \).
+
+        Args:
+            dataset ([`~datasets.Dataset`]):
+                Preference data.
+
+        Returns:
+            [`~datasets.Dataset`]: The rows that were scored, with every column that is not token ids, plus
+            `reward_chosen` and `reward_rejected`.
+        """
+        dataset = self._prepare_columns(dataset, self.args, "test")
+        dataset = self._prepare_dataset(dataset, self.processing_class, self.args, "test")
+        if self.precompute_ref_logps:
+            dataset = self._precompute_ref_logps(dataset, "test", self.args.per_device_eval_batch_size)
+        was_training = self.model.training
+        self.model.eval()
+        rewards = []
+        for batch in self.get_eval_dataloader(dataset):
+            inputs = self._without_columns(self._prepare_inputs(batch))
+            with torch.no_grad(), self.compute_loss_context_manager():
+                chosen, rejected, _, _ = self._implicit_rewards(self.model, inputs)
+            rewards.append(self.accelerator.gather_for_metrics(torch.stack([chosen, rejected], dim=1)).cpu())
+        self.model.train(was_training)
+        self._metrics["eval"].clear()  # of these pairs, not of an evaluation
+        rewards = torch.cat(rewards).float().numpy()
+        table = dataset.remove_columns([name for name in dataset.column_names if name.endswith("_ids")])
+        return table.add_column("reward_chosen", rewards[:, 0]).add_column("reward_rejected", rewards[:, 1])
+
     # ---- Loss ----
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -148,21 +179,25 @@ class ReliabilityDPOTrainer(DPOTrainer):
             # an evaluation set: a training set without the column was refused before
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
+        rewards_chosen, rewards_rejected, policy, stock = self._implicit_rewards(model, inputs, return_outputs)
+        loss = self._weighted_loss(rewards_chosen, rewards_rejected, columns)
+        if self.aux_loss_enabled:
+            loss = loss + self.router_aux_loss_coef * policy.aux_loss
+        return (loss, stock[1]) if return_outputs else loss
+
+    def _implicit_rewards(self, model: nn.Module, inputs: dict, return_outputs: bool = False) -> tuple:
+        """Implicit rewards `(B,)` of chosen and rejected, the output of the policy, and what TRL's `compute_loss` returns."""
         reference = self.model if self.ref_model is None else self.ref_model
         with _noted_outputs(model) as of_policy, _noted_outputs(reference) as of_reference:
-            stock = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        policy = of_policy[0]
+            stock = super().compute_loss(model, inputs, return_outputs)
         length = inputs["completion_mask"].shape[1] - 1  # prompt-learning adapters prepend tokens
-        chosen, rejected = policy.log_probs[:, -length:].sum(dim=1).chunk(2)
+        chosen, rejected = of_policy[0].log_probs[:, -length:].sum(dim=1).chunk(2)
         if self.precompute_ref_logps:
             ref_chosen, ref_rejected = inputs["ref_chosen_logps"], inputs["ref_rejected_logps"]
         else:
             # the last one: where policy and reference share a module, or the policy is wrapped, it has run before
             ref_chosen, ref_rejected = of_reference[-1].log_probs[:, -length:].sum(dim=1).chunk(2)
-        loss = self._weighted_loss(self.beta * (chosen - ref_chosen), self.beta * (rejected - ref_rejected), columns)
-        if self.aux_loss_enabled:
-            loss = loss + self.router_aux_loss_coef * policy.aux_loss
-        return (loss, stock[1]) if return_outputs else loss
+        return self.beta * (chosen - ref_chosen), self.beta * (rejected - ref_rejected), of_policy[0], stock
 
     def _weighted_loss(self, rewards_chosen: Tensor, rewards_rejected: Tensor, columns: dict[str, Tensor]) -> Tensor:
         """Mean over the pairs of a batch of the weighted losses of their implicit rewards `(B,)`."""
