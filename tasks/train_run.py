@@ -192,7 +192,7 @@ def _push(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> dict[str
     return {"repo_id": pushed.repo_id, "commit": pushed.commit, "private": pushed.private}
 
 
-def _set_cpu_threads(threads: int | None) -> None:
+def set_cpu_threads(threads: int | None) -> None:
     """Use `threads`; by default all cores if this is the only process and has no accelerator."""
     if threads is None and int(os.environ.get("WORLD_SIZE", 1)) == 1 and not torch.accelerator.is_available():
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -209,7 +209,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     """
     transformers.utils.logging.set_verbosity_warning()
     logging.getLogger("trl_ext").setLevel(logging.INFO)
-    _set_cpu_threads(config["cpu_threads"])
+    set_cpu_threads(config["cpu_threads"])
     uses_reliability = config["rapl_col_id"] is not None or config["constant_reliability"] is not None
     method = config["rapl_method"] if uses_reliability else "none"
     try:
@@ -248,7 +248,12 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     _save(trainer, config)
     if trainer.is_world_process_zero():
         figures = {f"{when}_{k}": v for when, part in (("before", before), ("after", after)) for k, v in part.items()}
-        results = {"figures": figures, "round_trip": None, "provenance": provenance(config, model_path, data, trainer)}
+        results = {
+            "figures": figures,
+            "weights": trainer.weight_statistics.to_dict(),
+            "round_trip": None,
+            "provenance": provenance(config, model_path, data, trainer),
+        }
         path = Path(args.output_dir, "results.json")
         write_json(path, results)
         if scored is not None:
