@@ -159,10 +159,10 @@ def long_table(
             if estimate is not None:
                 mean, spread = published.get(figure, (None, None))
                 records.append(
-                    {"method": name, "figure": figure, "runs": len(cells[name]), **estimate.to_dict()}
+                    {"row": name, "figure": figure, "runs": len(cells[name]), **estimate.to_dict()}
                     | {"published": mean, "published_spread": spread}
                 )
-    return pd.DataFrame(records).rename(columns={"method": "row"}) if records else pd.DataFrame()
+    return pd.DataFrame(records)
 
 
 def plot(figures: Mapping[str, dict[str, Estimate]], cells: Mapping[str, list[Cell]], path: Path) -> None:
