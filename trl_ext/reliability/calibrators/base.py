@@ -57,7 +57,7 @@ class Calibrator(ABC):
         labels = as_labels(correct, scores, self.soft_labels)
         if not scores.size:
             raise ValueError("scores is empty: a calibrator needs rows to fit")
-        if not labels.any() or labels.all() and (labels == 1).all():
+        if (labels == 0).all() or (labels == 1).all():
             raise ValueError("correct needs at least one 0 and one 1 to fit a calibrator")
         if arm is not None:
             get_arm(arm)
