@@ -61,7 +61,7 @@ def read_scale_lie_table(path: str | Path) -> pd.DataFrame:
 
 def read_scale_true_table(path: str | Path) -> pd.DataFrame:
     """Reads a scale_TRUE file with its own columns, checked; `correct_chosen` is bool."""
-    return _read_scale_table(path, ANSWER_TYPES, ())
+    return _read_scale_table(path, ANSWER_TYPES, ("accuracy",))
 
 
 def load_scale_lie_split(root: str | Path, split: Literal["train", "val"] = "train", fold: int = 0) -> pd.DataFrame:

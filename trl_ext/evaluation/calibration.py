@@ -127,7 +127,8 @@ def bin_edges(probabilities: np.ndarray, n_bins: int, strategy: BinStrategy) -> 
     if strategy == "uniform":
         return np.linspace(0.0, 1.0, n_bins + 1)
     if strategy == "quantile":
-        inner = np.unique(np.quantile(probabilities, np.linspace(0, 1, n_bins + 1)[1:-1]))
+        # predictions, not values between them, so that every bin has a row
+        inner = np.unique(np.quantile(probabilities, np.linspace(0, 1, n_bins + 1)[1:-1], method="higher"))
         # an edge at the smallest prediction would leave the first bin empty
         return np.concatenate([[0.0], inner[inner > probabilities.min()], [1.0]])
     raise ValueError(f'strategy must be "uniform" or "quantile", got {strategy!r}')

@@ -59,8 +59,8 @@ _LIE_TIME = "time from the first to the last click on the page; 0 after a single
 _TRUE_TIME = "time from the first click on the page to its submission; never 0"
 _SCALE_TIME = "time spent on the item, as shipped (start and end are not documented)"
 _CLICKS = "number of clicks on the page"
-_SURENESS = "distance of the answer from the middle of the 8-point scale (1 to 4 one response, 5 to 8 the other), of 3"
-_SCALE_SURENESS = "sureness of an answer aggregated over three annotators, in steps of 1/7, 3/7, 5/7 and 1"
+_SURENESS = "(4 - s)/3 for s <= 4, else (s - 5)/3, of an answer s on an 8-point scale"
+_SCALE_SURENESS = "|s - 4.5| / 3.5 of an answer s on an 8-point scale (inferred from its values 1/7, 3/7, 5/7, 1)"
 
 
 def _survey_arms(family: str, time: str) -> list[Arm]:

@@ -74,9 +74,11 @@ class HistogramCalibrator(Calibrator):
 
     def _fit(self, scores: np.ndarray, labels: np.ndarray) -> None:
         if self.strategy == "quantile":
-            edges = np.unique(np.quantile(scores, np.linspace(0, 1, self.n_bins + 1)[1:-1]))
-            # an edge at the smallest score would leave the first bin without rows
-            edges = edges[edges > scores.min()]
+            # halfway to the next lower score, so that every bin has a row
+            unique = np.unique(scores)
+            starts = np.unique(np.quantile(scores, np.linspace(0, 1, self.n_bins + 1)[1:-1], method="higher"))
+            above = np.searchsorted(unique, starts[starts > unique[0]])
+            edges = (unique[above - 1] + unique[above]) / 2
             if edges.size + 1 < self.n_bins:
                 logger.warning("histogram: ties leave %d bins of the %d asked for", edges.size + 1, self.n_bins)
         else:
