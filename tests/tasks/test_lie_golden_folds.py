@@ -89,7 +89,9 @@ def test_weights_of_all_eight_columns(root, golden):
                 for method, convert in CONVERSIONS.items():
                     assert summarise(original[method]) == pytest.approx(expected[method], rel=1e-9, abs=1e-9)
                     if expected["is_prob"]:
-XX
+                        # ours stay in float64; the original rounded P(correct) to float32
+                        np.testing.assert_allclose(convert(values), original[method], rtol=0, atol=1e-6)
+
 
 @pytest.mark.parametrize("fold", range(N_FOLDS))
 def test_confidence_has_the_levels_of_the_survey_scale(root, fold):
