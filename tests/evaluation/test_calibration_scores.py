@@ -103,6 +103,30 @@ class TestECE:
         p, y = simulate(2000)
         assert expected_calibration_error(p, y).value < ece_if_calibrated(p).ci_high
 
+    @pytest.mark.slow
+    def test_the_interval_covers_what_unlimited_data_would_give(self):
+        p, _ = simulate(1_000_000, sharpness=3.0)
+        # the logit of a prediction is three times the true one
+        truth = expit((np.log(p) - np.log1p(-p)) / 3)
+        bins = np.minimum((10 * p).astype(int), 9)
+        expected = np.abs(np.bincount(bins, weights=p - truth)).sum() / p.size
+        covered = 0
+        for seed in range(300):
+            estimate = expected_calibration_error(*simulate(200, seed, sharpness=3.0), resamples=400)
+            covered += estimate.ci_low <= expected <= estimate.ci_high
+        assert covered / 300 > 0.9
+
+    def test_the_interval_takes_off_the_bias_of_small_samples(self):
+        estimates = [expected_calibration_error(*simulate(200, seed), resamples=200) for seed in range(20)]
+        # the truth is 0
+        middle = np.mean([(estimate.ci_low + estimate.ci_high) / 2 for estimate in estimates])
+        assert middle < 0.75 * np.mean([estimate.value for estimate in estimates])
+        assert "basic interval" in estimates[0].method
+
+    def test_a_single_cluster_has_no_interval(self):
+        estimate = expected_calibration_error([0.2, 0.7], [0, 1], clusters=["a", "a"])
+        assert np.isnan([estimate.se, estimate.ci_low, estimate.ci_high]).all()
+
     def test_clusters_widen_the_interval(self):
         p, y = simulate(50)
         rows = expected_calibration_error(np.tile(p, 4), np.tile(y, 4), seed=1)

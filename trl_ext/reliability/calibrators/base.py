@@ -90,7 +90,10 @@ class Calibrator(ABC):
         return self._predict(as_scores(scores))
 
     def was_fitted_on(self, scores: ArrayLike, correct: ArrayLike) -> bool:
-        """Whether exactly these rows, in any order, were fitted on. Says nothing about a part of them."""
+        """
+        Whether exactly these rows, in any order, were fitted on. Says nothing about a part of them; and of scores with
+        very few levels, two splits may happen to have the same rows.
+        """
         if self.fit_record is None:
             return False
         scores = as_scores(scores)
