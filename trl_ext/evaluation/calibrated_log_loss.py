@@ -113,6 +113,10 @@ def original_true_metrics(logits: ArrayLike, labels: ArrayLike, *, use_calibrati
         `dict[str, float]`: `loss` and `accuracy` of the uncalibrated logits on the scored rows; with calibration also
         `calibration_val_loss`, the loss of the calibrated probabilities there, and, for labels 0 and 1,
         `calibration_scale` and `calibration_bias`, slope and intercept.
+
+    Raises:
+        ValueError: isotonic regression gave 0 or 1 to a scored row that is not so. The original bounds the loss of such a
+            row at 100.
     """
     logits, labels = logit_difference(logits), np.asarray(labels, dtype=np.float64)
     metrics = {}
