@@ -120,15 +120,15 @@ def check(config, command_name, logger):
 
 
 def make_cells(config: Mapping[str, Any]) -> list:
-    """Every run of the grid, row by row."""
+    """Every run of the grid; all rows of a fold before the next fold, so that part of a grid can be compared."""
     from tasks.rapl.experiment_table import Cell
 
     root = Path(config["output_dir"])
     return [
         Cell(row, fold, seed, root / row.folder / f"fold{fold}-seed{seed}")
-        for row in map(parse_row, config["rows"])
-        for fold in config["folds"]
         for seed in config["seeds"]
+        for fold in config["folds"]
+        for row in map(parse_row, config["rows"])
     ]
 
 
