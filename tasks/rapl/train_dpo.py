@@ -19,6 +19,7 @@ from pathlib import Path
 
 
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
 
 from sacred import SETTINGS
 
