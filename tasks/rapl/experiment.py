@@ -88,7 +88,7 @@ _SMALL = {
     "train_last_layers": 2,
     "weight_scale": 1.0,
     "learning_rate": 1e-4,
-    "num_train_epochs": 2,
+    "num_train_epochs": 1,
     "per_device_train_batch_size": 16,
     "gradient_accumulation_steps": 1,
     "lr_warmup_ratio": 0.1,
