@@ -111,6 +111,10 @@ def default():
     lora_last_layers = 10  # adapt only the last layers (fast on a CPU); None: all
     merge_adapter = True  # save a full model, that loads without PEFT
 
+    # Without LoRA: part of the layers
+    train_last_layers = None  # train the last layers and the head only; None: the whole model
+    frozen_cache_dir = None  # compute the frozen layers once per text and keep the hidden states there, for many runs
+
     # Checkpoints: the same command continues an interrupted run
     save_steps = 0.1  # optimizer steps from one checkpoint to the next; below 1: as a share of all
     save_total_limit = 2  # checkpoints to keep meanwhile; None: all

@@ -37,6 +37,8 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "num_proc": (int,),
     "pad_to_multiple_of": (int,),
     "lora_last_layers": (int,),
+    "train_last_layers": (int,),
+    "frozen_cache_dir": (str,),
     "cpu_threads": (int,),
     "experiment_tag": (str,),
     "output_dir": (str,),
@@ -63,6 +65,7 @@ POSITIVE = (
     "lora_rank",
     "max_length",
     "lora_last_layers",
+    "train_last_layers",
     "cpu_threads",
     "save_steps",
     "save_total_limit",
@@ -230,6 +233,14 @@ def _check_contradictions(config: Mapping[str, Any]) -> None:
         raise ConfigError("eval_strategy needs evaluation data: set eval_data_path, or eval_strategy=no")
     if config["lora_last_layers"] is not None and not config["lora_target_modules"]:
         raise ConfigError("lora_last_layers needs the names of the layers to adapt: set lora_target_modules")
+    if config["train_last_layers"] is not None and config["use_peft"]:
+        raise ConfigError("train_last_layers is without LoRA: set use_peft=False, or lora_last_layers instead")
+    if config["frozen_cache_dir"] is not None and config["train_last_layers"] is None:
+        raise ConfigError("frozen_cache_dir keeps what the frozen layers compute: set train_last_layers")
+    if config["frozen_cache_dir"] is not None and config["keep_checkpoints"]:
+        raise ConfigError(
+            "with frozen_cache_dir, checkpoints hold the trained layers only: leave keep_checkpoints out"
+        )
     if config["push_to_hub"] and get_token() is None:
         raise ConfigError("push_to_hub needs a token: set the environment variable HF_TOKEN or run `hf auth login`")
     if config["bf16"] and config["trainer"].get("fp16"):

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,17 @@ from transformers import AutoConfig, TrainerCallback
 
 from tasks.interrupt import Interrupted
 from tasks.json_files import write_json
+from tasks.provenance import hash_pairs
 from tasks.resume import TrainingRun
 from tasks.train_config import TRAINER_FIELDS, ConfigError, check_trainer_fields
 from tasks.train_data import TrainingData, load_training_data
-from tasks.train_report import format_table, hash_pairs, learned_figures, provenance
+from tasks.train_report import format_table, learned_figures, provenance
 from trl_ext import ReliabilityRewardConfig, ReliabilityRewardTrainer
 from trl_ext.data import resolve_model
 from trl_ext.hub import load_reward_model, push_reward_model, verify_round_trip
 from trl_ext.hub.round_trip import whole_models
 from trl_ext.trainer import TrainingInterrupted
+from trl_ext.trainer.frozen_layers import cached_lower_layers, freeze_lower_layers
 
 
 logger = logging.getLogger("tasks.train")
@@ -86,6 +89,8 @@ def training_arguments(config: dict[str, Any], data: TrainingData, method: str) 
     values |= {"use_cpu": not on_gpu, "logging_steps": 5}
     if config["group_by_length"]:
         values["train_sampling_strategy"] = "group_by_length"
+    if config["frozen_cache_dir"] is not None:
+        values["shared_prefix"] = False  # hidden states are kept by sequence
     values |= {"run_name": Path(values["output_dir"]).name, "project": PROJECT}
     check_trainer_fields(config["trainer"], {field.name for field in fields(ReliabilityRewardConfig)})
     args = ReliabilityRewardConfig(**(values | config["trainer"]))
@@ -121,6 +126,20 @@ def lora_config(config: dict[str, Any], model_path: str) -> LoraConfig | None:
         target_modules=config["lora_target_modules"] or "all-linear",
         layers_to_transform=layers,
     )
+
+
+def _frozen_layers(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> AbstractContextManager:
+    """Freeze what `train_last_layers` leaves out; the context in which the model is trained and evaluated."""
+    layers, folder = config["train_last_layers"], config["frozen_cache_dir"]
+    if layers is None:
+        return nullcontext()
+    freeze_lower_layers(trainer.model, layers)
+    if folder is None:
+        return nullcontext()
+    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        raise ValueError("frozen_cache_dir needs whole layers on every process: not with DeepSpeed and FSDP")
+    dtype = torch.bfloat16 if trainer.args.bf16 else torch.float32
+    return cached_lower_layers(trainer.model, layers, Path(folder).expanduser(), dtype)
 
 
 def _save(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> None:
@@ -206,6 +225,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
             peft_config=lora_config(config, model_path),
             callbacks=[SacredCallback(sacred_run)],
         )
+        frozen_layers = _frozen_layers(trainer, config)
     except (ValueError, TypeError, ModuleNotFoundError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from error
 
@@ -214,15 +234,16 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
         config["eval_before_training"] = False
     training_run, checkpoint = _open_run(trainer, config, data)
     truth = config["correctness_label_col_name"]
-    before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)
-    try:
-        trainer.train(resume_from_checkpoint=checkpoint)
-    except TrainingInterrupted as stop:
-        if training_run is not None:
-            training_run.interrupted()
-            print(f"Stopped after step {stop.step}. The same command goes on from {stop.checkpoint}.")
-        raise Interrupted("by SIGTERM") from None
-    after, scored = learned_figures(trainer, data.test, data.grid, truth)
+    with frozen_layers:
+        before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)
+        try:
+            trainer.train(resume_from_checkpoint=checkpoint)
+        except TrainingInterrupted as stop:
+            if training_run is not None:
+                training_run.interrupted()
+                print(f"Stopped after step {stop.step}. The same command goes on from {stop.checkpoint}.")
+            raise Interrupted("by SIGTERM") from None
+        after, scored, grid = learned_figures(trainer, data.test, data.grid, truth)
     rewards = _rewards_of_divided_model(trainer)
     _save(trainer, config)
     if trainer.is_world_process_zero():
@@ -232,6 +253,8 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
         write_json(path, results)
         if scored is not None:
             scored.to_csv(Path(args.output_dir, "test_rewards.csv"), index=False)
+        if grid is not None:
+            grid.to_csv(Path(args.output_dir, "grid_rewards.csv"), index=False)
         sacred_run.info["figures"] = figures
         if config["verify_round_trip"]:
             results["round_trip"] = _verify(trainer, rewards)
