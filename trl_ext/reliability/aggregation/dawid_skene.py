@@ -198,13 +198,14 @@ def dawid_skene(
         >>> from trl_ext.reliability.aggregation import dawid_skene, simulate_votes
         >>> votes, truth = simulate_votes(skills=[0.95, 0.8, 0.7, 0.6, 0.2], n_items=2000, votes_per_item=4, seed=0)
         >>> result = dawid_skene(votes)
-        >>> result.annotators[["annotator_id", "skill", "skill_se", "worse_than_chance"]].round(2)
+        >>> columns = ["annotator_id", "skill", "skill_se", "worse_than_chance"]
+        >>> result.annotators[columns].sort_values("annotator_id", ignore_index=True).round(2)
           annotator_id  skill  skill_se  worse_than_chance
         0  annotator-1   0.95      0.01              False
-        1  annotator-2   0.80      0.01              False
-        2  annotator-3   0.69      0.01              False
-        3  annotator-4   0.61      0.01              False
-        4  annotator-5   0.19      0.01               True
+        1  annotator-2   0.79      0.01              False
+        2  annotator-3   0.68      0.01              False
+        3  annotator-4   0.59      0.01              False
+        4  annotator-5   0.20      0.01               True
         ```
     """
     if model not in MODELS:

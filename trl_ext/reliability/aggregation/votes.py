@@ -150,9 +150,9 @@ def read_votes(
     if table.empty:
         raise ValueError("votes have no rows")
     for column in needed:
-        missing = table[column].isna().to_numpy()
+        missing = (table[column].isna() | (table[column].astype(str).str.strip() == "")).to_numpy()
         if column != "label" and missing.any():
-            _fail(column, "missing values", missing, table[column], "Every vote needs one.")
+            _fail(column, "missing or empty values", missing, table[column], "Every vote needs one.")
     table["label"] = _labels(table["label"])
 
     messages = []
