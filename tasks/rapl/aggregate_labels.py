@@ -135,7 +135,15 @@ def run(config: dict) -> dict:
             frame.to_csv(temporary, index=False)
     summary = result.summary() | {"krippendorff_alpha": alpha}
     if pairs is not None:
+        if not is_file:
+            pairs = pairs.drop(columns="first_is_better")
         rows = aggregation.to_preferences(result, pairs, soft_labels=config["soft_labels"], ties=config["ties"])
+        if not is_file:
+            better = pairs.set_index("item_id")["response_a"].where(
+                truth == 1, pairs.set_index("item_id")["response_b"]
+            )
+            correct = [int(text == better[item]) for item, text in zip(rows["id"], rows["chosen"], strict=True)]
+            rows = rows.add_column("correct_chosen", correct)
         with atomic_path(output / "preferences.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
         summary["n_preferences"] = len(rows)
@@ -153,7 +161,9 @@ def run(config: dict) -> dict:
 
     print(result.annotators.round(3).to_string(index=False))
     print(f"\n{result.method}")
-    print(f"{summary['n_items']} items, {summary['n_votes']} votes, {summary['n_ties']} ties, mean reliability ", end="")
+    print(
+        f"{summary['n_items']} items, {summary['n_votes']} votes, {summary['n_ties']} ties, mean reliability ", end=""
+    )
     print(f"{summary['mean_reliability']:.3f}" + (f", accuracy {summary['accuracy']:.3f}" if not is_file else ""))
     print("\n".join(result.messages))
     print(f"Written to {output}")

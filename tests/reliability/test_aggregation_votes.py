@@ -157,7 +157,12 @@ class TestToPreferences:
     @pytest.fixture
     def pairs(self):
         return pd.DataFrame(
-            {"item_id": list("rqp"), "prompt": ["R", "Q", "P"], "response_a": ["1", "2", "3"], "response_b": list("456")}
+            {
+                "item_id": list("rqp"),
+                "prompt": ["R", "Q", "P"],
+                "response_a": ["1", "2", "3"],
+                "response_b": list("456"),
+            }
         )
 
     def test_chosen_is_what_the_label_prefers(self, result, pairs, caplog):
@@ -210,8 +215,6 @@ def test_the_docstring_example_runs(name):
     assert test.examples
     flags = doctest.NORMALIZE_WHITESPACE
     assert doctest.DocTestRunner(optionflags=flags).run(test).failed == 0
-
-
 
 
 def test_aggregation_imports_no_torch():

@@ -24,7 +24,7 @@ def mean_skills():
 class TestRecovery:
     def test_skills_and_order_of_difficulties(self):
         errors, z = [], []
-        for seed in range(5):
+        for seed in range(3):
             table, truth = simulate_votes(SKILLS, 1000, 8, seed=seed, difficulty_sd=1.0)
             result = glad(table)
             annotators = by_annotator(result)

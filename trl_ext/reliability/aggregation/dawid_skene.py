@@ -99,7 +99,9 @@ class _Model:
         sensitivity = np.where(which, 1 - fit.specificity, fit.sensitivity)
         specificity = np.where(which, 1 - fit.sensitivity, fit.specificity)
         prevalence = 1 - fit.prevalence if which.all() and self.prevalence is None else fit.prevalence
-        return self.e_step(replace(fit, sensitivity=sensitivity, specificity=specificity, prevalence=prevalence)).posterior
+        return self.e_step(
+            replace(fit, sensitivity=sensitivity, specificity=specificity, prevalence=prevalence)
+        ).posterior
 
     def information(self, fit: _Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """
@@ -233,7 +235,9 @@ def dawid_skene(
     turned = groups_to_turn(votes, _log_odds(fit))
     if turned.any():
         fit = em.run(em.turn(fit, turned), max_iter, tol)
-        messages.append(f"turned {int(turned.sum())} annotators round: the majority is better than chance by convention")
+        messages.append(
+            f"turned {int(turned.sum())} annotators round: the majority is better than chance by convention"
+        )
         if groups_to_turn(votes, _log_odds(fit)).any():
             messages.append("the votes insist that most annotators are worse than chance: the convention is not met")
     if not fit.converged:

@@ -80,8 +80,8 @@ def glad(
         >>> from trl_ext.reliability.aggregation import glad, simulate_votes
         >>> votes, truth = simulate_votes([0.9, 0.8, 0.7, 0.3], n_items=500, votes_per_item=4, difficulty_sd=1.0, seed=0)
         >>> result = glad(votes)
-        >>> result.annotators["worse_than_chance"].tolist()
-        [False, False, False, True]
+        >>> result.summary()["worse_than_chance"]
+        ['annotator-4']
         ```
     """
     if difficulty not in DIFFICULTIES:
@@ -106,7 +106,9 @@ def glad(
         solution = model.fit(np.where(turned, -ability, ability), options)
         iterations += solution.nit
         ability = solution.x[:n_annotators]
-        messages.append(f"turned {int(turned.sum())} annotators round: the majority is better than chance by convention")
+        messages.append(
+            f"turned {int(turned.sum())} annotators round: the majority is better than chance by convention"
+        )
         if groups_to_turn(votes, ability).any():
             messages.append("the votes insist that most annotators are worse than chance: the convention is not met")
     if not solution.success:

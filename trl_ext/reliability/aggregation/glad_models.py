@@ -11,7 +11,7 @@ from .information import covariance_of_determined
 from .votes import Votes
 
 
-_NODES = 31  # of the Gauss-Hermite rule for log easiness
+_NODES = 21  # of the Gauss-Hermite rule for log easiness
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,17 @@ class IntegratedModel(GladModel):
         nodes, weights = self.easiness_rule()
         logits = (v.sign * ability[v.annotator])[:, None] * np.exp(nodes)
         to_items = sparse.csr_array((np.ones(len(v.item)), (v.item, np.arange(len(v.item)))))
-        joint = np.stack(
-            [
-                np.log(self.prevalence) + to_items @ log_expit(logits) + np.log(weights),
-                np.log1p(-self.prevalence) + to_items @ log_expit(-logits) + np.log(weights),
-            ]
-        )
+        if_first = to_items @ log_expit(logits) + np.log(weights)
+        if_second = if_first - to_items @ logits  # log σ(−x) = log σ(x) − x
+        joint = np.stack([np.log(self.prevalence) + if_first, np.log1p(-self.prevalence) + if_second])
         log_likelihood = logsumexp(joint, axis=(0, 2))
         return logits, np.exp(joint - log_likelihood[:, None]), log_likelihood
 
     def _scores(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives (N, Q) of the log-probability of a vote by ability, for either truth."""
         slope = self.votes.sign[:, None] * np.exp(self.easiness_rule()[0])
-        return slope * expit(-logits), -slope * expit(logits)
+        if_second = -slope * expit(logits)
+        return slope + if_second, if_second
 
     def negative_objective(self, ability: np.ndarray) -> tuple[float, np.ndarray]:
         logits, posterior, log_likelihood = self.classes(ability)

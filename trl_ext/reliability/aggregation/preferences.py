@@ -81,7 +81,9 @@ def to_preferences(
     ):
         absent = ids[~ids.isin(others)]
         if len(absent):
-            raise ValueError(f"{len(absent)} {what}; first: item {absent.iloc[0]!r}. Item ids must match, type included.")
+            raise ValueError(
+                f"{len(absent)} {what}; first: item {absent.iloc[0]!r}. Item ids must match, type included."
+            )
     items = items.loc[frame["item_id"]]
     unknown = ~np.isfinite(items["reliability"].to_numpy())
     if unknown.any():
@@ -94,7 +96,9 @@ def to_preferences(
             logger.warning("left out %d of %d items that are ties", int(tie.sum()), len(tie))
             frame, items, tie = frame[~tie], items[~tie], tie[~tie]
             if frame.empty:
-                raise ValueError('all items are ties: nothing is left. Set ties="keep" to have them with reliability 0.5.')
+                raise ValueError(
+                    'all items are ties: nothing is left. Set ties="keep" to have them with reliability 0.5.'
+                )
     is_first = items["label"].to_numpy() >= 0.5
     first, second = frame["response_a"].to_numpy(), frame["response_b"].to_numpy()
     probability = items["probability"].to_numpy()

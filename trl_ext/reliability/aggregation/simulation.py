@@ -70,7 +70,11 @@ def simulate_votes(
     first = truth[item] == (generator.random(item.size) < right)
     names = _names("item", np.arange(n_items))
     votes = pd.DataFrame(
-        {"item_id": names[item], "annotator_id": _names("annotator", np.arange(sensitivity.size))[annotator], "label": first.astype(np.int64)}
+        {
+            "item_id": names[item],
+            "annotator_id": _names("annotator", np.arange(sensitivity.size))[annotator],
+            "label": first.astype(np.int64),
+        }
     )
     return votes, pd.DataFrame({"item_id": names, "label": truth.astype(np.int64), "easiness": easiness})
 
