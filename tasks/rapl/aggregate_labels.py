@@ -82,9 +82,9 @@ def run(config: dict) -> dict:
     """Aggregate, write the files, and return the summary."""
     import inspect
 
+    from tasks.atomic_files import atomic_path
     from tasks.json_files import write_json
     from tasks.provenance import command, hash_file, hash_rows, package_versions
-    from tasks.rapl.build_lie import atomic_path
     from trl_ext.data.demo_votes import load_demo_votes
     from trl_ext.reliability import aggregation
 

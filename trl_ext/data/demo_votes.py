@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from .demo import ANNOTATORS, PAIR_KINDS, _label, demo_prompt, load_demo_questions
+from .demo import ANNOTATORS, PAIR_KINDS, demo_prompt, draw_label, load_demo_questions
 
 
 def load_demo_votes(seed: int = 0, votes_per_pair: int = 5) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -50,7 +50,7 @@ def load_demo_votes(seed: int = 0, votes_per_pair: int = 5) -> tuple[pd.DataFram
                 }
             )
             for i in generator.choice(len(ANNOTATORS), votes_per_pair, replace=False):
-                row = _label(question, (good, bad), ANNOTATORS[i], generator)
+                row = draw_label(question, (good, bad), ANNOTATORS[i], generator)
                 label = int(bool(row["correct_chosen"]) == first_is_better)
                 votes.append({"item_id": item_id, "annotator_id": row["annotator_id"], "label": label})
     return pd.DataFrame(votes), pd.DataFrame(pairs)
