@@ -96,7 +96,8 @@ _SMALL = {
 }
 for _name, _model in (("minilm", "bundled:all-minilm-l6-v2"), ("smollm2", "bundled:smollm2-135m-instruct")):
     _train = {**_SMALL, "model_name": _model, "frozen_cache_dir": f"outputs/frozen-{_name}"}
-    _train["bf16"] = _name == "smollm2"  # its hidden states are computed in half the time and take half the space
+    if _name == "smollm2":
+        _train["bf16"] = True  # its hidden states are computed in half the time and take half the space
     ex.add_named_config(_name, {"output_dir": f"outputs/rapl-{_name}", "train": _train})
 
 
