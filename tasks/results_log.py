@@ -8,8 +8,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from tasks.json_files import finite
-from trl_ext.privacy import hide_private
+from tasks.json_files import as_recorded
 
 
 class ResultsLog:
@@ -44,9 +43,7 @@ class ResultsLog:
     def append(self, row: Mapping[str, Any]) -> None:
         """Append a row; it is on disk when this returns. Private content is hidden."""
         self._check_row(row, "the new row")
-        line = json.dumps(
-            hide_private(finite({name: row[name] for name in self.columns})), default=str, allow_nan=False
-        )
+        line = json.dumps(as_recorded({name: row[name] for name in self.columns}))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock:
             if self.path.exists():

@@ -94,8 +94,8 @@ def pair_figures(table: pd.DataFrame) -> dict[str, dict]:
 
 def learned_figures(
     trainer, test: Dataset | None, grid: Dataset | None, truth_column: str
-) -> tuple[dict[str, dict], pd.DataFrame | None]:
-    """Score the test pairs and the answer grid; return every figure that the data allow, and the scored pairs."""
+) -> tuple[dict[str, dict], pd.DataFrame | None, pd.DataFrame | None]:
+    """Score the test pairs and the answer grid; return every figure that the data allow, the scored pairs and grid."""
     figures: dict[str, dict] = {}
     table = rewards = None
     if test is not None:
@@ -107,7 +107,7 @@ def learned_figures(
     if rewards is not None:
         weights = lie_weights(rewards, rewards["question_id"].to_numpy()).to_dict()
         figures |= {name: figure for name, figure in weights.items() if isinstance(figure, dict)}
-    return figures, table
+    return figures, table, rewards
 
 
 def provenance(config: Mapping[str, Any], model_path: str, data, trainer) -> dict[str, Any]:

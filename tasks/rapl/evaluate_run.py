@@ -14,6 +14,7 @@ import torch
 import transformers
 from transformers import AutoTokenizer
 
+from tasks.atomic_files import atomic_path
 from tasks.json_files import write_json
 from tasks.provenance import command, model_identity, package_versions
 from tasks.rapl.evaluate_config import DEFAULTS
@@ -129,10 +130,8 @@ def score(data: EvaluationSet, scorer: RewardScorer, config: Mapping[str, Any], 
 
 
 def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def default_output_dir(model: str) -> str:

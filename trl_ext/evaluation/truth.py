@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .statistics import Estimate, _as_finite, cluster_bootstrap, paired_difference, proportion_estimate
+from .auc import area_under_curve
+from .statistics import Estimate, _as_finite, paired_difference, proportion_estimate
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def truth_scores(
     """
     Agreement of a reward model with annotators and with the truth, on pairs of one correct and one incorrect response.
 
-    Intervals: Wilson's on the effective number of rows for the shares, t for the differences, cluster bootstrap for the
-    area under the curve.
+    Intervals: Wilson's on the effective number of rows for the shares, t for the differences, those of
+    [`area_under_curve`] for the area.
 
     References:
         - Reliability-Aware Preference Learning for LLM Reward Models (ICLR 2025 submission): the TRUE dataset.
@@ -133,9 +134,7 @@ def truth_scores(
 
     everywhere = np.ones(n, dtype=bool)
     if 0 < right.sum() < n:
-        auc = cluster_bootstrap(
-            lambda w: _weighted_auc(difference, right, w), units, resamples=resamples, seed=seed, level=level
-        )
+        auc = area_under_curve(difference, right, clusters, level=level, resamples=resamples, seed=seed)
     else:
         auc = Estimate(np.nan, np.nan, np.nan, np.nan, n, "not defined: all labels are right, or all are wrong")
     return TruthScores(
@@ -151,18 +150,3 @@ def truth_scores(
         n_pairs=n,
         n_clusters=int(np.unique(units).size),
     )
-
-
-def _weighted_auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve for weights (B, N) of the rows, ties half; `nan` where one class has no weight."""
-    order = np.argsort(scores, kind="stable")
-    ordered = scores[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # of runs of equal scores
-    weights = weights[:, order]
-    positives, negatives = (
-        np.add.reduceat(weights * mask, starts, axis=1) for mask in (positive[order], 1 - positive[order])
-    )
-    below = np.cumsum(negatives, axis=1) - negatives / 2
-    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (positives * below).sum(axis=1) / pairs
