@@ -71,7 +71,8 @@ class CompletionServer:
         asked (`Counter`): Requests for each question, by [`identity`].
         delivered (`Counter`): Complete chat completions that were sent for each question.
         ends (`Counter`): How requests ended: `""` for an answer, or the name of a fault.
-        most_at_once (`int`): Most requests that were under way at the same time.
+        under_way (`int`): Requests under way now.
+        most_at_once (`int`): Most of them there were.
         bodies (`list[dict]`): Every request.
     """
 
@@ -86,7 +87,7 @@ class CompletionServer:
         self.bodies: list[dict[str, Any]] = []
         self.authorizations: set[str | None] = set()
         self.most_at_once = 0
-        self._under_way = 0
+        self.under_way = 0
 
     def __enter__(self) -> "CompletionServer":
         listener = socket.create_server(("127.0.0.1", 0))
@@ -109,12 +110,12 @@ class CompletionServer:
     async def _app(self, scope, receive, send) -> None:
         if scope["type"] != "http":
             return
-        self._under_way += 1
-        self.most_at_once = max(self.most_at_once, self._under_way)
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
         try:
             await self._respond(scope, receive, send)
         finally:
-            self._under_way -= 1
+            self.under_way -= 1
 
     async def _respond(self, scope, receive, send) -> None:
         body = json.loads(await _read(receive))
