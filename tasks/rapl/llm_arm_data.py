@@ -1,7 +1,7 @@
 """The published difficulty scores of language models on LIE, joined to the pairs they belong to.
 
 The files have no ids. Row i is about pair i of [`~tasks.rapl.lie_data.read_full_train`]: fold 0's training rows, then its
-validation rows. The reasoning beside the scores talks about the pair, which [`reasoning_ranks`] uses to check the order.
+validation rows. The reasoning beside the scores talks about the pair, and by that the order is checked.
 """
 
 import json
@@ -109,31 +109,45 @@ def is_informative(pairs: pd.DataFrame) -> pd.Series:
     return kinds["chosen_type"] != kinds["rejected_type"]
 
 
-def reasoning_ranks(scores: Sequence[dict[str, CriterionScore]], pairs: pd.DataFrame) -> np.ndarray:
+def reasoning_similarity(scores: Sequence[dict[str, CriterionScore]], pairs: pd.DataFrame) -> np.ndarray:
     """
-    For every row, how many other pairs resemble its reasoning more than the pair of that row (TF-IDF cosine).
+    How much the reasoning of every row resembles every pair (TF-IDF cosine).
 
     Args:
         scores (`Sequence[dict[str, CriterionScore]]`): From [`read_published_scores`].
         pairs (`pandas.DataFrame`): From [`~tasks.rapl.lie_data.read_full_train`].
 
     Returns:
-        `numpy.ndarray` of shape `(N,)`: 0 where the pair of the same row is the most similar. For rows in another order,
-        about N/2.
+        `numpy.ndarray` of shape `(N, N)`: row of the scores, row of the pairs.
     """
     reasoning = [" ".join(score.reasoning for score in row.values()) for row in scores]
     texts = pairs["chosen"] + " " + pairs["rejected"].str.split("Assistant:").str[-1]
     vectorizer = TfidfVectorizer(stop_words="english", sublinear_tf=True).fit([*texts, *reasoning])
-    similarity = (vectorizer.transform(reasoning) @ vectorizer.transform(texts).T).toarray()
+    return (vectorizer.transform(reasoning) @ vectorizer.transform(texts).T).toarray()
+
+
+def reasoning_ranks(similarity: np.ndarray) -> np.ndarray:
+    """
+    For every row, how many other pairs resemble its reasoning more than the pair of that row: 0 where none does, about N/2
+    for rows in another order.
+    """
     return (similarity > np.diag(similarity)[:, None]).sum(axis=1)
+
+
+def most_similar_shift(similarity: np.ndarray) -> int:
+    """By how many rows (modulo N) the scores have to be moved to fit the pairs best: 0 if no row is missing or added."""
+    rows = np.arange(len(similarity))
+    return int(np.argmax([similarity[rows, (rows + shift) % rows.size].mean() for shift in rows]))
 
 
 def _check_alignment(path: str | Path, scores: Sequence[dict[str, CriterionScore]], pairs: pd.DataFrame) -> None:
     if not any(score.reasoning for row in scores for score in row.values()):
         return  # nothing to compare
-    median = float(np.median(reasoning_ranks(scores, pairs)))
-    if median > _LARGEST_MEDIAN_RANK * len(pairs):
+    similarity = reasoning_similarity(scores, pairs)
+    median, shift = float(np.median(reasoning_ranks(similarity))), most_similar_shift(similarity)
+    if median > _LARGEST_MEDIAN_RANK * len(pairs) or shift:
         raise ValueError(
             f"'{path}' is not in the order of the pairs: its reasoning resembles other pairs more (median rank {median:g} of "
-            f"{len(pairs)}, 0 where rows match). Give the files and the data of one clone."
+            f"{len(pairs)}, best fit when moved by {shift} rows; both are 0 or nearly so where rows match). Give the files and "
+            "the data of one clone."
         )

@@ -63,7 +63,9 @@ def default():
     dtype = "auto"  # of a local model
 
     # Question and answer
-    answer_style = None  # form (local: fills in scores only), scores, or reasoning; None: form if local, else reasoning
+    answer_style = (
+        None  # form (local: fills in scores only), scores, or reasoning; None: form if local, else reasoning
+    )
     order = "random"  # which response is shown first: random, or both (twice the requests; averaged)
     repetitions = 1  # answers to each question, averaged
     temperature = 0.0  # None: not sent

@@ -75,7 +75,9 @@ def check_config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
     if not config["timeout"] > 0:
         raise ConfigError(f"config key 'timeout' must be positive, got {config['timeout']!r}")
     if not 0 < config["calibration_fraction"] < 1:
-        raise ConfigError(f"config key 'calibration_fraction' must be in (0, 1), got {config['calibration_fraction']!r}")
+        raise ConfigError(
+            f"config key 'calibration_fraction' must be in (0, 1), got {config['calibration_fraction']!r}"
+        )
     unknown = [name for name in config["criteria"] if name not in CRITERIA]
     if unknown or not config["criteria"]:
         raise ConfigError(f"criteria must be one or more of {', '.join(CRITERIA)}, got {list(config['criteria'])}")

@@ -11,7 +11,8 @@ from trl_ext.completions import CompletionRequest, OpenAIBackend, RetryPolicy, S
 if __name__ == "__main__":
     questions, store, url = sys.argv[1:]
     requests = [
-        CompletionRequest(row["id"], row["messages"], Sampling(seed=0)) for row in json.loads(Path(questions).read_text())
+        CompletionRequest(row["id"], row["messages"], Sampling(seed=0))
+        for row in json.loads(Path(questions).read_text())
     ]
     backend = OpenAIBackend(
         "test-model",

@@ -47,7 +47,7 @@ class CriteriaCalibrator:
         >>> scores = {"overall_difficulty": [1, 2, 2, 4, 5, 5]}
         >>> calibrator = CriteriaCalibrator().fit(scores, [1, 1, 1, 0, 1, 0], fitted_on="six rows")
         >>> calibrator.predict({"overall_difficulty": [1, 5]}).round(2)
-        array([0.91, 0.47])
+        array([0.92, 0.41])
         ```
     """
 
