@@ -17,7 +17,7 @@ from tasks.rapl.llm_arm_data import find_published_scores, load_published_scores
 from tasks.rapl.llm_arms_calibration import calibrate
 from tasks.rapl.llm_arms_data import load_rows
 from tasks.train_config import ConfigError
-from trl_ext.completions import Prices, Sampling, TooManyFailures, complete_all, estimate_completions
+from trl_ext.completions import Prices, Sampling, StoreInUse, TooManyFailures, complete_all, estimate_completions
 from trl_ext.privacy import hide_private
 from trl_ext.reliability.llm_arms import CRITERIA, difficulty_questions, difficulty_table, parse_scores, scores_form
 
@@ -98,7 +98,7 @@ def _asked(config: Mapping[str, Any], rows: Dataset, output: Path) -> tuple[pd.D
         requests = [question.request for question in questions]
         backend = _backend(config)
         estimate = estimate_completions(requests, backend, output / STORE, prices=prices)
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, OSError, StoreInUse) as error:
         raise ConfigError(str(error)) from error
     print(_describe(estimate))
     if config["dry_run"]:
@@ -115,7 +115,7 @@ def _asked(config: Mapping[str, Any], rows: Dataset, output: Path) -> tuple[pd.D
             max_consecutive_errors=config["max_consecutive_errors"],
             description="Pairs judged",
         )
-    except (TooManyFailures, RuntimeError) as error:
+    except (TooManyFailures, StoreInUse) as error:
         raise ConfigError(str(error)) from error
     failures = [
         {"request": result.request.id, "kind": result.failure.kind, "message": result.failure.message}

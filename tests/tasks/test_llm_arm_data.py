@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import GroupKFold
 
 from tasks.rapl.lie_data import read_full_train
 from tasks.rapl.llm_arm_data import (
@@ -15,7 +16,8 @@ from tasks.rapl.llm_arm_data import (
     reasoning_ranks,
     reasoning_similarity,
 )
-from trl_ext.reliability.llm_arms import CRITERIA, difficulty_correlations
+from trl_ext.evaluation.statistics import paired_difference
+from trl_ext.reliability.llm_arms import CRITERIA, CriteriaCalibrator, difficulty_correlations
 
 
 O3 = ["o3_responses_v1.json", "o3_responses_v2.json"]
@@ -122,3 +124,18 @@ def test_informative_pairs():
         }
     )
     assert is_informative(pairs).tolist() == [True, True, False, False]
+
+
+def test_what_the_scores_are_worth_out_of_fold(rapl_dir, published):
+    """The figures of docs/llm_arms.md: one criterion, the mean of the three published files."""
+    frame = load_published_scores(rapl_dir, [published[name] for name in (*O3, CLAUDE)])
+    rows = frame[frame["informative"]].reset_index(drop=True)
+    correct, questions = rows["correct_chosen"].to_numpy(), rows["question_id"]
+    predicted, constant = np.zeros(len(rows)), np.zeros(len(rows))
+    for train, test in GroupKFold(5, shuffle=True, random_state=42).split(rows, groups=questions):
+        fitted = CriteriaCalibrator().fit(rows.iloc[train], correct[train], fitted_on="the other folds")
+        predicted[test], constant[test] = fitted.predict(rows.iloc[test]), correct[train].mean()
+    losses = [-np.where(correct == 1, np.log(p), np.log1p(-p)) for p in (predicted, constant)]
+    difference = paired_difference(*losses, questions)
+    figures = [losses[1].mean(), difference.value, difference.ci_low, difference.ci_high]
+    assert figures == pytest.approx([0.6832, -0.0129, -0.0254, -0.0005], abs=6e-5)

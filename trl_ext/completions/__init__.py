@@ -21,6 +21,7 @@ _EXPORTS = {
     "Prices": "ledger",
     "RetryPolicy": "retries",
     "Sampling": "requests",
+    "StoreInUse": "store",
     "TooManyFailures": "engine",
     "complete_all": "engine",
     "estimate_completions": "engine",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from .requests import request_key as request_key
     from .retries import RetryPolicy as RetryPolicy
     from .store import AnswerStore as AnswerStore
+    from .store import StoreInUse as StoreInUse
 
 
 def __getattr__(name: str):

@@ -121,7 +121,7 @@ def complete_all(
 
     Raises:
         `TooManyFailures`: A limit on failures was reached. The message has the counts and the last error.
-        `RuntimeError`: Another process writes the store.
+        `StoreInUse`: Another process writes the store.
         `ValueError`: An id occurs twice, or the backend can't sample as asked.
     """
     requests = _checked(requests, backend)

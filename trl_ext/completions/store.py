@@ -15,6 +15,10 @@ from .answers import Answer, Job
 logger = logging.getLogger(__name__)
 
 
+class StoreInUse(RuntimeError):
+    """Another process has the store open."""
+
+
 class AnswerStore:
     """
     Append-only JSONL file of answers, for use as a context manager.
@@ -28,7 +32,7 @@ class AnswerStore:
             The file; made with its directory if need be.
 
     Raises:
-        `RuntimeError`: Another process has the store open.
+        `StoreInUse`: Another process has the store open.
         `ValueError`: The file holds something else than answers, or an answer twice.
 
     Example:
@@ -57,7 +61,7 @@ class AnswerStore:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise RuntimeError(
+            raise StoreInUse(
                 f"'{self.path}' is being written by another process. Wait for it, stop it, or give another store."
             ) from None
         try:
