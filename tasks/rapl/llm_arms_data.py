@@ -8,7 +8,7 @@ import numpy as np
 from datasets import Dataset
 
 from tasks.rapl.lie_data import read_full_train, to_preferences
-from tasks.rapl.llm_arm_data import is_informative
+from tasks.rapl.published_llm_arms import is_informative
 from tasks.train_config import ConfigError
 from trl_ext.data import load_demo_preferences, load_preferences, validate_preferences
 

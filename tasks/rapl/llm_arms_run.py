@@ -13,9 +13,9 @@ from datasets import Dataset
 
 from tasks.json_files import write_json
 from tasks.provenance import command, hash_pairs, package_versions
-from tasks.rapl.llm_arm_data import find_published_scores, load_published_scores
 from tasks.rapl.llm_arms_calibration import calibrate
 from tasks.rapl.llm_arms_data import load_rows
+from tasks.rapl.published_llm_arms import find_published_scores, load_published_scores
 from tasks.train_config import ConfigError
 from trl_ext.completions import Prices, Sampling, StoreInUse, TooManyFailures, complete_all, estimate_completions
 from trl_ext.privacy import hide_private

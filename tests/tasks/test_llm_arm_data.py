@@ -7,7 +7,7 @@ import pytest
 from sklearn.model_selection import GroupKFold
 
 from tasks.rapl.lie_data import read_full_train
-from tasks.rapl.llm_arm_data import (
+from tasks.rapl.published_llm_arms import (
     find_published_scores,
     is_informative,
     load_published_scores,
