@@ -21,6 +21,8 @@ EXTRAS = {
         *("pytest>=8", "tensorboard>=2.20", "hypothesis>=6.100", "ruff>=0.14", "build"),
         *("fastapi>=0.120", "uvicorn>=0.38"),  # the loopback hub of the tests
         *("pymongo>=4.15", "nx-27017>=0.8.1"),  # MongoDB's protocol over SQLite
+        *("openai>=2.0", "matplotlib>=3.9"),
+        "crowd-kit>=1.4",  # a cross-check of the label aggregation
     ],
 }
 

@@ -65,11 +65,12 @@ def default():
 
     # Reliability
     rapl_col_id = "reliability"  # None: standard preference learning
-    rapl_method = "beta"  # beta, p, margin or none
+    rapl_method = "beta"  # beta, p, margin; baselines: smoothing, backward, none
     is_rapl_score_correctness_prob = True  # True: the column is P(annotator correct); False: used as it is
     on_below_half = "zero"  # pairs with P(correct) < 1/2: zero, flip or error
-    constant_reliability = None  # one value for all pairs instead of the column
+    constant_reliability = None  # one value for all pairs instead of the column; "mean": the mean of the column
     min_reliability = None  # drop pairs below this value
+    normalize_beta = False  # divide beta by its mean over the training pairs
 
     # Optimisation; any other field of the training arguments goes into `trainer`
     learning_rate = 3e-4
@@ -110,6 +111,10 @@ def default():
     ]  # []: all linear
     lora_last_layers = 10  # adapt only the last layers (fast on a CPU); None: all
     merge_adapter = True  # save a full model, that loads without PEFT
+
+    # Without LoRA: part of the layers
+    train_last_layers = None  # train the last layers and the head only; None: the whole model
+    frozen_cache_dir = None  # compute the frozen layers once per text and keep the hidden states there, for many runs
 
     # Checkpoints: the same command continues an interrupted run
     save_steps = 0.1  # optimizer steps from one checkpoint to the next; below 1: as a share of all

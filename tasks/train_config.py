@@ -29,7 +29,7 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "lie_data_dir": (str,),
     "lie_test_path": (str,),
     "rapl_col_id": (str,),
-    "constant_reliability": (int, float),
+    "constant_reliability": (int, float, str),
     "min_reliability": (int, float),
     "center_rewards_coefficient": (int, float),
     "bf16": (bool,),
@@ -37,6 +37,8 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "num_proc": (int,),
     "pad_to_multiple_of": (int,),
     "lora_last_layers": (int,),
+    "train_last_layers": (int,),
+    "frozen_cache_dir": (str,),
     "cpu_threads": (int,),
     "experiment_tag": (str,),
     "output_dir": (str,),
@@ -48,7 +50,7 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 CHOICES = {
-    "rapl_method": ("beta", "p", "margin", "none"),
+    "rapl_method": ("beta", "p", "margin", "smoothing", "backward", "none"),
     "on_below_half": ("zero", "flip", "error"),
     "max_length_policy": ("drop", "truncate_prompt_left", "error"),
     "eval_strategy": ("no", "epoch", "steps"),
@@ -59,10 +61,12 @@ POSITIVE = (
     "gradient_accumulation_steps",
     "num_train_epochs",
     "learning_rate",
+    "dpo_beta",
     "weight_scale",
     "lora_rank",
     "max_length",
     "lora_last_layers",
+    "train_last_layers",
     "cpu_threads",
     "save_steps",
     "save_total_limit",
@@ -106,6 +110,7 @@ TRAINER_FIELDS = {
     "on_below_half": "on_below_half",
     "constant_reliability": "constant_reliability",
     "min_reliability": "min_reliability",
+    "normalize_beta": "normalize_beta",
 }
 
 
@@ -151,31 +156,46 @@ def _check_type(key: str, value: Any, default: Any) -> None:
         raise ConfigError(f"config key {key!r} must be {names}, got {value!r} ({type(value).__name__})")
 
 
+def check_keys(config: Mapping[str, Any], defaults: Mapping[str, Any], script: str) -> None:
+    """
+    Check the keys of a configuration one by one.
+
+    Args:
+        config (`dict`): Configuration after every update.
+        defaults (`dict`): The default configuration: its keys are the known keys, its types the expected types.
+        script (`str`): Name of the script, for messages.
+
+    Raises:
+        ConfigError: On a credential, an unknown key, a wrong type or a value out of range.
+    """
+    refuse_secrets(config)
+    for key, value in config.items():
+        if key not in defaults:
+            raise _unknown(key, defaults, script)
+        _check_type(key, value, defaults[key])
+    for key, allowed in CHOICES.items():
+        if key in config and config[key] not in allowed:
+            raise ConfigError(f"config key {key!r} must be one of {', '.join(allowed)}, got {config[key]!r}")
+    for key in POSITIVE:
+        if config.get(key) is not None and not config[key] > 0:
+            raise ConfigError(f"config key {key!r} must be positive, got {config[key]!r}")
+    for key in UNIT_INTERVAL:
+        if key in config and not 0 <= config[key] < 1:
+            raise ConfigError(f"config key {key!r} must be in [0, 1), got {config[key]!r}")
+
+
 def check_config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     """
     Check the configuration of `tasks/train.py`.
 
     Args:
         config (`dict`): Configuration after every update.
-        defaults (`dict`): The default configuration: its keys are the known keys, its types the expected types.
+        defaults (`dict`): The default configuration.
 
     Raises:
-        ConfigError: On a credential, an unknown key, a wrong type, a value out of range, or keys that contradict.
+        ConfigError: As [`check_keys`], and on keys that contradict.
     """
-    refuse_secrets(config)
-    for key, value in config.items():
-        if key not in defaults:
-            raise _unknown(key, defaults, "tasks/train.py")
-        _check_type(key, value, defaults[key])
-    for key, allowed in CHOICES.items():
-        if config[key] not in allowed:
-            raise ConfigError(f"config key {key!r} must be one of {', '.join(allowed)}, got {config[key]!r}")
-    for key in POSITIVE:
-        if config[key] is not None and not config[key] > 0:
-            raise ConfigError(f"config key {key!r} must be positive, got {config[key]!r}")
-    for key in UNIT_INTERVAL:
-        if not 0 <= config[key] < 1:
-            raise ConfigError(f"config key {key!r} must be in [0, 1), got {config[key]!r}")
+    check_keys(config, defaults, "tasks/train.py")
     check_trackers(config["report_to"])
     _check_contradictions(config)
 
@@ -205,23 +225,9 @@ def _check_contradictions(config: Mapping[str, Any]) -> None:
         for flat, target in TRAINER_FIELDS.items():
             if field == target:
                 raise ConfigError(f"set {flat!r}, not 'trainer.{field}': two keys for one field would contradict")
-    uses_reliability = config["rapl_method"] != "none"
-    constant = config["constant_reliability"] is not None
     if config["lie_data_dir"] is not None and (config["train_data_path"] != "demo" or config["eval_data_path"]):
         raise ConfigError("lie_data_dir sets the training, evaluation and test data: leave the single paths out")
-    if constant and not uses_reliability:
-        raise ConfigError("constant_reliability has no effect with rapl_method=none")
-    if constant and config["min_reliability"] is not None:
-        raise ConfigError("constant_reliability ignores the column that min_reliability filters by: set one of them")
-    if constant and config["is_rapl_score_correctness_prob"] and not 0 <= config["constant_reliability"] <= 1:
-        raise ConfigError(
-            f"constant_reliability must be in [0, 1], got {config['constant_reliability']}. If it is a raw value, set "
-            "is_rapl_score_correctness_prob=False"
-        )
-    if config["rapl_col_id"] is None and config["min_reliability"] is not None:
-        raise ConfigError("min_reliability needs a reliability column: set rapl_col_id")
-    if not config["is_rapl_score_correctness_prob"] and config["on_below_half"] != "zero":
-        raise ConfigError("on_below_half needs P(correct): set is_rapl_score_correctness_prob=True")
+    check_reliability(config)
     if (
         config["eval_strategy"] != "no"
         and config["train_data_path"] not in ("demo",)
@@ -230,10 +236,49 @@ def _check_contradictions(config: Mapping[str, Any]) -> None:
         raise ConfigError("eval_strategy needs evaluation data: set eval_data_path, or eval_strategy=no")
     if config["lora_last_layers"] is not None and not config["lora_target_modules"]:
         raise ConfigError("lora_last_layers needs the names of the layers to adapt: set lora_target_modules")
+    if config["train_last_layers"] is not None and config["use_peft"]:
+        raise ConfigError("train_last_layers is without LoRA: set use_peft=False, or lora_last_layers instead")
+    if config["frozen_cache_dir"] is not None and config["train_last_layers"] is None:
+        raise ConfigError("frozen_cache_dir keeps what the frozen layers compute: set train_last_layers")
+    if config["frozen_cache_dir"] is not None and config["keep_checkpoints"]:
+        raise ConfigError(
+            "with frozen_cache_dir, checkpoints hold the trained layers only: leave keep_checkpoints out"
+        )
     if config["push_to_hub"] and get_token() is None:
         raise ConfigError("push_to_hub needs a token: set the environment variable HF_TOKEN or run `hf auth login`")
     if config["bf16"] and config["trainer"].get("fp16"):
         raise ConfigError("bf16 and trainer.fp16 exclude each other")
+
+
+def check_reliability(config: Mapping[str, Any]) -> None:
+    """Raise if the keys that say how reliability is used contradict."""
+    constant = config["constant_reliability"]
+    is_mean = constant == "mean"
+    if isinstance(constant, str) and not is_mean:
+        raise ConfigError(f"config key 'constant_reliability' must be a number or 'mean', got {constant!r}")
+    if constant is not None and config["rapl_method"] == "none":
+        raise ConfigError("constant_reliability has no effect with rapl_method=none")
+    if constant is not None and not is_mean:
+        if config["min_reliability"] is not None:
+            raise ConfigError(
+                "constant_reliability ignores the column that min_reliability filters by: set one of them"
+            )
+        if config["is_rapl_score_correctness_prob"] and not 0 <= constant <= 1:
+            raise ConfigError(
+                f"constant_reliability must be in [0, 1], got {constant}. If it is a raw value, set "
+                "is_rapl_score_correctness_prob=False"
+            )
+    if config["rapl_col_id"] is None:
+        if config["min_reliability"] is not None:
+            raise ConfigError("min_reliability needs a reliability column: set rapl_col_id")
+        if is_mean:
+            raise ConfigError("constant_reliability=mean needs a reliability column: set rapl_col_id")
+        if config["on_below_half"] != "zero" and constant is None:
+            raise ConfigError("on_below_half needs a reliability column: set rapl_col_id")
+    if not config["is_rapl_score_correctness_prob"] and config["on_below_half"] != "zero":
+        raise ConfigError("on_below_half needs P(correct): set is_rapl_score_correctness_prob=True")
+    if config["normalize_beta"] and config["rapl_method"] != "beta":
+        raise ConfigError(f"normalize_beta needs rapl_method=beta, got {config['rapl_method']}")
 
 
 def check_trainer_fields(fields: Mapping[str, Any], known: set[str]) -> None:

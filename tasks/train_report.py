@@ -1,32 +1,16 @@
 """What a reward model learned, as figures with confidence intervals, and the table that `tasks/train.py` prints."""
 
-import hashlib
-import importlib.metadata
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from datasets import Dataset
 
+from tasks.provenance import command, hash_pairs, model_identity, package_versions, template_hash
 from trl_ext.evaluation.lie import RESPONSE_KINDS, lie_weights
 from trl_ext.evaluation.statistics import mean_estimate
 
-
-PACKAGES = (
-    "trl_ext",
-    "trl",
-    "transformers",
-    "accelerate",
-    "peft",
-    "datasets",
-    "torch",
-    "numpy",
-    "scikit-learn",
-    "sacred",
-)
 
 ROWS = (
     ("accuracy_to_labels", "accuracy to the labels"),
@@ -110,8 +94,8 @@ def pair_figures(table: pd.DataFrame) -> dict[str, dict]:
 
 def learned_figures(
     trainer, test: Dataset | None, grid: Dataset | None, truth_column: str
-) -> tuple[dict[str, dict], pd.DataFrame | None]:
-    """Score the test pairs and the answer grid; return every figure that the data allow, and the scored pairs."""
+) -> tuple[dict[str, dict], pd.DataFrame | None, pd.DataFrame | None]:
+    """Score the test pairs and the answer grid; return every figure that the data allow, the scored pairs and grid."""
     figures: dict[str, dict] = {}
     table = rewards = None
     if test is not None:
@@ -123,28 +107,17 @@ def learned_figures(
     if rewards is not None:
         weights = lie_weights(rewards, rewards["question_id"].to_numpy()).to_dict()
         figures |= {name: figure for name, figure in weights.items() if isinstance(figure, dict)}
-    return figures, table
-
-
-def _base_model(name: str, path: str, trainer) -> dict[str, Any]:
-    """Which weights training started from: a commit of the Hub, or the hashes of local files."""
-    files = sorted(Path(path).glob("*.safetensors")) if Path(path).is_dir() else []
-    hashes = {}
-    for file in files:
-        with file.open("rb") as stream:
-            hashes[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"name": name, "commit": getattr(trainer.model.config, "_commit_hash", None), "sha256": hashes}
+    return figures, table, rewards
 
 
 def provenance(config: Mapping[str, Any], model_path: str, data, trainer) -> dict[str, Any]:
     """What a reader needs to repeat the run."""
-    template = trainer.processing_class.chat_template
     return {
-        "model": _base_model(config["model_name"], model_path, trainer),
-        "chat_template_sha256": None if template is None else hashlib.sha256(str(template).encode()).hexdigest(),
-        "command": ["tasks/train.py", *sys.argv[1:]],
+        "model": model_identity(config["model_name"], model_path, trainer.model),
+        "chat_template_sha256": template_hash(trainer.processing_class),
+        "command": command("tasks/train.py"),
         "config": dict(config),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": package_versions(),
         "dtype": str(next(trainer.model.parameters()).dtype),
         "autocast": "bfloat16" if trainer.args.bf16 else "float16" if trainer.args.fp16 else None,
         "attention": trainer.model.config._attn_implementation,
@@ -161,13 +134,6 @@ def provenance(config: Mapping[str, Any], model_path: str, data, trainer) -> dic
             if dataset is not None
         },
     }
-
-
-def hash_pairs(dataset: Dataset) -> str:
-    """SHA-256 of the texts of a preference dataset, in their order."""
-    columns = [name for name in ("prompt", "chosen", "rejected") if name in dataset.column_names]
-    hashes = pd.util.hash_pandas_object(dataset.select_columns(columns).to_pandas().astype(str), index=False)
-    return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()
 
 
 def _cell(figure: dict | None) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,23 @@ from transformers import AutoConfig, TrainerCallback
 
 from tasks.interrupt import Interrupted
 from tasks.json_files import write_json
+from tasks.provenance import hash_pairs
 from tasks.resume import TrainingRun
 from tasks.train_config import TRAINER_FIELDS, ConfigError, check_trainer_fields
 from tasks.train_data import TrainingData, load_training_data
-from tasks.train_report import format_table, hash_pairs, learned_figures, provenance
+from tasks.train_report import format_table, learned_figures, provenance
 from trl_ext import ReliabilityRewardConfig, ReliabilityRewardTrainer
 from trl_ext.data import resolve_model
 from trl_ext.hub import load_reward_model, push_reward_model, verify_round_trip
 from trl_ext.hub.round_trip import whole_models
 from trl_ext.trainer import TrainingInterrupted
+from trl_ext.trainer.frozen_layers import cached_lower_layers, freeze_lower_layers
 
 
 logger = logging.getLogger("tasks.train")
 
 ROUND_TRIP_ROWS = 8
+AUTOCAST_TOLERANCE = 0.1
 PROJECT = "trl_ext"  # under which trackers list the runs
 
 
@@ -86,6 +90,8 @@ def training_arguments(config: dict[str, Any], data: TrainingData, method: str) 
     values |= {"use_cpu": not on_gpu, "logging_steps": 5}
     if config["group_by_length"]:
         values["train_sampling_strategy"] = "group_by_length"
+    if config["frozen_cache_dir"] is not None:
+        values["shared_prefix"] = False  # hidden states are kept by sequence
     values |= {"run_name": Path(values["output_dir"]).name, "project": PROJECT}
     check_trainer_fields(config["trainer"], {field.name for field in fields(ReliabilityRewardConfig)})
     args = ReliabilityRewardConfig(**(values | config["trainer"]))
@@ -123,6 +129,20 @@ def lora_config(config: dict[str, Any], model_path: str) -> LoraConfig | None:
     )
 
 
+def _frozen_layers(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> AbstractContextManager:
+    """Freeze what `train_last_layers` leaves out; the context in which the model is trained and evaluated."""
+    layers, folder = config["train_last_layers"], config["frozen_cache_dir"]
+    if layers is None:
+        return nullcontext()
+    freeze_lower_layers(trainer.model, layers)
+    if folder is None:
+        return nullcontext()
+    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        raise ValueError("frozen_cache_dir needs whole layers on every process: not with DeepSpeed and FSDP")
+    dtype = torch.bfloat16 if trainer.args.bf16 else torch.float32
+    return cached_lower_layers(trainer.model, layers, Path(folder).expanduser(), dtype)
+
+
 def _save(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> None:
     merge = config["use_peft"] and config["merge_adapter"]
     divided = trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled
@@ -157,8 +177,15 @@ def _rewards_of_divided_model(trainer: ReliabilityRewardTrainer) -> np.ndarray |
 def _verify(trainer: ReliabilityRewardTrainer, rewards: np.ndarray | None) -> dict:
     ids = trainer.train_dataset["chosen_ids"][:ROUND_TRIP_ROWS]
     texts = trainer.processing_class.batch_decode(ids)
+    # A divided model has scored under autocast; the loaded one does not
+    rounded = rewards is not None and (trainer.args.bf16 or trainer.args.fp16)
     result = verify_round_trip(
-        trainer.model, trainer.processing_class, trainer.args.output_dir, texts, rewards=rewards
+        trainer.model,
+        trainer.processing_class,
+        trainer.args.output_dir,
+        texts,
+        tolerance=AUTOCAST_TOLERANCE if rounded else None,
+        rewards=rewards,
     )
     return result.to_dict()
 
@@ -173,7 +200,7 @@ def _push(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> dict[str
     return {"repo_id": pushed.repo_id, "commit": pushed.commit, "private": pushed.private}
 
 
-def _set_cpu_threads(threads: int | None) -> None:
+def set_cpu_threads(threads: int | None) -> None:
     """Use `threads`; by default all cores if this is the only process and has no accelerator."""
     if threads is None and int(os.environ.get("WORLD_SIZE", 1)) == 1 and not torch.accelerator.is_available():
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -190,7 +217,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     """
     transformers.utils.logging.set_verbosity_warning()
     logging.getLogger("trl_ext").setLevel(logging.INFO)
-    _set_cpu_threads(config["cpu_threads"])
+    set_cpu_threads(config["cpu_threads"])
     uses_reliability = config["rapl_col_id"] is not None or config["constant_reliability"] is not None
     method = config["rapl_method"] if uses_reliability else "none"
     try:
@@ -206,6 +233,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
             peft_config=lora_config(config, model_path),
             callbacks=[SacredCallback(sacred_run)],
         )
+        frozen_layers = _frozen_layers(trainer, config)
     except (ValueError, TypeError, ModuleNotFoundError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from error
 
@@ -214,24 +242,32 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
         config["eval_before_training"] = False
     training_run, checkpoint = _open_run(trainer, config, data)
     truth = config["correctness_label_col_name"]
-    before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)
-    try:
-        trainer.train(resume_from_checkpoint=checkpoint)
-    except TrainingInterrupted as stop:
-        if training_run is not None:
-            training_run.interrupted()
-            print(f"Stopped after step {stop.step}. The same command goes on from {stop.checkpoint}.")
-        raise Interrupted("by SIGTERM") from None
-    after, scored = learned_figures(trainer, data.test, data.grid, truth)
+    with frozen_layers:
+        before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)
+        try:
+            trainer.train(resume_from_checkpoint=checkpoint)
+        except TrainingInterrupted as stop:
+            if training_run is not None:
+                training_run.interrupted()
+                print(f"Stopped after step {stop.step}. The same command goes on from {stop.checkpoint}.")
+            raise Interrupted("by SIGTERM") from None
+        after, scored, grid = learned_figures(trainer, data.test, data.grid, truth)
     rewards = _rewards_of_divided_model(trainer)
     _save(trainer, config)
     if trainer.is_world_process_zero():
         figures = {f"{when}_{k}": v for when, part in (("before", before), ("after", after)) for k, v in part.items()}
-        results = {"figures": figures, "round_trip": None, "provenance": provenance(config, model_path, data, trainer)}
+        results = {
+            "figures": figures,
+            "weights": trainer.weight_statistics.to_dict(),
+            "round_trip": None,
+            "provenance": provenance(config, model_path, data, trainer),
+        }
         path = Path(args.output_dir, "results.json")
         write_json(path, results)
         if scored is not None:
             scored.to_csv(Path(args.output_dir, "test_rewards.csv"), index=False)
+        if grid is not None:
+            grid.to_csv(Path(args.output_dir, "grid_rewards.csv"), index=False)
         sacred_run.info["figures"] = figures
         if config["verify_round_trip"]:
             results["round_trip"] = _verify(trainer, rewards)

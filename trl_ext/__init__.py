@@ -10,6 +10,8 @@ from .version import __version__
 _EXPORTS = {
     "PairwiseRewardConfig": "trainer",
     "PairwiseRewardTrainer": "trainer",
+    "ReliabilityDPOConfig": "trainer",
+    "ReliabilityDPOTrainer": "trainer",
     "ReliabilityRewardConfig": "trainer",
     "ReliabilityRewardTrainer": "trainer",
     "RewardScorer": "scoring",
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from .scoring import RewardScorer as RewardScorer
     from .trainer import PairwiseRewardConfig as PairwiseRewardConfig
     from .trainer import PairwiseRewardTrainer as PairwiseRewardTrainer
+    from .trainer import ReliabilityDPOConfig as ReliabilityDPOConfig
+    from .trainer import ReliabilityDPOTrainer as ReliabilityDPOTrainer
     from .trainer import ReliabilityRewardConfig as ReliabilityRewardConfig
     from .trainer import ReliabilityRewardTrainer as ReliabilityRewardTrainer
 

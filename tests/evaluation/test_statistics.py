@@ -306,3 +306,48 @@ class TestClusterBootstrap:
     def test_refuses_a_statistic_of_the_wrong_shape(self):
         with pytest.raises(ValueError, match=r"values \(B,\); for B = 1 it returned shape \(\)"):
             cluster_bootstrap(lambda w: w.sum(), [1, 2])
+
+
+class TestTwoWayClusters:
+    def table(self, seed=0, questions=30, models=8, question_sd=1.0, model_sd=0.5):
+        rng = np.random.default_rng(seed)
+        question = rng.normal(0, question_sd, questions)[:, None]
+        model = rng.normal(0, model_sd, models)[None, :]
+        values = question + model + rng.normal(0, 0.3, (questions, models))
+        labels = np.stack(np.meshgrid(np.arange(questions), np.arange(models), indexing="ij"), axis=-1)
+        return values.ravel(), labels.reshape(-1, 2)
+
+    def test_agrees_with_statsmodels(self):
+        import statsmodels.api as sm
+        from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
+
+        values, labels = self.table()
+        fit = sm.OLS(values, np.ones(len(values))).fit()
+        expected = np.sqrt(cov_cluster_2groups(fit, labels[:, 0], labels[:, 1])[0][0, 0])
+        estimate = mean_estimate(values, labels)
+        assert estimate.se == pytest.approx(expected, rel=1e-12)
+        assert "two-way, 30 x 8 clusters" in estimate.method
+
+    def test_intervals_cover_where_one_way_ones_do_not(self):
+        two_way, one_way = [], []
+        for seed in range(300):
+            values, labels = self.table(seed)
+            for covered, clusters in ((two_way, labels), (one_way, labels[:, 0])):
+                estimate = mean_estimate(values, clusters)
+                covered.append(estimate.ci_low <= 0 <= estimate.ci_high)
+        assert 0.91 <= np.mean(two_way) <= 0.99
+        assert np.mean(one_way) < 0.9
+
+    def test_one_model_leaves_the_questions(self):
+        values, labels = self.table(models=1)
+        a, b = mean_estimate(values, labels), mean_estimate(values, labels[:, 0])
+        assert (a.value, a.se, a.ci_low, a.ci_high) == (b.value, b.se, b.ci_low, b.ci_high)
+
+    def test_ratio_of_a_constant_multiple(self):
+        values, labels = self.table()
+        estimate = ratio_estimate(2 * (values + 5), values + 5, labels)
+        assert estimate.value == pytest.approx(2) and estimate.ci_high - estimate.ci_low < 1e-6
+
+    def test_wrong_shape(self):
+        with pytest.raises(ValueError, match=r"shape \(N,\) or \(N, 2\)"):
+            mean_estimate([1.0, 2.0], [[1, 2, 3], [4, 5, 6]])

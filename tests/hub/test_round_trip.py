@@ -17,9 +17,9 @@ def tokenizer():
     return tiny_tokenizer()
 
 
-def train(path, tokenizer, model=None, peft_config=None):
+def train(path, tokenizer, model=None, peft_config=None, bf16=False):
     args = PairwiseRewardConfig(
-        str(path), report_to="none", use_cpu=True, bf16=False, gradient_checkpointing=False, save_strategy="no",
+        str(path), report_to="none", use_cpu=True, bf16=bf16, gradient_checkpointing=False, save_strategy="no",
         max_steps=2, learning_rate=1e-2, disable_tqdm=True,
     )  # fmt: skip
     model = tiny_reward_model(tokenizer) if model is None else model
@@ -43,6 +43,14 @@ def test_adapter(tmp_path, tokenizer):
     trainer, texts = train(tmp_path / "out", tokenizer, base, LoraConfig(target_modules=["q_proj", "v_proj"]))
     result = verify_round_trip(trainer.model, tokenizer, tmp_path / "out", texts)
     assert result.loaders == ["PEFT", "padded batch"] and result.max_difference < 1e-5
+
+
+def test_mixed_precision_in_memory_is_no_difference(tmp_path, tokenizer):
+    trainer, texts = train(tmp_path, tokenizer, bf16=True)
+    inputs = tokenizer(texts[0], return_tensors="pt", add_special_tokens=False)
+    under_autocast = trainer.model.eval()(**inputs).logits
+    assert verify_round_trip(trainer.model, tokenizer, tmp_path, texts).max_difference < 1e-5
+    torch.testing.assert_close(trainer.model(**inputs).logits, under_autocast, atol=0, rtol=0)
 
 
 def test_the_model_may_move_after_saving(tmp_path, tokenizer):

@@ -103,7 +103,7 @@ class TestEveryLoss:
     @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int64])
     def test_the_rewards_decide_the_precision(self, loss_class, dtype):
         loss = loss_class()
-        columns = {name: torch.tensor([0, 1], dtype=dtype) for name in loss.columns}
+        columns = {name: torch.tensor([1, 1], dtype=dtype) for name in loss.columns}
         assert loss(torch.zeros(2), torch.zeros(2), **columns).dtype == torch.float32
 
     def test_says_how_to_cite_and_rebuild_it(self, loss_class):

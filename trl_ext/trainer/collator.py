@@ -1,5 +1,6 @@
 """Collators that carry the columns of a pairwise loss next to the token sequences, padded or packed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,25 @@ class SharedPrefixCollator:
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         sequences = [example["chosen_ids"] for example in examples] + [example["rejected_ids"] for example in examples]
         return build_plan(sequences, share=self.share).model_inputs() | _columns(examples, self.columns)
+
+
+@dataclass
+class CollatorWithColumns:
+    """
+    Any collator, plus the columns of a pairwise loss.
+
+    Args:
+        collator (`Callable`):
+            Collator that makes the inputs of the model from a list of examples.
+        columns (`tuple[str, ...]`):
+            Columns to carry. A column that no example of a batch has is left out.
+    """
+
+    collator: Callable[[list[dict[str, Any]]], dict[str, Any]]
+    columns: tuple[str, ...] = ()
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        return self.collator(examples) | _columns(examples, self.columns)
 
 
 def _columns(examples: list[dict[str, Any]], columns: tuple[str, ...]) -> dict[str, torch.Tensor]:

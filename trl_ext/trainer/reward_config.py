@@ -1,19 +1,16 @@
 """Configuration of [`PairwiseRewardTrainer`]."""
 
-import copy
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any
 
 from trl import RewardConfig
 
 from ..data.tokenization import MAX_LENGTH_POLICIES
-from ..privacy import hide_home
 from .lr_schedules import LR_SCHEDULES
+from .private_arguments import PrivateArguments
 
 
 @dataclass
-class PairwiseRewardConfig(RewardConfig):
+class PairwiseRewardConfig(PrivateArguments, RewardConfig):
     r"""
     Configuration class for the [`PairwiseRewardTrainer`].
 
@@ -120,22 +117,3 @@ class PairwiseRewardConfig(RewardConfig):
         if isinstance(args, cls):
             return args
         return cls(**{f.name: getattr(args, f.name) for f in fields(args) if f.init})
-
-    # What trackers record, and what is pickled into `training_args.bin` of every checkpoint: no
-    # token, and `~` for the home directory.
-
-    def to_dict(self) -> dict[str, Any]:
-        return hide_home(super().to_dict())
-
-    def __getstate__(self) -> dict[str, Any]:
-        return hide_home(self.__dict__ | {"hub_token": None})
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.output_dir = str(Path(self.output_dir).expanduser())
-
-    def __deepcopy__(self, memo: dict) -> "PairwiseRewardConfig":
-        clone = type(self).__new__(type(self))
-        memo[id(self)] = clone
-        clone.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return clone

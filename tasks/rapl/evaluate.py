@@ -1,0 +1,61 @@
+#!/usr/bin/env python
+"""
+Evaluate a reward model on the LIE test set, TRUE, RM-Bench and attribute biases, those of them that are given.
+
+    python tasks/rapl/evaluate.py with model=outputs/demo-beta lie_data_dir=CLONE true_data_dir=CLONE
+    accelerate launch tasks/rapl/evaluate.py with model=PATH_OR_ID rm_bench_path=RM-Bench/data prompt_format=chat
+    python tasks/rapl/evaluate.py print_config
+
+See docs/evaluation.md.
+"""
+
+import copy
+import os
+import sys
+import warnings
+from pathlib import Path
+
+
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+# Run as a script from a checkout. In place of the script's folder, where this file would be found as the library
+# `evaluate`
+_ROOT, _HERE = Path(__file__).resolve().parents[2], Path(__file__).resolve().parent
+sys.path[:] = [str(_ROOT), *(path for path in sys.path if Path(path).resolve() != _HERE)]
+
+from sacred import SETTINGS  # noqa: E402
+
+from tasks.interrupt import exit_interrupted, raise_on_sigterm  # noqa: E402
+from tasks.rapl.evaluate_config import DEFAULTS, check_config  # noqa: E402
+from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output  # noqa: E402
+
+
+SETTINGS.CAPTURE_MODE = "sys"
+
+ex = PrivateExperiment("evaluate_reward_model", save_git_info=False)
+ex.captured_out_filter = filter_output
+if int(os.environ.get("RANK", 0)) == 0:  # every process would record a run of its own
+    ex.observers.append(PrivateFileStorageObserver("runs"))
+ex.add_config(DEFAULTS)
+
+
+@ex.config_hook
+def check(config, command_name, logger):
+    # A hook runs before any observer has recorded anything: a refused credential leaves no trace
+    if command_name == "main":
+        check_config(config)
+    return {}
+
+
+@ex.main
+def main(_config, _run):
+    raise_on_sigterm()
+    from tasks.rapl.evaluate_run import run
+
+    return run(copy.deepcopy(dict(_config)), _run)
+
+
+if __name__ == "__main__":
+    try:
+        ex.run_commandline()
+    except KeyboardInterrupt as interrupt:
+        exit_interrupted(interrupt)

@@ -1,0 +1,92 @@
+"""tasks/rapl/train_dpo.py: weighted DPO from the command line and from a configuration."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from tasks.rapl.train_dpo import ex
+from tasks.train_config import ConfigError
+from tests.tiny import pairs, tiny_checkpoint
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> str:
+    return tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny", max_position_embeddings=512)
+
+
+@pytest.fixture(autouse=True)
+def in_a_scratch_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(model: str, **updates):
+    observers, ex.observers = ex.observers, []
+    try:
+        return ex.run(config_updates={"model_name": model} | updates).result
+    finally:
+        ex.observers = observers
+
+
+def data_file(folder: Path, **columns) -> str:
+    path = folder / "pairs.csv"
+    pairs(6, **columns).to_csv(path, index=False)
+    return str(path)
+
+
+@pytest.mark.parametrize("use_peft", [True, False])
+def test_a_few_steps_on_a_file(use_peft, tiny, tmp_path):
+    path = data_file(tmp_path, certainty=[0.5, 0.6, 0.9, 1.0, 0.75, 0.3])
+    figures = run(
+        tiny, train_data_path=path, eval_data_path=path, rapl_col_id="certainty", rapl_method="beta",
+        normalize_beta=True, use_peft=use_peft, per_device_train_batch_size=3, gradient_accumulation_steps=1,
+        trainer={"max_steps": 2, "logging_steps": 1, "disable_tqdm": True},
+    )  # fmt: skip
+    folder = tmp_path / "outputs" / "dpo-pairs-beta"
+    results = json.loads((folder / "results.json").read_text())
+    assert results["weights"]["n"] == 6 and results["weights"]["mean"] == pytest.approx(1)
+    assert len(results["training"]) == 2
+    assert results["figures"]["accuracy_to_labels"]["value"] == figures["accuracy_to_labels"]
+    assert results["provenance"]["config"]["normalize_beta"] is True
+    assert not list(folder.glob("*.bin"))
+    AutoModelForCausalLM.from_pretrained(folder)
+
+
+BAD = {
+    "unknown key": ({"beta": 0.1}, r"'beta'.*train_dpo.py"),
+    "unknown method": ({"rapl_method": "gamma"}, r"rapl_method.*gamma"),
+    "no penalty": ({"dpo_beta": 0.0}, r"dpo_beta.*positive"),
+    "normalised p": ({"rapl_method": "p", "normalize_beta": True}, r"normalize_beta"),
+    "token": ({"auth_token": "hf_abcdefghijklmnopqrstuvwxyz"}, r"HF_TOKEN"),
+    "unknown trainer field": ({"trainer": {"max_stepz": 1}}, r"max_stepz.*max_steps"),
+    "another loss": ({"trainer": {"loss_type": ["hinge"]}}, r"loss_type"),
+    "unknown model": ({"model_name": "nobody/no-such-model"}, r"nobody/no-such-model.*bundled"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_configuration(name, tiny):
+    updates, message = BAD[name]
+    with pytest.raises(ConfigError, match=message):
+        run(updates.get("model_name", tiny), **{key: value for key, value in updates.items() if key != "model_name"})
+
+
+def test_missing_reliability_is_reported_without_a_traceback(tiny, tmp_path):
+    with pytest.raises(ConfigError, match="'reliability'"):
+        run(tiny, train_data_path=data_file(tmp_path))
+
+
+def test_print_config_needs_no_model():
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "tasks" / "rapl" / "train_dpo.py"), "print_config"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0 and "dpo_beta" in result.stdout

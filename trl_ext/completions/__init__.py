@@ -1,0 +1,64 @@
+"""Questions to chat models, local or behind an OpenAI-compatible server, with answers that are never lost."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+
+_EXPORTS = {
+    "Answer": "answers",
+    "AnswerForm": "requests",
+    "AnswerStore": "store",
+    "CompletionRequest": "requests",
+    "CompletionResult": "answers",
+    "CompletionRun": "engine",
+    "CostEstimate": "ledger",
+    "Failure": "answers",
+    "Job": "answers",
+    "Ledger": "ledger",
+    "LocalBackend": "local_backend",
+    "OpenAIBackend": "openai_backend",
+    "Outcome": "answers",
+    "Prices": "ledger",
+    "RetryPolicy": "retries",
+    "Sampling": "requests",
+    "StoreInUse": "store",
+    "TooManyFailures": "engine",
+    "complete_all": "engine",
+    "estimate_completions": "engine",
+    "request_key": "requests",
+}
+
+__all__ = sorted(_EXPORTS)
+
+if TYPE_CHECKING:
+    from .answers import Answer as Answer
+    from .answers import CompletionResult as CompletionResult
+    from .answers import Failure as Failure
+    from .answers import Job as Job
+    from .answers import Outcome as Outcome
+    from .engine import CompletionRun as CompletionRun
+    from .engine import TooManyFailures as TooManyFailures
+    from .engine import complete_all as complete_all
+    from .engine import estimate_completions as estimate_completions
+    from .ledger import CostEstimate as CostEstimate
+    from .ledger import Ledger as Ledger
+    from .ledger import Prices as Prices
+    from .local_backend import LocalBackend as LocalBackend
+    from .openai_backend import OpenAIBackend as OpenAIBackend
+    from .requests import AnswerForm as AnswerForm
+    from .requests import CompletionRequest as CompletionRequest
+    from .requests import Sampling as Sampling
+    from .requests import request_key as request_key
+    from .retries import RetryPolicy as RetryPolicy
+    from .store import AnswerStore as AnswerStore
+    from .store import StoreInUse as StoreInUse
+
+
+def __getattr__(name: str):
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_EXPORTS))
