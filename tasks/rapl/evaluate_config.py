@@ -1,4 +1,4 @@
-"""The configuration of `tasks/rapl/evaluate.py`: its keys, and checks before anything is loaded."""
+"""The configuration of `tasks/rapl/evaluate_reward_model.py`: its keys, and checks before anything is loaded."""
 
 import difflib
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ _POSITIVE = ("max_length", "max_tokens_per_batch")
 
 def check_config(config: Mapping[str, Any]) -> None:
     """
-    Check the configuration of `tasks/rapl/evaluate.py`.
+    Check the configuration of `tasks/rapl/evaluate_reward_model.py`.
 
     Raises:
         ConfigError: On a credential, an unknown key, a wrong type or value, no data, or a path that does not exist.

@@ -1,4 +1,4 @@
-"""One run of `tasks/rapl/evaluate.py`: read and check, score what is not scored yet, compute, write."""
+"""One run of `tasks/rapl/evaluate_reward_model.py`: read and check, score what is not scored yet, compute, write."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ from trl_ext.scoring.groups import groups_from_rows
 from trl_ext.scoring.processes import on_main_process, process_state
 
 
-logger = logging.getLogger("tasks.rapl.evaluate")
+logger = logging.getLogger("tasks.rapl.evaluate_reward_model")
 
 LOG_COLUMNS = ("time", "set", "model", "data_sha256", "files", "length", "scoring", "figures", "config", "provenance")
 
@@ -168,7 +168,7 @@ def make_scorer(config: Mapping[str, Any]) -> RewardScorer:
 
 def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     """
-    Evaluate a reward model as `tasks/rapl/evaluate.py` configures it.
+    Evaluate a reward model as `tasks/rapl/evaluate_reward_model.py` configures it.
 
     Returns:
         `dict[str, float]`: The headline figures.
@@ -234,7 +234,7 @@ def provenance(config: Mapping[str, Any], scorer: RewardScorer) -> dict[str, Any
     source = scorer.source
     adapter = None if source.adapter is None else model_identity(source.adapter, resolve_model(source.adapter))
     return {
-        "command": command("tasks/rapl/evaluate.py"),
+        "command": command("tasks/rapl/evaluate_reward_model.py"),
         "model": model_identity(config["model"], source.name, scorer.model),
         "adapter": adapter,
         "revision": source.revision,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tasks.provenance import hash_file, hash_rows
 from tasks.rapl.lie_data import TEST_FILE, load_lie_test, question_id
-from tasks.rapl.tables import find_family, read_table
+from tasks.rapl.survey_tables import find_family, read_table
 from tasks.rapl.true_data import load_full_true, load_true_split, true_split_path
 from trl_ext.evaluation import attribute_bias, lie_weights, rewards_of_a_and_b, rm_bench_accuracy, truth_scores
 from trl_ext.evaluation.attribute_bias import ATTRIBUTES, encode_attributes

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.rapl.lie_data import N_FOLDS
-from tasks.rapl.tables import find_family, read_table, refuse_rows
+from tasks.rapl.survey_tables import find_family, read_table, refuse_rows
 from tasks.rapl.true_data import (
     ANSWER_TYPES,
     double_order,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.rapl.lie_data import N_FOLDS, question_id
-from tasks.rapl.tables import find_family, read_table, refuse_rows
+from tasks.rapl.survey_tables import find_family, read_table, refuse_rows
 
 
 # normalised column -> raw column

@@ -1,4 +1,4 @@
-"""tasks/rapl/evaluate.py: sets, figures of given rewards, and the script from the command line."""
+"""tasks/rapl/evaluate_reward_model.py: sets, figures of given rewards, and the script from the command line."""
 
 import json
 import os
@@ -340,7 +340,13 @@ class TestConfig:
 def evaluate(folder: Path, *updates: str, fails: bool = False) -> str:
     folder.mkdir(exist_ok=True)
     result = subprocess.run(
-        [sys.executable, str(ROOT / "tasks" / "rapl" / "evaluate.py"), "with", "progress=False", *updates],
+        [
+            sys.executable,
+            str(ROOT / "tasks" / "rapl" / "evaluate_reward_model.py"),
+            "with",
+            "progress=False",
+            *updates,
+        ],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": ""},
         capture_output=True,

@@ -2,9 +2,9 @@
 """
 Evaluate a reward model on the LIE test set, TRUE, RM-Bench and attribute biases, those of them that are given.
 
-    python tasks/rapl/evaluate.py with model=outputs/demo-beta lie_data_dir=CLONE true_data_dir=CLONE
-    accelerate launch tasks/rapl/evaluate.py with model=PATH_OR_ID rm_bench_path=RM-Bench/data prompt_format=chat
-    python tasks/rapl/evaluate.py print_config
+    python tasks/rapl/evaluate_reward_model.py with model=outputs/demo-beta lie_data_dir=CLONE true_data_dir=CLONE
+    accelerate launch tasks/rapl/evaluate_reward_model.py with model=PATH_OR_ID rm_bench_path=RM-Bench/data prompt_format=chat
+    python tasks/rapl/evaluate_reward_model.py print_config
 
 See docs/evaluation.md.
 """
@@ -17,16 +17,13 @@ from pathlib import Path
 
 
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-# Run as a script from a checkout. In place of the script's folder, where this file would be found as the library
-# `evaluate`
-_ROOT, _HERE = Path(__file__).resolve().parents[2], Path(__file__).resolve().parent
-sys.path[:] = [str(_ROOT), *(path for path in sys.path if Path(path).resolve() != _HERE)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from sacred import SETTINGS  # noqa: E402
+from sacred import SETTINGS
 
-from tasks.interrupt import exit_interrupted, raise_on_sigterm  # noqa: E402
-from tasks.rapl.evaluate_config import DEFAULTS, check_config  # noqa: E402
-from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output  # noqa: E402
+from tasks.interrupt import exit_interrupted, raise_on_sigterm
+from tasks.rapl.evaluate_config import DEFAULTS, check_config
+from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output
 
 
 SETTINGS.CAPTURE_MODE = "sys"
