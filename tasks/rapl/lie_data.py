@@ -14,6 +14,7 @@ import pandas as pd
 from datasets import Dataset
 from sklearn.model_selection import GroupKFold
 
+from tasks.rapl.tables import read_table
 from trl_ext.evaluation.lie import RESPONSE_KINDS
 from trl_ext.reliability.calibrators import PlattCalibrator
 from trl_ext.reliability.normalizers import ArmNormalizer
@@ -131,27 +132,9 @@ def question_id(prompt: str) -> str:
     return hashlib.sha256(question.encode()).hexdigest()[:12]
 
 
-def _read_csv(path: str | Path, columns: tuple[str, ...], texts: tuple[str, ...]) -> pd.DataFrame:
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no file '{path}'")
-    # round_trip keeps the last bit of a float
-    frame = pd.read_csv(path, float_precision="round_trip", dtype=dict.fromkeys(texts, str), encoding="utf-8")
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise ValueError(f"'{path}' lacks the columns {missing}; it has {sorted(frame.columns)}")
-    if frame.empty:
-        raise ValueError(f"'{path}' has no rows")
-    for column in texts:
-        empty = np.flatnonzero(frame[column].isna() | (frame[column].str.strip() == ""))
-        if empty.size:
-            raise ValueError(f"'{path}': column '{column}' has {empty.size} empty texts; first: row {empty[0]}")
-    return frame
-
-
 def read_lie_pairs(path: str | Path) -> pd.DataFrame:
     """Reads a `LIE_{train,val}_{fold}.csv` of the original, with its own columns, for [`add_normalized_columns`]."""
-    return _read_csv(path, _SOURCE_COLUMNS, _TEXT_COLUMNS)
+    return read_table(path, _SOURCE_COLUMNS, _TEXT_COLUMNS)
 
 
 def read_full_train(lie_data_dir: str | Path) -> pd.DataFrame:
@@ -223,7 +206,7 @@ def load_lie_preferences(path: str | Path) -> Dataset:
     """
     columns = pd.read_csv(path, nrows=0).columns if Path(path).is_file() else ()
     if "question_id" in columns:
-        return Dataset.from_dict(_read_csv(path, _BUILT_COLUMNS, _TEXT_COLUMNS).to_dict("list"))
+        return Dataset.from_dict(read_table(path, _BUILT_COLUMNS, _TEXT_COLUMNS).to_dict("list"))
     frame = read_lie_pairs(path)
     try:
         return to_preferences(frame)
@@ -245,7 +228,7 @@ def load_lie_test(path: str | Path) -> Dataset:
         answers `correct_concise`, `correct_detailed`, `incorrect_concise`, `incorrect_detailed`. Prompt and answer
         joined are the original text.
     """
-    frame = _read_csv(path, ("categories", "prompt", *RESPONSE_KINDS), ("prompt", *RESPONSE_KINDS))
+    frame = read_table(path, ("categories", "prompt", *RESPONSE_KINDS), ("prompt", *RESPONSE_KINDS))
     prompts = [f"{_QUESTION_MARK}{prompt}{_ANSWER_MARK}" for prompt in frame["prompt"]]
     answers = {
         kind: [
@@ -316,7 +299,7 @@ def add_normalized_columns(
         for frame in (train, val):
             if len(frame):
                 frame[name] = normalizer.transform(frame[raw])
-    calibration = _read_csv(calibration_path, ("correct_chosen", *CALIBRATED_ARMS), ())
+    calibration = read_table(calibration_path, ("correct_chosen", *CALIBRATED_ARMS), ())
     for name in CALIBRATED_ARMS:
         calibrator = PlattCalibrator().fit(calibration[name], calibration["correct_chosen"])
         for frame in (train, val):
