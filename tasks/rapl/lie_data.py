@@ -301,7 +301,12 @@ def add_normalized_columns(
                 frame[name] = normalizer.transform(frame[raw])
     calibration = read_table(calibration_path, ("correct_chosen", *CALIBRATED_ARMS), ())
     for name in CALIBRATED_ARMS:
-        calibrator = PlattCalibrator().fit(calibration[name], calibration["correct_chosen"])
+        calibrator = PlattCalibrator().fit(
+            calibration[name], calibration["correct_chosen"], fitted_on=Path(calibration_path).name, arm=f"TRUE/{name}"
+        )
         for frame in (train, val):
-            frame[f"TRUE_calibrated_{name}"] = calibrator.predict(frame[name])
+            # as the original did, also where LIE measures another time than TRUE: a warning says so
+            frame[f"TRUE_calibrated_{name}"] = calibrator.predict(
+                frame[name], arm=f"LIE/{name}", allow_definition_mismatch=True
+            )
     return train, val

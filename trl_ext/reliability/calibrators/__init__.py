@@ -1,0 +1,26 @@
+"""Calibrators: from a reliability score to the probability that the annotator is correct."""
+
+from .base import Calibrator
+from .beta import BetaCalibrator
+from .histogram import HistogramCalibrator
+from .inputs import FitRecord, logit_difference
+from .isotonic import IsotonicCalibrator
+from .platt import PlattCalibrator
+from .registry import CALIBRATORS, calibrator_from_dict, fit_calibrator, load_calibrator
+from .temperature import TemperatureCalibrator
+
+
+__all__ = [
+    "CALIBRATORS",
+    "BetaCalibrator",
+    "Calibrator",
+    "FitRecord",
+    "HistogramCalibrator",
+    "IsotonicCalibrator",
+    "PlattCalibrator",
+    "TemperatureCalibrator",
+    "calibrator_from_dict",
+    "fit_calibrator",
+    "load_calibrator",
+    "logit_difference",
+]

@@ -1,0 +1,54 @@
+"""Plot of a reliability diagram."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..evaluation.reliability_diagram import ReliabilityDiagram
+from .figures import new_figure, save_figure
+
+
+def plot_reliability_diagram(
+    diagram: ReliabilityDiagram, path: str | Path, *, title: str | None = None
+) -> tuple[Path, Path]:
+    """
+    Draws observed shares against predictions, with Wilson intervals, the diagonal of perfect calibration, and below it
+    how many rows each bin has.
+
+    Args:
+        diagram ([`~trl_ext.evaluation.ReliabilityDiagram`]):
+            Bins, of [`~trl_ext.evaluation.reliability_diagram`].
+        path (`str` or `pathlib.Path`):
+            PNG file to write.
+        title (`str`, *optional*):
+            Title of the plot.
+
+    Returns:
+        `tuple[pathlib.Path, pathlib.Path]`: the PNG file, and the CSV file beside it with the numbers.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+
+    Example:
+        ```python
+        >>> import tempfile
+        >>> from trl_ext.evaluation import reliability_diagram
+        >>> diagram = reliability_diagram([0.2, 0.3, 0.8], [0, 1, 1], n_bins=2)
+        >>> [path.name for path in plot_reliability_diagram(diagram, tempfile.mkdtemp() + "/model.png")]
+        ['model.png', 'model.csv']
+        ```
+    """
+    figure = new_figure(5, 6)
+    shares, counts = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    shares.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1, label="calibrated")
+    filled = diagram.n > 0
+    # a bin of a single cluster has no interval
+    known = filled & np.isfinite(diagram.ci_low) & np.isfinite(diagram.ci_high)
+    shares.vlines(diagram.mean_predicted[known], diagram.ci_low[known], diagram.ci_high[known], color="C0")
+    label = f"observed, {diagram.level:.0%} interval"
+    shares.plot(diagram.mean_predicted[filled], diagram.observed[filled], "o", color="C0", label=label)
+    shares.set(ylabel="share correct", xlim=(0, 1), ylim=(0, 1), title=title)
+    shares.legend(loc="upper left")
+    counts.bar(diagram.edges[:-1], diagram.n, width=np.diff(diagram.edges), align="edge", edgecolor="white")
+    counts.set(xlabel="predicted P(correct)", ylabel="rows")
+    return save_figure(figure, diagram.to_frame(), path)
