@@ -102,7 +102,9 @@ def check_training(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> No
     if own and config["train_data_path"] is None:
         raise ConfigError(f"{own[0]} needs train_data_path")
     if len(own) == 2:
-        raise ConfigError("give val_data_path and cal_data_path both, or neither: then both are split off the training data")
+        raise ConfigError(
+            "give val_data_path and cal_data_path both, or neither: then both are split off the training data"
+        )
     for key in ("val_share", "cal_share"):
         if not config[key] > 0:
             raise ConfigError(f"config key {key!r} must be positive, got {config[key]!r}")

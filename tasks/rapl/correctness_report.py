@@ -4,9 +4,9 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from tasks.rapl.correctness_data import CorrectnessData
+from trl_ext.evaluation.auc import area_under_curve
 from trl_ext.evaluation.statistics import Estimate
 from trl_ext.reliability.correctness import CorrectnessModel, correctness_figures
-from trl_ext.reliability.correctness.figures import auc_estimate
 
 
 def figures_of(model: CorrectnessModel, data: CorrectnessData, resamples: int, seed: int) -> dict[str, Estimate]:
@@ -17,6 +17,7 @@ def figures_of(model: CorrectnessModel, data: CorrectnessData, resamples: int, s
     that of a logistic regression on the model's log-odds and the column, fitted on the calibration rows.
     """
     val_scores = model.scores(data.val, progress=True)
+    model.check_held_out(data.val, val_scores, split="val")
     boot = {"resamples": resamples, "seed": seed}
     common = {
         "correct": data.val.labels,
@@ -31,13 +32,13 @@ def figures_of(model: CorrectnessModel, data: CorrectnessData, resamples: int, s
     if data.context["val"]:
         cal_log_odds, val_log_odds = model.scores(data.cal).mean(axis=0), val_scores.mean(axis=0)
     for column, values in data.context["val"].items():
-        figures[f"auc_{column}"] = auc_estimate(values, data.val.labels, data.val.clusters, **boot)
+        figures[f"auc_{column}"] = area_under_curve(values, data.val.labels, data.val.clusters, **boot)
         cal = np.stack([cal_log_odds, data.context["cal"][column]], axis=1)
         val = np.stack([val_log_odds, values], axis=1)
         # unit variance on the calibration rows, so that the penalty treats both alike
         scale = np.where(cal.std(axis=0) > 0, cal.std(axis=0), 1.0)
         combined = LogisticRegression().fit(cal / scale, data.cal.labels).decision_function(val / scale)
-        figures[f"auc_model_and_{column}"] = auc_estimate(combined, data.val.labels, data.val.clusters, **boot)
+        figures[f"auc_model_and_{column}"] = area_under_curve(combined, data.val.labels, data.val.clusters, **boot)
     return figures
 
 

@@ -140,7 +140,12 @@ def _training_arguments(config: dict[str, Any], cls, output: Path, selects: bool
 
 def _counts(comparisons: Comparisons) -> dict[str, Any]:
     frame = pd.DataFrame(
-        {"prompt": comparisons.prompt, "a": comparisons.response_a, "b": comparisons.response_b, "y": comparisons.labels}
+        {
+            "prompt": comparisons.prompt,
+            "a": comparisons.response_a,
+            "b": comparisons.response_b,
+            "y": comparisons.labels,
+        }
     )
     return {
         "comparisons": len(comparisons),

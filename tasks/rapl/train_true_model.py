@@ -10,6 +10,8 @@ Train the TRUE model: P(annotator correct) from the prompt and the two responses
 Nothing but Sacred is imported at the top, so that `help` and `print_config` answer at once.
 """
 
+# Sacred reads the local variables of configuration functions; imports follow the path set-up
+# ruff: noqa: E402, F841
 import copy
 import sys
 import warnings

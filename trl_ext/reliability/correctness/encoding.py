@@ -81,7 +81,7 @@ def encode_comparisons(
 
 
 def _without_first_tokens(text: str, count: int, tokenizer: PreTrainedTokenizerBase) -> str:
-    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
     # at least one character goes, so that the caller's loop ends
     return text[max(offsets[count][0], 1) :].lstrip() if count < len(offsets) else ""
 

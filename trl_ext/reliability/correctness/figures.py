@@ -1,57 +1,10 @@
-"""How well predicted probabilities of being correct fit what annotators did: figures with intervals."""
+"""How well predicted probabilities of being correct fit what annotators did, beside a predictor that knows nothing."""
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import xlogy
 
-from ...evaluation.statistics import Estimate, cluster_bootstrap, mean_estimate, paired_difference, proportion_estimate
-
-
-def weighted_auc(scores: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """
-    Area under the ROC curve of weighted rows: P(score of a correct row > score of a wrong one), ties half.
-
-    Args:
-        scores (`numpy.ndarray` of shape `(N,)`): Scores.
-        correct (`numpy.ndarray` of shape `(N,)`): Labels 0 and 1.
-        weights (`numpy.ndarray` of shape `(B, N)`): Weights of the rows in B resamples.
-
-    Returns:
-        `numpy.ndarray` of shape `(B,)`: `nan` where a resample lacks one of the labels.
-    """
-    order = np.argsort(scores, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
-    positive = np.add.reduceat((weights * correct)[:, order], starts, axis=1)
-    negative = np.add.reduceat((weights * (1 - correct))[:, order], starts, axis=1)
-    below = np.cumsum(negative, axis=1) - negative / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
-
-
-def auc_estimate(
-    scores: ArrayLike, correct: ArrayLike, clusters: ArrayLike, *, resamples: int = 2000, seed: int = 0
-) -> Estimate:
-    """
-    Area under the ROC curve with a bootstrap interval over clusters; 0.5 is chance.
-
-    Example:
-        ```python
-        >>> auc_estimate([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1], clusters=range(4)).value
-        0.75
-        ```
-    """
-    scores, correct = np.asarray(scores, dtype=np.float64), np.asarray(correct, dtype=np.float64)
-    return cluster_bootstrap(
-        lambda w: weighted_auc(scores, correct, w), np.asarray(clusters), resamples=resamples, seed=seed
-    )
-
-
-def _binned_gap(probabilities: np.ndarray, correct: np.ndarray, bins: int):
-    """Statistic: mean over rows of |mean probability − share correct| of the row's bin; bins of equal numbers of rows."""
-    edges = np.unique(np.quantile(probabilities, np.linspace(0, 1, bins + 1)[1:-1]))
-    member = np.eye(edges.size + 1)[np.searchsorted(edges, probabilities, side="left")]
-    gaps = (probabilities - correct)[:, None] * member
-    return lambda w: np.abs(w @ gaps).sum(axis=1) / w.sum(axis=1)
+from ...evaluation.calibration_report import calibration_report
+from ...evaluation.statistics import Estimate, paired_difference, proportion_estimate
 
 
 def correctness_figures(
@@ -60,12 +13,12 @@ def correctness_figures(
     clusters: ArrayLike,
     *,
     base_rate: float,
-    bins: int = 10,
+    n_bins: int = 10,
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Estimate]:
     """
-    Figures of predicted probabilities that the annotator is correct, beside the predictor that always says `base_rate`.
+    Figures of predicted probabilities that the annotator is correct, and of the predictor that always says `base_rate`.
 
     Args:
         probabilities (`array_like` of shape `(N,)`):
@@ -76,19 +29,18 @@ def correctness_figures(
             Label of the question of every row.
         base_rate (`float`):
             Share of correct annotators in rows other than these: what to beat.
-        bins (`int`, *optional*, defaults to `10`):
-            Bins of equal numbers of rows for the expected calibration error, which is biased upwards in few rows: a
-            calibrated predictor gets about sqrt(2/π · bins/N · p(1−p)).
+        n_bins (`int`, *optional*, defaults to `10`):
+            Bins of equal mass for the expected calibration error.
         resamples (`int`, *optional*, defaults to `2000`):
-            Bootstrap resamples of questions, for `auc` and `ece`.
+            Bootstrap resamples of questions for `auc` and `ece`, and simulations for `ece_if_calibrated`.
         seed (`int`, *optional*, defaults to `0`):
             Their seed.
 
     Returns:
-        `dict[str, Estimate]`: `auc`, `brier`, `log_loss` (nats), `ece`, `accuracy` (of the prediction "correct" from 0.5
-        on), `mean_probability`, `share_correct`; `brier_base_rate`, `log_loss_base_rate`, `ece_base_rate`,
-        `accuracy_base_rate`; and the differences `brier_minus_base_rate`, `log_loss_minus_base_rate` (below 0: the model
-        is better).
+        `dict[str, Estimate]`: `auc`, `brier`, `log_loss` (nats; missing when infinite), `ece`, `ece_if_calibrated` (what
+        calibrated predictions would get on these rows), `bias` (mean prediction − share correct), `share_correct`,
+        `accuracy` (of saying "correct" from 0.5 on); `brier_base_rate`, `log_loss_base_rate`, `ece_base_rate`,
+        `accuracy_base_rate`; `brier_minus_base_rate` and `log_loss_minus_base_rate` (below 0: better than the base rate).
 
     Example:
         ```python
@@ -97,37 +49,29 @@ def correctness_figures(
         (0.175, 1.0, 0.75)
         ```
     """
-    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(correct, dtype=np.float64)
-    if p.ndim != 1 or p.shape != y.shape:
-        raise ValueError(f"probabilities and correct must have the same shape (N,), got {p.shape} and {y.shape}")
-    bad = np.flatnonzero(~((p >= 0) & (p <= 1)))
-    if bad.size:
-        raise ValueError(f"{bad.size} probabilities lie outside [0, 1]; first: row {bad[0]}, value {p[bad[0]]}")
+    p, y, clusters = np.asarray(probabilities, dtype=float), np.asarray(correct, dtype=float), np.asarray(clusters)
     if not 0 < base_rate < 1:
         raise ValueError(f"base_rate must lie strictly between 0 and 1, got {base_rate}")
-    clusters = np.asarray(clusters)
-    boot = {"clusters": clusters, "resamples": resamples, "seed": seed}
+    constant = np.full_like(p, base_rate)
+    options = {"n_bins": n_bins, "strategy": "quantile", "resamples": resamples, "seed": seed}
+    model, base = (calibration_report(q, y, clusters, **options) for q in (p, constant))
     figures = {
-        "auc": auc_estimate(p, y, **boot),
-        "share_correct": proportion_estimate(y, clusters),
-        "mean_probability": mean_estimate(p, clusters),
+        "auc": model.auc,
+        "brier": model.brier,
+        "log_loss": model.log_loss,
+        "ece": model.ece,
+        "ece_if_calibrated": model.ece_if_calibrated,
+        "bias": model.bias,
+        "share_correct": model.base_rate,
+        "accuracy": proportion_estimate((p >= 0.5) == (y == 1), clusters),
+        "brier_base_rate": base.brier,
+        "log_loss_base_rate": base.log_loss,
+        "ece_base_rate": base.ece,
+        "accuracy_base_rate": proportion_estimate((constant >= 0.5) == (y == 1), clusters),
+        "brier_minus_base_rate": paired_difference((p - y) ** 2, (constant - y) ** 2, clusters),
     }
-    losses = {}
-    for suffix, prediction in (("", p), ("_base_rate", np.full_like(p, base_rate))):
-        losses[f"brier{suffix}"] = (prediction - y) ** 2
-        with np.errstate(divide="ignore"):
-            losses[f"log_loss{suffix}"] = -(xlogy(y, prediction) + xlogy(1 - y, 1 - prediction))
-        figures[f"brier{suffix}"] = mean_estimate(losses[f"brier{suffix}"], clusters)
-        figures[f"log_loss{suffix}"] = _mean_or_infinite(losses[f"log_loss{suffix}"], clusters)
-        figures[f"ece{suffix}"] = cluster_bootstrap(_binned_gap(prediction, y, bins), **boot)
-        figures[f"accuracy{suffix}"] = proportion_estimate((prediction >= 0.5) == (y == 1), clusters)
-    for name in ("brier", "log_loss"):
-        if np.isfinite(losses[name]).all():
-            figures[f"{name}_minus_base_rate"] = paired_difference(losses[name], losses[f"{name}_base_rate"], clusters)
-    return figures
-
-
-def _mean_or_infinite(losses: np.ndarray, clusters: np.ndarray) -> Estimate:
-    if np.isfinite(losses).all():
-        return mean_estimate(losses, clusters)
-    return Estimate(np.inf, np.nan, np.nan, np.inf, losses.size, "mean, infinite: a probability of 0 or 1 was wrong")
+    if model.log_loss is not None:
+        # labels are 0 or 1: the loss is that of the probability of what happened
+        losses = [-np.log(np.where(y == 1, q, 1 - q)) for q in (p, constant)]
+        figures["log_loss_minus_base_rate"] = paired_difference(*losses, clusters)
+    return {name: estimate for name, estimate in figures.items() if estimate is not None}

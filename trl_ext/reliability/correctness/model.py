@@ -1,9 +1,5 @@
 """The TRUE model as it is used: both orders scored, calibrated, averaged; saved and loaded with its calibrator."""
 
-import inspect
-import json
-import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,11 +10,10 @@ from datasets import Dataset
 from scipy.special import expit
 from sklearn.exceptions import NotFittedError
 
-from ..calibrators import PlattCalibrator
+from ..calibrators import Calibrator, PlattCalibrator, load_calibrator
+from ..json_io import load_json, save_json
 from .comparisons import Comparisons, read_comparisons
 
-
-logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "correctness.json"
 CALIBRATOR_FILE = "calibrator.json"
@@ -45,7 +40,7 @@ class CorrectnessModel:
     Args:
         scorer ([`ValueHeadScorer`] or [`NextTokenScorer`]):
             Gives a score in log-odds for one order.
-        calibrator (*optional*):
+        calibrator ([`~trl_ext.reliability.calibrators.Calibrator`], *optional*):
             From a score to a probability. Fitted by [`~CorrectnessModel.calibrate`] if not given.
 
     References:
@@ -53,13 +48,11 @@ class CorrectnessModel:
           `TRUE_probability_correct` is such a mean, over five models too (see [`CorrectnessEnsemble`]).
     """
 
-    def __init__(self, scorer: Scorer, calibrator=None):
+    def __init__(self, scorer: Scorer, calibrator: Calibrator | None = None):
         self.scorer = scorer
         self.calibrator = calibrator
 
-    def scores(
-        self, dataset: Table, *, columns: dict[str, str] | None = None, progress: bool = False
-    ) -> np.ndarray:
+    def scores(self, dataset: Table, *, columns: dict[str, str] | None = None, progress: bool = False) -> np.ndarray:
         """Log-odds before calibration in both orders, float64 of shape `(2, N)`."""
         comparisons = read_comparisons(dataset, columns=columns)
         return self.scorer.score(comparisons.both_orders(), progress=progress).reshape(2, -1)
@@ -68,7 +61,7 @@ class CorrectnessModel:
         self,
         dataset: Table,
         *,
-        calibrator=None,
+        calibrator: Calibrator | None = None,
         fitted_on: str = "cal",
         columns: dict[str, str] | None = None,
         progress: bool = False,
@@ -79,8 +72,8 @@ class CorrectnessModel:
         Args:
             dataset ([`~datasets.Dataset`], `pandas.DataFrame` or [`Comparisons`]):
                 Rows that neither trained nor selected the model, and on which no figure is reported.
-            calibrator (*optional*, defaults to a new [`~trl_ext.reliability.calibrators.PlattCalibrator`]):
-                Anything with `fit(scores, correct)`, `predict` and `to_dict`.
+            calibrator ([`~trl_ext.reliability.calibrators.Calibrator`], *optional*):
+                Calibrator to fit. Defaults to a new [`~trl_ext.reliability.calibrators.PlattCalibrator`].
             fitted_on (`str`, *optional*, defaults to `"cal"`):
                 Name of the split, recorded with the calibrator.
             columns (`dict[str, str]`, *optional*):
@@ -93,7 +86,8 @@ class CorrectnessModel:
         """
         comparisons = read_comparisons(dataset, columns=columns, need_correct=True)
         scores = self.scores(comparisons, progress=progress)
-        self.calibrator = fit_calibrator(calibrator, scores.reshape(-1), np.tile(comparisons.labels, 2), fitted_on)
+        calibrator = PlattCalibrator() if calibrator is None else calibrator
+        self.calibrator = calibrator.fit(scores.reshape(-1), np.tile(comparisons.labels, 2), fitted_on=fitted_on)
         return self
 
     def predict(
@@ -130,6 +124,24 @@ class CorrectnessModel:
             return expit(scores).mean(axis=0)
         return self.calibrator.predict(scores.reshape(-1)).reshape(scores.shape).mean(axis=0)
 
+    def check_held_out(self, dataset: Table, scores: np.ndarray, *, split: str | None = None) -> None:
+        """
+        Raise a `ValueError` if figures on these rows would be those of rows the calibrator was fitted on.
+
+        Args:
+            dataset ([`~datasets.Dataset`], `pandas.DataFrame` or [`Comparisons`]): Labelled comparisons.
+            scores (`numpy.ndarray` of shape `(2, N)`): Their [`~CorrectnessModel.scores`].
+            split (`str`, *optional*): Name of the split they are from.
+        """
+        labels = np.tile(read_comparisons(dataset, need_correct=True).labels, 2)
+        record = self.calibrator.fit_record
+        same_name = split is not None and record is not None and record.fitted_on == split
+        if same_name or self.calibrator.was_fitted_on(scores.reshape(-1), labels):
+            raise ValueError(
+                f"the calibrator was fitted on these rows (split {record.fitted_on!r}): its figures here would be too "
+                "good. Fit it on the calibration split and judge it on another."
+            )
+
     def add_reliability(
         self,
         dataset: Dataset,
@@ -145,10 +157,12 @@ class CorrectnessModel:
         """Writes weights and tokenizer, `correctness.json` (kind, text format, length) and `calibrator.json`."""
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
+        # the calibrator of other weights, if the directory has one, would be believed
+        (path / CALIBRATOR_FILE).unlink(missing_ok=True)
         self.scorer.save(path)
-        _write_json(path / CONFIG_FILE, self.scorer.to_dict())
+        save_json(path / CONFIG_FILE, self.scorer.to_dict())
         if self.calibrator is not None:
-            _write_json(path / CALIBRATOR_FILE, self.calibrator.to_dict())
+            self.calibrator.save(path / CALIBRATOR_FILE)
 
 
 class CorrectnessEnsemble:
@@ -164,9 +178,7 @@ class CorrectnessEnsemble:
             raise ValueError("an ensemble needs at least one model")
         self.models = list(models)
 
-    def predict(
-        self, dataset: Table, *, columns: dict[str, str] | None = None, progress: bool = False
-    ) -> np.ndarray:
+    def predict(self, dataset: Table, *, columns: dict[str, str] | None = None, progress: bool = False) -> np.ndarray:
         """P(annotator correct) of every row, float64 of shape `(N,)`."""
         comparisons = read_comparisons(dataset, columns=columns)
         return np.mean([model.predict(comparisons, progress=progress) for model in self.models], axis=0)
@@ -207,7 +219,7 @@ def load_correctness_model(
     config["text_format"] = ComparisonFormat(**config.pop("format"))
     scorer = kinds[config.pop("kind")].from_pretrained(str(path), **config)
     file = path / CALIBRATOR_FILE
-    return CorrectnessModel(scorer, load_any_calibrator(json.loads(file.read_text())) if file.is_file() else None)
+    return CorrectnessModel(scorer, load_calibrator(file) if file.is_file() else None)
 
 
 def read_correctness_config(path: Path) -> dict[str, Any]:
@@ -217,19 +229,7 @@ def read_correctness_config(path: Path) -> dict[str, Any]:
             f"no {CONFIG_FILE} in '{path}': a directory that CorrectnessModel.save (or tasks/rapl/train_true_model.py) "
             "wrote is needed"
         )
-    return json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
-
-
-def fit_calibrator(calibrator, scores: np.ndarray, correct: np.ndarray, fitted_on: str):
-    """Fits any calibrator; those that record the split they were fitted on are told."""
-    calibrator = PlattCalibrator() if calibrator is None else calibrator
-    records_split = "fitted_on" in inspect.signature(calibrator.fit).parameters
-    return calibrator.fit(scores, correct, **({"fitted_on": fitted_on} if records_split else {}))
-
-
-def load_any_calibrator(config: dict[str, Any]):
-    """Rebuilds a calibrator from what its `to_dict` wrote."""
-    return PlattCalibrator.from_dict(config)
+    return load_json(path / CONFIG_FILE)
 
 
 def _with_column(model, dataset: Dataset, column: str, columns, progress: bool) -> Dataset:
@@ -238,9 +238,3 @@ def _with_column(model, dataset: Dataset, column: str, columns, progress: bool) 
     if column in dataset.column_names:
         raise ValueError(f"the dataset has a column '{column}' already: give another `column`, or remove it first")
     return dataset.add_column(column, model.predict(dataset, columns=columns, progress=progress))
-
-
-def _write_json(path: Path, content: dict) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)

@@ -55,7 +55,9 @@ class NextTokenScorer:
         self.tokenizer = tokenizer
         self.text_format = text_format or ComparisonFormat(NEXT_TOKEN_TEMPLATE)
         if self.text_format.template != self.text_format.template.rstrip():
-            raise ValueError("the template must not end with a blank: the labels ' correct' and ' incorrect' begin with it")
+            raise ValueError(
+                "the template must not end with a blank: the labels ' correct' and ' incorrect' begin with it"
+            )
         self.max_length = limit_length(max_length, model.config)
         self.labels = [self._label_ids(label) for label in LABELS]
         self.prompt_length = self.max_length - max(map(len, self.labels))
@@ -77,7 +79,7 @@ class NextTokenScorer:
         return cls(model.to(device or default_device()), tokenizer, text_format, max_length)
 
     def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(text)["input_ids"]
+        return self.tokenizer(text, verbose=False)["input_ids"]
 
     def _label_ids(self, label: str) -> list[int]:
         # every question ends with the end of the template, so that one of them shows how the label is tokenised after it

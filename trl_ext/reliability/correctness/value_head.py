@@ -81,7 +81,7 @@ class ValueHeadScorer:
         return encode_comparisons(comparisons, self.text_format, self.max_length, self._ids, self.tokenizer)
 
     def _ids(self, text: str) -> list[int]:
-        ids = self.tokenizer(text)["input_ids"]
+        ids = self.tokenizer(text, verbose=False)["input_ids"]  # over-long texts are shortened later
         # Encoders' tokenizers end a text themselves. A decoder is read at its last token: let it be the same everywhere
         if self.tokenizer.eos_token_id is not None and ids[-1] not in self.tokenizer.all_special_ids:
             ids = ids + [self.tokenizer.eos_token_id]
