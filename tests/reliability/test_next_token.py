@@ -85,16 +85,14 @@ def test_a_blank_at_the_end_of_the_question_is_refused(checkpoint):
 def test_training_learns_the_label_only(scorer, rows, tmp_path):
     args = SFTConfig(
         output_dir=str(tmp_path / "train"), report_to="none", use_cpu=True, disable_tqdm=True, save_strategy="no",
-        learning_rate=2e-2, num_train_epochs=8, per_device_train_batch_size=8, logging_steps=1, bf16=False, seed=0,
+        learning_rate=1e-2, num_train_epochs=4, per_device_train_batch_size=8, logging_steps=1, bf16=False, seed=0,
     )  # fmt: skip
-    before = expit(scorer.score(rows))
-    trainer = train_next_token(scorer, rows, args)
+    before = expit(scorer.score(rows)).mean()
+    trainer = train_next_token(scorer, rows.select(np.flatnonzero(rows.correct)), args)  # all were correct
     batch = trainer.data_collator([trainer.train_dataset[0]])
     trained_on = batch["labels"][batch["labels"] != -100].tolist()
     assert trained_on == scorer.labels[1] + [scorer.tokenizer.eos_token_id]
-    after = expit(scorer.score(rows))
-    loss = lambda p: -np.log(np.where(rows.correct == 1, p, 1 - p)).mean()  # noqa: E731
-    assert loss(after) < 0.5 < loss(before)
+    assert expit(scorer.score(rows)).mean() > max(before, 0.9)
     model = CorrectnessModel(scorer).calibrate(rows)
     model.save(tmp_path / "saved")
     again = load_correctness_model(tmp_path / "saved")

@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.rapl import correctness_run, score_reliability, score_run, train_true_model
+from tasks.rapl.correctness_config import check_scoring, check_training
 from tasks.rapl.correctness_data import load_correctness_data
 from tasks.rapl.true_data import load_true_split
+from tasks.train_config import ConfigError
 from tests.tiny import tiny_checkpoint
 from trl_ext.reliability.correctness import load_correctness_model, read_comparisons
 
@@ -84,31 +87,40 @@ class TestTraining:
         assert load_correctness_model(run / "true").predict(table(3, 1)).shape == (3,)
 
     def test_next_token_without_training(self, tiny, run):
-        script(
-            "train_true_model.py", run, "next_token", f"model_name={tiny}", "train_data_path=labelled.jsonl",
-            "fine_tune=False", "few_shot=2", "resamples=50", "output_dir=asked",
-        )  # fmt: skip
+        updates = {
+            "model_name": tiny, "method": "next_token", "train_data_path": str(run / "labelled.jsonl"),
+            "fine_tune": False, "few_shot": 2, "resamples": 50, "output_dir": str(run / "asked"),
+        }  # fmt: skip
+        correctness_run.run(train_true_model._DEFAULTS | updates, None)
         model = load_correctness_model(run / "asked")
         assert model.scorer.kind == "next_token" and "decision was correct\n\n" in model.scorer.text_format.examples
 
     @pytest.mark.parametrize(
         "updates, message",
         [
-            (["learning_rat=1"], "Did you mean 'learning_rate'"),
-            (["method=magic"], "must be one of value_head, next_token"),
-            (["few_shot=2"], "are for method=next_token"),
-            (["train_data_path=none.jsonl"], "there is no such file"),
-            (["train_data_path=labelled.jsonl", "cal_data_path=labelled.jsonl"], "both, or neither"),
-            (
-                ["train_data_path=labelled.jsonl", "val_data_path=labelled.jsonl", "cal_data_path=labelled.jsonl"],
-                "60 comparisons are both in train and in val",
-            ),
-            (["true_data_dir=none"], "none"),
+            ({"learning_rat": 1}, "Did you mean 'learning_rate'"),
+            ({"method": "magic"}, "must be one of value_head, next_token"),
+            ({"learning_rate": "fast"}, "'learning_rate' must be int or float"),
+            ({"val_share": 0.5, "cal_share": 0.5}, "leave nothing to train on"),
+            ({"few_shot": 2}, "are for method=next_token"),
+            ({"train_data_path": "a.csv", "cal_data_path": "b.csv"}, "both, or neither"),
+            ({"true_data_dir": "x", "train_data_path": "a.csv"}, "leave train_data_path out"),
+            ({"trainer": {"hub_token": "hf_" + "a" * 34}}, "looks like a credential"),
         ],
     )
-    def test_mistakes_are_reported_before_a_model_is_loaded(self, run, updates, message):
-        output = script("train_true_model.py", run, "model_name=no-such-model", *updates, fails=True)
-        assert message in output and "Traceback" not in output
+    def test_mistakes_in_the_configuration(self, updates, message):
+        defaults = train_true_model._DEFAULTS
+        with pytest.raises(ConfigError, match=message):
+            check_training(defaults | updates, defaults)
+
+    def test_a_mistake_is_reported_without_a_traceback(self, run):
+        output = script("train_true_model.py", run, "train_data_path=none.jsonl", fails=True)
+        assert "there is no such file" in output and "Traceback" not in output
+
+    def test_a_comparison_in_two_splits_is_refused(self, run):
+        paths = {f"{split}_data_path": str(run / "labelled.jsonl") for split in ("train", "val", "cal")}
+        with pytest.raises(ValueError, match="60 comparisons are both in train and in val; first: row 0 of val"):
+            load_correctness_data(base_config(**paths))
 
     def test_the_splits_of_the_demo_share_no_question(self):
         data = load_correctness_data(base_config())
@@ -127,14 +139,26 @@ class TestTraining:
         np.testing.assert_array_equal(ours.correct, doubled.correct)
 
 
+def scoring_config(**updates) -> dict:
+    return score_reliability._DEFAULTS | updates
+
+
 class TestScoring:
+    def test_the_command_line(self, run):
+        output = script("score_reliability.py", run, "model_path=true", "output_path=demo.parquet")
+        assert "480 rows: mean reliability" in output
+        assert pd.read_parquet(run / "demo.parquet")["reliability"].between(0, 1).all()
+
     @pytest.mark.parametrize("suffix", ["parquet", "jsonl", "csv"])
     def test_the_column_is_added(self, run, suffix):
         pairs = table(7, 2).rename(columns={"response_a": "chosen", "response_b": "rejected"}).drop(columns="correct")
         pairs.to_parquet(run / "pairs.parquet")
-        script("score_reliability.py", run, "model_path=true", "data_path=pairs.parquet", f"output_path=out.{suffix}")
+        output = run / f"out.{suffix}"
+        score_run.run(
+            scoring_config(model_path=str(run / "true"), data_path=str(run / "pairs.parquet"), output_path=str(output))
+        )
         read = {"parquet": pd.read_parquet, "csv": pd.read_csv, "jsonl": lambda p: pd.read_json(p, lines=True)}
-        scored = read[suffix](run / f"out.{suffix}")
+        scored = read[suffix](output)
         expected = load_correctness_model(run / "true").predict(pairs)
         np.testing.assert_allclose(scored["reliability"], expected, atol=1e-6)
         pd.testing.assert_frame_equal(scored.drop(columns="reliability"), pairs, check_dtype=False)
@@ -143,14 +167,11 @@ class TestScoring:
         assert not list(run.glob(".out*"))
 
     def test_an_interrupted_run_continues(self, run, monkeypatch):
-        from tasks.rapl import score_run
-
         monkeypatch.chdir(run)
         table(25, 3).to_json("more.jsonl", orient="records", lines=True)
-        config = {
-            "model_path": "true", "data_path": "more.jsonl", "split": None, "columns": {}, "column": "reliability",
-            "output_path": "more.parquet", "rows_per_part": 10, "seed": 0, "cpu_threads": None,
-        }  # fmt: skip
+        config = scoring_config(
+            model_path="true", data_path="more.jsonl", output_path="more.parquet", rows_per_part=10
+        )
         loaded = score_run.load_correctness_model
 
         class Killed(Exception):
@@ -186,12 +207,15 @@ class TestScoring:
     @pytest.mark.parametrize(
         "updates, message",
         [
-            (["model_path=nowhere"], "no correctness.json in 'nowhere'"),
-            (["model_path=true", "output_path=out.txt"], "must end with one of .parquet, .jsonl, .csv"),
-            (["model_path=true", "column=eta"], "have a column 'eta' already"),
-            (["model_path=true", "data_path=none.csv"], "there is no such file"),
+            ({"model_path": "nowhere"}, "no correctness.json in 'nowhere'"),
+            ({"column": "eta"}, "have a column 'eta' already"),
+            ({"data_path": "none.csv"}, "there is no such file"),
         ],
     )
     def test_mistakes_are_reported(self, run, updates, message):
-        output = script("score_reliability.py", run, *updates, fails=True)
-        assert message in output and "Traceback" not in output
+        with pytest.raises(ConfigError, match=message):
+            score_run.run(scoring_config(**{"model_path": str(run / "true"), **updates}))
+
+    def test_an_unknown_kind_of_file_is_refused(self):
+        with pytest.raises(ConfigError, match="must end with one of .parquet, .jsonl, .csv"):
+            check_scoring(scoring_config(output_path="out.txt"), score_reliability._DEFAULTS)
