@@ -1,6 +1,8 @@
 """The TRUE model: what it reads, what it learns, what it predicts, and what it refuses."""
 
+import doctest
 import logging
+import re
 
 import numpy as np
 import pandas as pd
@@ -330,3 +332,12 @@ class TestFigures:
         y = generator.random(2000) < p
         figures = correctness_figures(p, y, range(2000), base_rate=y.mean(), resamples=50)
         assert figures["log_loss_minus_base_rate"].ci_high < 0 < figures["auc"].ci_low - 0.5
+
+
+@pytest.mark.parametrize("documented", [ComparisonFormat, read_comparisons, correctness_figures])
+def test_docstring_examples_run(documented):
+    code = re.search(r"```python\n(.*?)```", documented.__doc__, re.S).group(1)
+    test = doctest.DocTestParser().get_doctest(
+        code, {documented.__name__: documented}, documented.__name__, None, None
+    )
+    assert test.examples and doctest.DocTestRunner().run(test).failed == 0

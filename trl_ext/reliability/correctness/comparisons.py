@@ -135,6 +135,7 @@ def read_comparisons(
 
     Example:
         ```python
+        >>> import pandas as pd
         >>> table = pd.DataFrame({"prompt": ["1 + 1?"], "chosen": ["2"], "rejected": ["3"], "correct_chosen": [True]})
         >>> read_comparisons(table).correct
         array([1.])
