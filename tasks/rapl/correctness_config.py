@@ -24,7 +24,7 @@ OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "split": (str,),
     "cpu_threads": (int,),
 }
-CHOICES = {"method": ("value_head", "next_token")}
+CHOICES = {"method": ("value_head", "next_token"), "calibrator": ("platt", "isotonic", "temperature")}
 POSITIVE = (
     "max_length",
     "num_train_epochs",

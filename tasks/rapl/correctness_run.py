@@ -18,6 +18,7 @@ from tasks.rapl.correctness_report import figures_of, format_figures
 from tasks.train_config import ConfigError, check_trainer_fields
 from tasks.train_run import SacredCallback, find_model, lora_config
 from trl_ext.data.bundled import portable_name
+from trl_ext.reliability.calibrators import CALIBRATORS
 from trl_ext.reliability.correctness import (
     ComparisonFormat,
     Comparisons,
@@ -56,7 +57,8 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     history = _train(scorer, config, path, data, output, sacred_run) if config["fine_tune"] else []
     seconds = time.perf_counter() - started
 
-    model = CorrectnessModel(scorer).calibrate(data.cal, fitted_on="cal", progress=True)
+    calibrator = CALIBRATORS[config["calibrator"]]()
+    model = CorrectnessModel(scorer).calibrate(data.cal, calibrator=calibrator, fitted_on="cal", progress=True)
     figures = figures_of(model, data, config["resamples"], config["seed"])
     model.save(output)
     results = {

@@ -77,6 +77,9 @@ def default():
     cpu_threads = None
     trainer = {}  # any other field of the training arguments
 
+    # Calibration
+    calibrator = "platt"  # platt (as the original, L2 penalty on the slope), isotonic or temperature
+
     # LoRA
     use_peft = False
     lora_rank = 16

@@ -262,6 +262,14 @@ class TestPrediction:
         assert model.calibrator.coef != pytest.approx(swapped.coef)
         assert model.calibrator.fit_record.fitted_on == "cal" and model.calibrator.fit_record.n == 80
 
+    def test_nearly_constant_probabilities_are_announced(self, trained, checkpoint, caplog):
+        with caplog.at_level(logging.WARNING, logger="trl_ext.reliability.correctness.model"):
+            CorrectnessModel(trained).calibrate(rule_table(40, 1))
+            assert "nearly the same" not in caplog.text
+            untrained = ValueHeadScorer.from_pretrained(checkpoint, max_length=64, weight_scale=1e-3)
+            CorrectnessModel(untrained).calibrate(rule_table(40, 1))
+        assert "nearly the same for all rows" in caplog.text
+
     def test_figures_on_the_calibration_rows_are_refused(self, trained):
         cal, val = rule_table(40, 1), rule_table(40, 2)
         model = CorrectnessModel(trained).calibrate(cal)

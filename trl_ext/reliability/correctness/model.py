@@ -1,5 +1,6 @@
 """The TRUE model as it is used: both orders scored, calibrated, averaged; saved and loaded with its calibrator."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,8 +16,13 @@ from ..json_io import load_json, save_json
 from .comparisons import Comparisons, read_comparisons
 
 
+logger = logging.getLogger(__name__)
+
 CONFIG_FILE = "correctness.json"
 CALIBRATOR_FILE = "calibrator.json"
+
+# Standard deviation of probabilities below which a weight made from them is a constant for all purposes
+NEARLY_CONSTANT = 0.01
 
 Table = Dataset | pd.DataFrame | Comparisons
 
@@ -88,6 +94,15 @@ class CorrectnessModel:
         scores = self.scores(comparisons, progress=progress)
         calibrator = PlattCalibrator() if calibrator is None else calibrator
         self.calibrator = calibrator.fit(scores.reshape(-1), np.tile(comparisons.labels, 2), fitted_on=fitted_on)
+        spread = self.average(scores).std()
+        if spread < NEARLY_CONSTANT:
+            logger.warning(
+                "The calibrated probabilities are nearly the same for all rows (standard deviation %.2g; that of the scores "
+                "is %.2g). A Platt slope is penalised, and so held near 0 for scores of small spread: train longer, or "
+                "calibrate with an IsotonicCalibrator. Weights made from them are a constant.",
+                spread,
+                scores.std(),
+            )
         return self
 
     def predict(
