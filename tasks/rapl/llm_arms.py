@@ -1,6 +1,5 @@
 #!/usr/bin/env python
 # Sacred reads the local variables of configuration functions; imports follow the path set-up
-# ruff: noqa: E402, F841
 """
 Ask a language model how hard each preference pair is to label, and make a reliability column of it.
 

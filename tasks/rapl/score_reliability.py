@@ -10,7 +10,6 @@ An interrupted run continues where it stopped. Nothing but Sacred is imported at
 """
 
 # Sacred reads the local variables of configuration functions; imports follow the path set-up
-# ruff: noqa: E402, F841
 import copy
 import sys
 import warnings

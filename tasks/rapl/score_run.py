@@ -14,8 +14,8 @@ from datasets import Dataset
 from tqdm import tqdm
 
 from tasks import provenance
+from tasks.atomic_files import WRITERS, atomic_path
 from tasks.json_files import write_json
-from tasks.rapl.build_lie import WRITERS, atomic_path
 from tasks.train_config import ConfigError
 from trl_ext.data.demo import load_demo_preferences
 from trl_ext.data.loading import load_preferences

@@ -11,7 +11,6 @@ Nothing but Sacred is imported at the top, so that `help` and `print_config` ans
 """
 
 # Sacred reads the local variables of configuration functions; imports follow the path set-up
-# ruff: noqa: E402, F841
 import copy
 import sys
 import warnings
