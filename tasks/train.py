@@ -65,7 +65,8 @@ def default():
 
     # Reliability
     rapl_col_id = "reliability"  # None: standard preference learning
-    rapl_method = "beta"  # beta, p, margin; baselines: smoothing, backward, none
+    annotator_col_name = "annotator_id"  # who labelled the pair, for rapl_method=joint
+    rapl_method = "beta"  # beta, p, margin; joint: learn the annotators too; baselines: smoothing, backward, none
     is_rapl_score_correctness_prob = True  # True: the column is P(annotator correct); False: used as it is
     on_below_half = "zero"  # pairs with P(correct) < 1/2: zero, flip or error
     constant_reliability = None  # one value for all pairs instead of the column; "mean": the mean of the column

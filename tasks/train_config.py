@@ -50,7 +50,7 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 CHOICES = {
-    "rapl_method": ("beta", "p", "margin", "smoothing", "backward", "none"),
+    "rapl_method": ("beta", "p", "margin", "smoothing", "backward", "joint", "none"),
     "on_below_half": ("zero", "flip", "error"),
     "max_length_policy": ("drop", "truncate_prompt_left", "error"),
     "eval_strategy": ("no", "epoch", "steps"),
@@ -256,6 +256,10 @@ def check_reliability(config: Mapping[str, Any]) -> None:
     is_mean = constant == "mean"
     if isinstance(constant, str) and not is_mean:
         raise ConfigError(f"config key 'constant_reliability' must be a number or 'mean', got {constant!r}")
+    if config["rapl_method"] == "joint":
+        for key, unset in (("constant_reliability", None), ("min_reliability", None), ("on_below_half", "zero")):
+            if config[key] != unset:
+                raise ConfigError(f"rapl_method=joint learns how far to believe each annotator: leave {key} out")
     if constant is not None and config["rapl_method"] == "none":
         raise ConfigError("constant_reliability has no effect with rapl_method=none")
     if constant is not None and not is_mean:

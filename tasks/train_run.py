@@ -3,7 +3,6 @@
 import logging
 import os
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,17 @@ import numpy as np
 import torch
 import transformers
 from accelerate.utils import broadcast_object_list
-from peft import LoraConfig
 from transformers import AutoConfig, TrainerCallback
 
 from tasks.interrupt import Interrupted
 from tasks.json_files import write_json
 from tasks.provenance import hash_pairs
 from tasks.resume import TrainingRun
-from tasks.train_config import TRAINER_FIELDS, ConfigError, check_trainer_fields
+from tasks.train_arguments import lora_config, trainer_classes, training_arguments
+from tasks.train_config import ConfigError
 from tasks.train_data import TrainingData, load_training_data
 from tasks.train_report import format_table, learned_figures, provenance
-from trl_ext import ReliabilityRewardConfig, ReliabilityRewardTrainer
+from trl_ext import AnnotatorAwareRewardTrainer, PairwiseRewardTrainer
 from trl_ext.data import resolve_model
 from trl_ext.hub import load_reward_model, push_reward_model, verify_round_trip
 from trl_ext.hub.round_trip import whole_models
@@ -33,7 +32,6 @@ logger = logging.getLogger("tasks.train")
 
 ROUND_TRIP_ROWS = 8
 AUTOCAST_TOLERANCE = 0.1
-PROJECT = "trl_ext"  # under which trackers list the runs
 
 
 class SacredCallback(TrainerCallback):
@@ -71,65 +69,7 @@ def find_model(name: str) -> str:
     return path
 
 
-def training_arguments(config: dict[str, Any], data: TrainingData, method: str) -> ReliabilityRewardConfig:
-    """Build the training arguments from flat keys and the nested `trainer` dictionary."""
-    values = {field: config[key] for key, field in TRAINER_FIELDS.items() if key != "group_by_length"}
-    on_gpu = torch.accelerator.is_available()
-    if values["bf16"] is None:
-        values["bf16"] = on_gpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    if data.evaluation is None:
-        values["eval_strategy"] = "no"
-    if values["data_seed"] is None:
-        values["data_seed"] = values["seed"]
-    tag = f"-{config['experiment_tag']}" if config["experiment_tag"] else ""
-    values["output_dir"] = config["output_dir"] or f"outputs/{data.name}-{method}{tag}"
-    values["rapl_method"] = method
-    values["reliability_kind"] = "probability" if config["is_rapl_score_correctness_prob"] else "raw"
-    if config["rapl_col_id"] not in (None, "reliability"):
-        values["columns"] = {"reliability": config["rapl_col_id"]}
-    values |= {"use_cpu": not on_gpu, "logging_steps": 5}
-    if config["group_by_length"]:
-        values["train_sampling_strategy"] = "group_by_length"
-    if config["frozen_cache_dir"] is not None:
-        values["shared_prefix"] = False  # hidden states are kept by sequence
-    values |= {"run_name": Path(values["output_dir"]).name, "project": PROJECT}
-    check_trainer_fields(config["trainer"], {field.name for field in fields(ReliabilityRewardConfig)})
-    args = ReliabilityRewardConfig(**(values | config["trainer"]))
-    for variable, value in tracker_environment(args.project).items():
-        os.environ.setdefault(variable, value)
-    return args
-
-
-def tracker_environment(project: str) -> dict[str, str]:
-    """Settings of trackers that the training arguments can't make. What the user has set in the environment holds."""
-    return {
-        "WANDB_PROJECT": project,
-        "MLFLOW_EXPERIMENT_NAME": project,
-        # The command line and the console have paths in them. Sacred records both without the home directory.
-        "WANDB_CONSOLE": "off",
-        "WANDB__DISABLE_META": "true",
-    }
-
-
-def lora_config(config: dict[str, Any], model_path: str) -> LoraConfig | None:
-    """LoRA on `lora_target_modules` (all linear layers if empty), of the last layers only if `lora_last_layers` is set."""
-    if not config["use_peft"]:
-        return None
-    layers = None
-    if config["lora_last_layers"] is not None:
-        count = AutoConfig.from_pretrained(model_path).get_text_config().num_hidden_layers
-        layers = list(range(max(count - config["lora_last_layers"], 0), count))
-    return LoraConfig(
-        task_type="SEQ_CLS",
-        r=config["lora_rank"],
-        lora_alpha=config["lora_alpha"],
-        lora_dropout=config["lora_dropout"],
-        target_modules=config["lora_target_modules"] or "all-linear",
-        layers_to_transform=layers,
-    )
-
-
-def _frozen_layers(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> AbstractContextManager:
+def _frozen_layers(trainer: PairwiseRewardTrainer, config: dict[str, Any]) -> AbstractContextManager:
     """Freeze what `train_last_layers` leaves out; the context in which the model is trained and evaluated."""
     layers, folder = config["train_last_layers"], config["frozen_cache_dir"]
     if layers is None:
@@ -143,7 +83,16 @@ def _frozen_layers(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) ->
     return cached_lower_layers(trainer.model, layers, Path(folder).expanduser(), dtype)
 
 
-def _save(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> None:
+def _reliability_results(trainer: PairwiseRewardTrainer) -> dict[str, Any]:
+    """How far the labels were believed: statistics of the weights, or the table of the annotators."""
+    if isinstance(trainer, AnnotatorAwareRewardTrainer):
+        report = trainer.annotator_report()
+        print(f"\n{report.table.to_string(index=False, float_format='{:.3f}'.format)}\n({report.method})")
+        return {"annotators": {"table": report.table.to_dict("records"), "method": report.method}}
+    return {"weights": trainer.weight_statistics.to_dict()}
+
+
+def _save(trainer: PairwiseRewardTrainer, config: dict[str, Any]) -> None:
     merge = config["use_peft"] and config["merge_adapter"]
     divided = trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled
     if merge and not divided:
@@ -154,7 +103,7 @@ def _save(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> None:
     trainer.create_model_card()
 
 
-def _merge_saved_adapter(trainer: ReliabilityRewardTrainer) -> None:
+def _merge_saved_adapter(trainer: PairwiseRewardTrainer) -> None:
     """Replace a saved adapter by the merged model: in memory, no process may have the whole weights."""
     folder = Path(trainer.args.output_dir)
     with whole_models():
@@ -166,7 +115,7 @@ def _merge_saved_adapter(trainer: ReliabilityRewardTrainer) -> None:
         (folder / name).unlink()
 
 
-def _rewards_of_divided_model(trainer: ReliabilityRewardTrainer) -> np.ndarray | None:
+def _rewards_of_divided_model(trainer: PairwiseRewardTrainer) -> np.ndarray | None:
     """Rewards to compare those of the saved model with, where no process can run the model alone; else `None`."""
     if not (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled):
         return None
@@ -174,7 +123,7 @@ def _rewards_of_divided_model(trainer: ReliabilityRewardTrainer) -> np.ndarray |
     return trainer.predict(rows).predictions[:, 0]
 
 
-def _verify(trainer: ReliabilityRewardTrainer, rewards: np.ndarray | None) -> dict:
+def _verify(trainer: PairwiseRewardTrainer, rewards: np.ndarray | None) -> dict:
     ids = trainer.train_dataset["chosen_ids"][:ROUND_TRIP_ROWS]
     texts = trainer.processing_class.batch_decode(ids)
     # A divided model has scored under autocast; the loaded one does not
@@ -190,7 +139,7 @@ def _verify(trainer: ReliabilityRewardTrainer, rewards: np.ndarray | None) -> di
     return result.to_dict()
 
 
-def _push(trainer: ReliabilityRewardTrainer, config: dict[str, Any]) -> dict[str, Any]:
+def _push(trainer: PairwiseRewardTrainer, config: dict[str, Any]) -> dict[str, Any]:
     folder = Path(trainer.args.output_dir)
     texts = trainer.processing_class.batch_decode(trainer.train_dataset["chosen_ids"][:ROUND_TRIP_ROWS])
     name = config["hub_model_id"] or folder.absolute().name
@@ -218,13 +167,15 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     transformers.utils.logging.set_verbosity_warning()
     logging.getLogger("trl_ext").setLevel(logging.INFO)
     set_cpu_threads(config["cpu_threads"])
-    uses_reliability = config["rapl_col_id"] is not None or config["constant_reliability"] is not None
-    method = config["rapl_method"] if uses_reliability else "none"
+    method = config["rapl_method"]
+    if method != "joint" and config["rapl_col_id"] is None and config["constant_reliability"] is None:
+        method = "none"
     try:
         model_path = find_model(config["model_name"])
         data = load_training_data(config)
         args = training_arguments(config, data, method)
-        trainer = ReliabilityRewardTrainer(
+        _, trainer_class = trainer_classes(method)
+        trainer = trainer_class(
             model=model_path,
             args=args,
             train_dataset=data.train,
@@ -258,7 +209,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
         figures = {f"{when}_{k}": v for when, part in (("before", before), ("after", after)) for k, v in part.items()}
         results = {
             "figures": figures,
-            "weights": trainer.weight_statistics.to_dict(),
+            **_reliability_results(trainer),
             "round_trip": None,
             "provenance": provenance(config, model_path, data, trainer),
         }
@@ -283,7 +234,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
 
 
 def _open_run(
-    trainer: ReliabilityRewardTrainer, config: dict[str, Any], data: TrainingData
+    trainer: PairwiseRewardTrainer, config: dict[str, Any], data: TrainingData
 ) -> tuple[TrainingRun | None, str | None]:
     """The state of the run, on the main process only, and the checkpoint to resume from, on all."""
     training_run, checkpoint, refused = None, None, None
@@ -301,7 +252,7 @@ def _open_run(
 
 
 def _figures_before(
-    trainer: ReliabilityRewardTrainer,
+    trainer: PairwiseRewardTrainer,
     config: dict[str, Any],
     data: TrainingData,
     training_run: TrainingRun | None,

@@ -8,6 +8,8 @@ from .version import __version__
 
 # Public name -> submodule. Resolved on first use, so that `import trl_ext` stays fast and imports no torch.
 _EXPORTS = {
+    "AnnotatorAwareRewardConfig": "trainer",
+    "AnnotatorAwareRewardTrainer": "trainer",
     "PairwiseRewardConfig": "trainer",
     "PairwiseRewardTrainer": "trainer",
     "ReliabilityDPOConfig": "trainer",
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from .hub import load_reward_model as load_reward_model
     from .hub import push_reward_model as push_reward_model
     from .scoring import RewardScorer as RewardScorer
+    from .trainer import AnnotatorAwareRewardConfig as AnnotatorAwareRewardConfig
+    from .trainer import AnnotatorAwareRewardTrainer as AnnotatorAwareRewardTrainer
     from .trainer import PairwiseRewardConfig as PairwiseRewardConfig
     from .trainer import PairwiseRewardTrainer as PairwiseRewardTrainer
     from .trainer import ReliabilityDPOConfig as ReliabilityDPOConfig

@@ -15,8 +15,9 @@ from tasks import provenance
 from tasks.json_files import write_json
 from tasks.rapl.correctness_data import CorrectnessData, load_correctness_data
 from tasks.rapl.correctness_report import figures_of, format_figures
+from tasks.train_arguments import lora_config
 from tasks.train_config import ConfigError, check_trainer_fields
-from tasks.train_run import SacredCallback, find_model, lora_config
+from tasks.train_run import SacredCallback, find_model
 from trl_ext.data.bundled import portable_name
 from trl_ext.reliability.calibrators import CALIBRATORS
 from trl_ext.reliability.correctness import (

@@ -121,6 +121,17 @@ def test_methods_run(updates, tiny, tmp_path):
     assert (output / "adapter_config.json").exists() == ("merge_adapter=False" in updates)
 
 
+def test_annotators_are_learned_too(tiny, tmp_path):
+    result = launch(tmp_path, f"model_name={tiny}", *TINY_RUN, "rapl_method=joint")
+    output = tmp_path / "outputs" / "demo-joint"
+    results = json.loads((output / "results.json").read_text())
+    assert results["round_trip"]["max_difference"] < 1e-5
+    table = pd.DataFrame(results["annotators"]["table"])
+    assert table["n"].sum() == 16 and ((table["ci_low"] <= table["eta"]) & (table["eta"] <= table["ci_high"])).all()
+    assert "annotator-0" in result.stdout
+    assert len(pd.read_csv(output / "annotators.csv")) == len(table)
+
+
 def test_two_processes_record_one_run_and_the_same_figures(tiny, tmp_path):
     found = []
     for config, batch in (("cpu.yaml", 8), ("cpu_2proc.yaml", 4)):
