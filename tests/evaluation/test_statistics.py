@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
+from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
 
 from trl_ext.evaluation import (
     Estimate,
@@ -318,25 +319,28 @@ class TestTwoWayClusters:
         return values.ravel(), labels.reshape(-1, 2)
 
     def test_agrees_with_statsmodels(self):
-        import statsmodels.api as sm
-        from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
-
         values, labels = self.table()
         fit = sm.OLS(values, np.ones(len(values))).fit()
-        expected = np.sqrt(cov_cluster_2groups(fit, labels[:, 0], labels[:, 1])[0][0, 0])
+        _, *one_way = cov_cluster_2groups(fit, labels[:, 0], labels[:, 1])
+        v1, v2 = (covariance[0, 0] for covariance in one_way)
         estimate = mean_estimate(values, labels)
-        assert estimate.se == pytest.approx(expected, rel=1e-12)
+        assert estimate.se == pytest.approx(np.sqrt(v1 + v2), rel=1e-12)
+        degrees = (v1 + v2) ** 2 / (v1**2 / 29 + v2**2 / 7)
+        assert estimate.ci_high - estimate.value == pytest.approx(stats.t.ppf(0.975, degrees) * estimate.se, rel=1e-9)
         assert "two-way, 30 x 8 clusters" in estimate.method
 
-    def test_intervals_cover_where_one_way_ones_do_not(self):
+    @pytest.mark.parametrize("models", [2, 5, 8])
+    @pytest.mark.parametrize("model_sd", [0.0, 0.2, 0.5])
+    def test_intervals_cover(self, models, model_sd):
         two_way, one_way = [], []
-        for seed in range(300):
-            values, labels = self.table(seed)
+        for seed in range(600):
+            values, labels = self.table(seed, models=models, model_sd=model_sd)
             for covered, clusters in ((two_way, labels), (one_way, labels[:, 0])):
                 estimate = mean_estimate(values, clusters)
                 covered.append(estimate.ci_low <= 0 <= estimate.ci_high)
-        assert 0.91 <= np.mean(two_way) <= 0.99
-        assert np.mean(one_way) < 0.9
+        lowest = 0.85 if models == 2 and model_sd == 0.5 else 0.92  # half of the variance, estimated from two models
+        assert lowest <= np.mean(two_way) <= 0.985
+        assert model_sd < 0.5 or np.mean(one_way) < np.mean(two_way) - 0.04
 
     def test_one_model_leaves_the_questions(self):
         values, labels = self.table(models=1)

@@ -127,7 +127,7 @@ def test_annotators_are_learned_too(tiny, tmp_path):
     results = json.loads((output / "results.json").read_text())
     assert results["round_trip"]["max_difference"] < 1e-5
     table = pd.DataFrame(results["annotators"]["table"])
-    assert table["n"].sum() == 16 and ((table["ci_low"] <= table["eta"]) & (table["eta"] <= table["ci_high"])).all()
+    assert table["n"].sum() == 32 and ((table["ci_low"] <= table["eta"]) & (table["eta"] <= table["ci_high"])).all()
     assert "annotator-0" in result.stdout
     assert len(pd.read_csv(output / "annotators.csv")) == len(table)
 

@@ -79,7 +79,7 @@ def _check_level(level: float) -> None:
         raise ValueError(f"level must lie strictly between 0 and 1, got {level}")
 
 
-def _mean_covariance(columns: np.ndarray, clusters: ArrayLike | None) -> tuple[np.ndarray, int]:
+def _mean_covariance(columns: np.ndarray, clusters: ArrayLike | None) -> tuple[np.ndarray, float]:
     """Covariance (K, K) of the K column means of `columns` (N, K), and its degrees of freedom; `nan` below 2 units."""
     if np.ndim(clusters) == 2:
         return _two_way_covariance(columns, np.asarray(clusters))
@@ -96,22 +96,27 @@ def _mean_covariance(columns: np.ndarray, clusters: ArrayLike | None) -> tuple[n
     return units / (units - 1) * residuals.T @ residuals / n**2, units - 1
 
 
-def _two_way_covariance(columns: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, int]:
-    """Covariance under clustering by two labels: V1 + V2 - V12 of Cameron, Gelbach and Miller (2011), t with the fewer."""
+def _two_way_covariance(columns: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, float]:
+    """
+    Covariance under clustering by two labels, and degrees of freedom.
+
+    The sum of both one-way covariances: it counts what is particular to a row twice, is positive semidefinite, and its
+    Satterthwaite degrees of freedom follow the part that matters. Subtracting the covariance of the intersection, with
+    the degrees of freedom of the coarser label, gives intervals without meaning for two or three trained models.
+    """
     if clusters.shape != (len(columns), 2):
         raise ValueError(f"clusters must have shape (N,) or (N, 2) with N = {len(columns)}, got {clusters.shape}")
-    first, second = clusters.T
-    codes = [_cluster_codes(labels, len(columns)) for labels in (first, second)]
-    if 1 in (units := [count for _, count in codes]):  # one label for all: nothing is clustered by it
-        return _mean_covariance(columns, codes[units.index(1) - 1][0])
-    both = codes[0][0] * units[1] + codes[1][0]
-    v1, v2, v12 = (_mean_covariance(columns, labels)[0] for labels in (codes[0][0], codes[1][0], both))
-    # the difference need not be positive semidefinite in a sample
-    values, vectors = np.linalg.eigh(v1 + v2 - v12)
-    return vectors @ np.diag(np.maximum(values, 0.0)) @ vectors.T, min(units) - 1
+    parts = [(*_mean_covariance(columns, labels),) for labels in clusters.T]
+    if 0 in (known := [degrees for _, degrees in parts]):  # one label for all: nothing is clustered by it
+        return parts[known.index(0) - 1]
+    covariance = sum(part for part, _ in parts)
+    spread = sum(np.diag(part) ** 2 / degrees for part, degrees in parts)
+    positive = spread > 0
+    degrees = (np.diag(covariance)[positive] ** 2 / spread[positive]).min() if positive.any() else min(known)
+    return covariance, float(degrees)
 
 
-def _describe(what: str, level: float, clusters: ArrayLike | None, degrees: int) -> str:
+def _describe(what: str, level: float, clusters: ArrayLike | None, degrees: float) -> str:
     unit = f"{degrees + 1} clusters, " if clusters is not None and degrees else ""
     if np.ndim(clusters) == 2:
         unit = (
@@ -132,9 +137,9 @@ def mean_estimate(values: ArrayLike, clusters: ArrayLike | None = None, level: f
 
     References:
         - Cameron and Miller, A Practitioner's Guide to Cluster-Robust Inference, 2015, sections II and VI.
-        - Cameron, Gelbach and Miller, Robust Inference with Multiway Clustering, 2011, for two labels per row: the
-          covariance matrices of both clusterings are added, that of their intersection is subtracted, and t has the
-          degrees of freedom of the coarser one.
+        - Cameron, Gelbach and Miller, Robust Inference with Multiway Clustering, 2011, for two labels per row. Here the
+          covariance of the intersection is not subtracted (the two-term form of MacKinnon, Nielsen and Webb, 2021), and t
+          has the degrees of freedom of Satterthwaite, 1946: exact enough for two models (tested by simulation).
 
     Args:
         values (`array_like` of shape `(N,)`):
