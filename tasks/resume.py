@@ -29,7 +29,7 @@ FREE_KEYS = {
 FREE_TRAINER_KEYS = {"disable_tqdm", "dataloader_num_workers", "run_name", "project"}
 
 
-def _fixed(config: Mapping[str, Any]) -> dict[str, Any]:
+def fixed_part(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a configuration that a resumed run must share, as JSON keeps it."""
     kept = {key: value for key, value in config.items() if key not in FREE_KEYS}
     kept["trainer"] = {key: value for key, value in config["trainer"].items() if key not in FREE_TRAINER_KEYS}
@@ -61,7 +61,7 @@ class TrainingRun:
         except Timeout:
             raise ConfigError(f"another process trains in {output_dir!r}: set output_dir or experiment_tag") from None
         self.keep_checkpoints = config["keep_checkpoints"]
-        facts = {"config": _fixed(config), "data_sha256": data_sha256, "processes": processes}
+        facts = {"config": fixed_part(config), "data_sha256": data_sha256, "processes": processes}
         previous = self._read()
         remove_unfinished(output_dir)
         found = list_checkpoints(output_dir)

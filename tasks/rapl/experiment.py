@@ -32,7 +32,7 @@ from tasks.interrupt import exit_interrupted, raise_on_sigterm
 from tasks.rapl.experiment_rows import PUBLISHED, parse_row
 from tasks.train import LIE
 from tasks.train import ex as train_experiment
-from tasks.train_config import ConfigError
+from tasks.train_config import ConfigError, check_config, check_keys
 from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output
 
 
@@ -71,6 +71,7 @@ ex.add_named_config(
             *("p/true/mean", "p/0.9", "filter/true/0.65"),
         ],
         "folds": [0, 1, 2, 3, 4],
+        "output_dir": "outputs/rapl-lie",
         "train": _LIE_TRAINING,
     },
 )
@@ -80,6 +81,7 @@ ex.add_named_config(
     {
         "rows": [name for name in PUBLISHED if "llm" not in name],
         "folds": [0, 1, 2, 3, 4],
+        "output_dir": "outputs/rapl-lie",
         "train": _LIE_TRAINING,
     },
 )
@@ -103,22 +105,25 @@ for _name, _model in (("minilm", "bundled:all-minilm-l6-v2"), ("smollm2", "bundl
 
 @ex.config_hook
 def check(config, command_name, logger):
-    known = set(ex.configurations[0]())
-    if unknown := sorted(set(config) - known - {"seed"}):
-        raise ConfigError(f"unknown keys {', '.join(unknown)}; known are {', '.join(sorted(known))}")
-    try:
-        for name in config["rows"]:
-            parse_row(name)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    for key in ("rows", "folds", "seeds"):
-        if not config[key] or len(set(config[key])) < len(config[key]):
-            raise ConfigError(f"{key} must be a list of different values, got {list(config[key])}")
+    check_keys({key: value for key, value in config.items() if key != "seed"}, _DEFAULTS, "tasks/rapl/experiment.py")
+    for key, kind in (("rows", str), ("folds", int), ("seeds", int)):
+        values = config[key]
+        if not values or len(set(values)) < len(values) or not all(type(value) is kind for value in values):
+            raise ConfigError(f"{key} must be a list of different {kind.__name__} values, got {list(values)}")
     if own := [key for key in _OWN_KEYS if key in config["train"]]:
         raise ConfigError(f"train.{own[0]} is set by the grid: use rows, folds, seeds, lie_data_dir and output_dir")
     if config["lie_data_dir"] is None and config["train"].get("eval_on_lie_test"):
         raise ConfigError("these rows are of LIE: set lie_data_dir to a clone of the RAPL data")
+    try:
+        for cell in make_cells(config):
+            check_config(effective_config(config, cell), _TRAIN_DEFAULTS)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     return {}
+
+
+_DEFAULTS = dict(ex.configurations[0]())
+_TRAIN_DEFAULTS = dict(train_experiment.configurations[0]())
 
 
 def make_cells(config: Mapping[str, Any]) -> list:
@@ -150,25 +155,61 @@ def cell_config(config: Mapping[str, Any], cell) -> dict[str, Any]:
     }
 
 
-def is_finished(cell, updates: Mapping[str, Any]) -> bool:
-    """Whether the results of a run are there. Raises if they are those of another configuration."""
-    try:
-        results = json.loads((cell.folder / "results.json").read_text(encoding="utf-8"))
-        state = json.loads((cell.folder / "training_run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return False
-    if state["status"] != "complete":
-        return False
-    recorded = results["provenance"]["config"]
-    from tasks.json_files import as_recorded
+def effective_config(config: Mapping[str, Any], cell) -> dict[str, Any]:
+    """The whole configuration of `tasks/train.py` for one run."""
+    return _TRAIN_DEFAULTS | cell_config(config, cell)
 
-    for key, value in as_recorded(updates).items():
-        if recorded.get(key) != value:
-            raise ConfigError(
-                f"{cell.folder} has the results of another configuration ({key}: {recorded.get(key)!r} there, {value!r} "
-                "here). Set another output_dir, or remove the folder."
-            )
-    return True
+
+# Where things are, not what they are: the data are compared by their hash
+_PLACES = {"lie_data_dir", "frozen_cache_dir"}
+
+
+class FinishedRuns:
+    """
+    Which runs of a grid are there already.
+
+    Args:
+        config (`dict`): Configuration of the grid.
+    """
+
+    def __init__(self, config: Mapping[str, Any]):
+        self.config = config
+        self.hashes: dict[tuple[int, int], str] = {}
+
+    def _data_hash(self, cell) -> str:
+        from tasks.provenance import hash_pairs
+        from tasks.train_data import load_training_data
+
+        key = (cell.fold, cell.seed)
+        if key not in self.hashes:  # all rows of the table share the data
+            self.hashes[key] = hash_pairs(load_training_data(effective_config(self.config, cell)).train)
+        return self.hashes[key]
+
+    def __contains__(self, cell) -> bool:
+        """Whether the results of a run are there. Raises if they are those of another configuration or other data."""
+        from tasks.resume import RUN_FILE, fixed_part
+
+        try:
+            state = json.loads((cell.folder / RUN_FILE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return False
+        if state["status"] != "complete" or not (cell.folder / "results.json").is_file():
+            return False
+        there, here = state["config"], fixed_part(effective_config(self.config, cell))
+        for key in sorted((there.keys() | here.keys()) - _PLACES):
+            if there.get(key) != here.get(key):
+                raise ConfigError(
+                    f"{cell.folder} has the results of another configuration ({key}: {there.get(key)!r} there, "
+                    f"{here.get(key)!r} here). Set another output_dir, or remove the folder."
+                )
+        if state["data_sha256"] != self._data_hash(cell):
+            raise ConfigError(f"{cell.folder} has the results of other data. Set another output_dir, or remove it.")
+        return True
+
+
+def _remove_weights(cell) -> None:
+    for weights in cell.folder.glob("*.safetensors"):
+        weights.unlink()
 
 
 @ex.main
@@ -176,8 +217,14 @@ def main(_config, _run, train):
     raise_on_sigterm()
     config = copy.deepcopy(_config)
     cells = make_cells(config)
-    todo = [cell for cell in cells if not is_finished(cell, cell_config(config, cell))]
+    finished = FinishedRuns(config)
+    todo = [cell for cell in cells if cell not in finished]
     print(f"{len(cells)} runs, {len(cells) - len(todo)} of them finished before.", flush=True)
+    is_main = int(os.environ.get("RANK", 0)) == 0
+    if is_main and not config["keep_models"]:  # of a run that was killed before it could
+        for cell in cells:
+            if cell not in todo:
+                _remove_weights(cell)
     failed = []
     for number, cell in enumerate(todo, 1):
         print(f"\n[{number}/{len(todo)}] {cell.row.title}, {cell.name}", flush=True)
@@ -189,10 +236,9 @@ def main(_config, _run, train):
             failed.append(f"{cell.folder}: {type(error).__name__}: {error}")
             print(f"FAILED: {failed[-1]}", file=sys.stderr, flush=True)
             continue
-        if not config["keep_models"] and int(os.environ.get("RANK", 0)) == 0:
-            for weights in cell.folder.glob("*.safetensors"):
-                weights.unlink()
-    if int(os.environ.get("RANK", 0)) == 0:
+        if is_main and not config["keep_models"]:
+            _remove_weights(cell)
+    if is_main and len(failed) < len(cells):
         _report(config)
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(todo)} runs failed; the same command tries them again: {failed[0]}")
@@ -210,8 +256,9 @@ def _report(config: dict[str, Any]) -> None:
     from tasks.rapl import experiment_table as table
 
     cells: dict[str, list] = {}
+    finished = FinishedRuns(config)
     for cell in make_cells(config):
-        if is_finished(cell, cell_config(config, cell)):
+        if cell in finished:
             cells.setdefault(cell.row.name, []).append(cell)
     if not cells:
         raise ConfigError(f"no finished run in {config['output_dir']}")

@@ -1,5 +1,6 @@
 """The rows of an experiment: what `tasks/train.py` is told for each, and what the paper reports for it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,9 +58,10 @@ class Row:
 
 def _number(text: str) -> float | None:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return None
+    return value if math.isfinite(value) else None
 
 
 def parse_row(name: str) -> Row:

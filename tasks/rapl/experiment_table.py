@@ -12,7 +12,7 @@ import pandas as pd
 from tasks.rapl.experiment_rows import PUBLISHED, Row
 from tasks.train_report import mark_pairs
 from trl_ext.evaluation.lie import RESPONSE_KINDS
-from trl_ext.evaluation.statistics import Estimate, mean_estimate, ratio_estimate
+from trl_ext.evaluation.statistics import Estimate, mean_estimate, proportion_estimate, ratio_estimate
 
 
 FIGURES = {
@@ -65,7 +65,7 @@ def read_cell(cell: Cell) -> tuple[pd.DataFrame, pd.DataFrame]:
             "length": ((lc - sc) + (li - si)) / 2,
             "correctness": ((lc - li) + (sc - si)) / 2,
             "reward_sd": np.stack([sc, lc, si, li]).std(),
-            "correct_over_incorrect": np.mean(wins, axis=0),
+            "correct_over_incorrect": np.mean(wins, axis=0),  # of four comparisons: a share for each row
         }
     )
     pairs = mark_pairs(pd.read_csv(cell.folder / "test_rewards.csv", float_precision="round_trip"), truth)
@@ -96,12 +96,12 @@ def summarise(cells: Iterable[Cell]) -> tuple[dict[str, Estimate], pd.DataFrame]
         "ratio": ratio_estimate(gains["correctness"], gains["length"], clusters),
         "length_weight_per_sd": mean_estimate(gains["length"] / gains["reward_sd"], clusters),
         "correctness_weight_per_sd": mean_estimate(gains["correctness"] / gains["reward_sd"], clusters),
-        "correct_over_incorrect": mean_estimate(gains["correct_over_incorrect"], clusters),
+        "correct_over_incorrect": proportion_estimate(gains["correct_over_incorrect"], clusters),
     }
     for figure, column in (("accuracy_to_labels", "agrees_with_label"), ("accuracy_to_truth", "agrees_with_truth")):
         rows = pairs.dropna(subset=[column]) if column in pairs.columns else pairs.iloc[:0]
         if len(rows):
-            figures[figure] = mean_estimate(rows[column], _clusters(rows))
+            figures[figure] = proportion_estimate(rows[column], _clusters(rows))
     return figures, gains
 
 

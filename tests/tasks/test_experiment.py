@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.rapl.experiment import cell_config, ex, is_finished, make_cells
+from tasks.rapl.experiment import FinishedRuns, ex, make_cells
 from tasks.rapl.experiment_rows import PUBLISHED, parse_row
 from tasks.rapl.experiment_table import Cell, difference_to, format_markdown, long_table, plot, summarise
 from tasks.train import ex as train_experiment
@@ -179,14 +179,25 @@ class TestGrid:
         other = launch(folder, *updates, "train.learning_rate=0.5")
         assert other.returncode != 0 and "results of another configuration (learning_rate" in other.stderr
 
-    def test_a_finished_cell_is_recognised_by_its_configuration(self, run, monkeypatch):
+    def test_a_finished_cell_is_recognised_by_its_whole_configuration_and_its_data(self, run, monkeypatch):
         folder, _, _ = run
         config = json.loads((folder / "outputs" / "rapl" / "table.json").read_text())["provenance"]["config"]
         monkeypatch.chdir(folder)
         cell = make_cells(config)[0]
-        assert is_finished(cell, cell_config(config, cell))
-        with pytest.raises(ConfigError, match="weight_decay"):
-            is_finished(cell, cell_config(config, cell) | {"weight_decay": 0.3})
+        assert cell in FinishedRuns(config)
+        back_to_the_default = {key: value for key, value in config["train"].items() if key != "train_dataset_size"}
+        for train, key in (
+            (config["train"] | {"weight_decay": 0.3}, "weight_decay"),
+            (back_to_the_default, "train_dataset"),
+        ):
+            with pytest.raises(ConfigError, match=key):
+                assert cell in FinishedRuns(config | {"train": train})
+        path = cell.folder / "training_run.json"
+        state = json.loads(path.read_text())
+        path.write_text(json.dumps(state | {"data_sha256": "0"}))
+        with pytest.raises(ConfigError, match="other data"):
+            assert cell in FinishedRuns(config)
+        path.write_text(json.dumps(state))
 
 
 @pytest.mark.parametrize(
@@ -195,8 +206,13 @@ class TestGrid:
         ((r'rows=["nonsense/x/y"]',), "METHOD/ARM"),
         (("train.seed=3",), "set by the grid"),
         (("lie",), "set lie_data_dir"),
-        (("seeds=[1,1]",), "different values"),
-        (("flods=[1]",), "unknown keys flods"),
+        (("seeds=[1,1]",), "different int values"),
+        (("flods=[1]",), "flods"),
+        (("folds=0",), "folds"),
+        (("train=5",), "train"),
+        (("rows=standard",), "rows"),
+        (("rows=['p/nan']",), "METHOD/ARM"),
+        (("train.learning_rat=1",), "learning_rat"),
     ],
 )
 def test_mistakes_are_reported_before_anything_is_loaded(tmp_path, updates, message):
