@@ -195,7 +195,9 @@ class FinishedRuns:
             return False
         if state["status"] != "complete" or not (cell.folder / "results.json").is_file():
             return False
-        there, here = state["config"], fixed_part(effective_config(self.config, cell))
+        # A key that train.py got since then had the effect of its default
+        there = fixed_part(_TRAIN_DEFAULTS) | state["config"]
+        here = fixed_part(effective_config(self.config, cell))
         for key in sorted((there.keys() | here.keys()) - _PLACES):
             if there.get(key) != here.get(key):
                 raise ConfigError(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from .multiple_testing import CORRECTIONS, adjust_p_values
 from .statistics import Estimate, _as_finite, _check_level, _cluster_codes
 
 
@@ -21,7 +22,6 @@ ATTRIBUTES = (
     *("concise", "persuasive", "rigorous", "logically_sound", "relevant", "longer"),
 )
 CODES = {"A": 1.0, "C": 0.0, "B": -1.0}
-CORRECTIONS = ("holm", "fdr_bh")
 OTHER_CODES = ("error", "B")
 
 # Directions of the features are orthonormal below, so that this is relative to 1
@@ -359,17 +359,7 @@ def _tests(
     adjusted = np.full_like(p_values, np.nan)
     known = np.isfinite(p_values)
     if known.any():
-        adjusted[known] = _adjust(p_values[known], correction)
+        adjusted[known] = adjust_p_values(p_values[known], correction)
     return dict(zip(coefficients, p_values.tolist(), strict=True)), dict(
         zip(coefficients, adjusted.tolist(), strict=True)
     )
-
-
-def _adjust(p_values: np.ndarray, correction: str) -> np.ndarray:
-    """Corrected p-values. Not statsmodels' `multipletests`, which collects garbage at every call: 50 ms."""
-    if correction == "fdr_bh":
-        return stats.false_discovery_control(p_values)
-    order = np.argsort(p_values)
-    adjusted = np.empty_like(p_values)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * np.arange(p_values.size, 0, -1)), 1.0)
-    return adjusted

@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.optimize import brentq, minimize_scalar
-from statsmodels.stats.multitest import multipletests
 
+from ..evaluation.multiple_testing import adjust_p_values
 from ..evaluation.statistics import Estimate
 from .commitment_likelihood import AnnotatorLikelihood
 
@@ -157,8 +157,8 @@ def estimate_commitment(
     table["n"] = np.bincount(codes, minlength=len(names))
     below = _sign_test(np.tanh(likelihood.logits(log_scale, fit.bias) / 2), codes, len(names))
     above = _sign_test(-np.tanh(likelihood.logits(log_scale, fit.bias) / 2), codes, len(names))
-    table["p_adversarial"], table["adversarial"] = below, multipletests(below, alpha, method="holm")[0]
-    table["p_chance"], table["better_than_chance"] = above, multipletests(above, alpha, method="holm")[0]
+    table["p_adversarial"], table["adversarial"] = below, adjust_p_values(below) <= alpha
+    table["p_chance"], table["better_than_chance"] = above, adjust_p_values(above) <= alpha
     if lengths is not None:
         table["length_bias"], table["length_bias_se"] = fit.bias, bias_se
     known = "given" if scale is not None else "estimated"
