@@ -18,6 +18,11 @@ def _finite(content: Any) -> Any:
     return str(content) if isinstance(content, float) and not math.isfinite(content) else content
 
 
+def as_recorded(content: dict) -> dict:
+    """What [`write_json`] makes of a content, read back."""
+    return json.loads(json.dumps(hide_private(_finite(content)), default=str, allow_nan=False))
+
+
 def write_json(path: Path, content: dict) -> None:
     """Write a file in one step: it is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
