@@ -129,7 +129,7 @@ def _describe(what: str, level: float, clusters: ArrayLike | None, degrees: floa
     if np.ndim(clusters) == 2:
         unit = (
             "two-way, "
-            + " x ".join(str(len(set(labels))) for labels in np.transpose(clusters).tolist())
+            + " x ".join(str(len(set(labels))) for labels in _as_labels(clusters).T.tolist())
             + " clusters, "
         )
     return f"{what} ({unit}{level:g} level)"
