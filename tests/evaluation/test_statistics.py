@@ -118,7 +118,7 @@ class TestMeanEstimate:
             ([1.0, 2.0], ["a", None], "missing labels; first: row 1"),
             ([1.0, 2.0], [0.0, float("nan")], "missing labels; first: row 1"),
             ([1.0, 2.0], ["a", float("nan")], "missing labels; first: row 1"),
-            ([1.0, 2.0], pd.Series(["a", pd.NA]), "missing labels; first: row 1"),
+            ([1.0, 2.0], pd.Series(["a", pd.NA], dtype=object), "missing labels; first: row 1"),
         ],
     )
     def test_refuses(self, values, clusters, message):
