@@ -15,7 +15,7 @@ trainers:
 
 Prints the accuracy to the true preference on unseen pairs, its paired difference to `standard` over seeds, and how well η
 is found. All methods share seed, model, number of steps and learning rate. Settings were chosen on seeds below 10 and from 100 on.
-Results that are complete in the output directory are not computed again.
+Results that are complete in the output directory, with the same settings, are not computed again.
 """
 
 import argparse
@@ -158,14 +158,20 @@ def make_trainer(method: str, train: Dataset, seed: int, output_dir: str, **opti
 
 
 def run(method: str, scenario: str, seed: int, spread: float, output_dir: Path) -> dict:
-    """Train one method on one seed unless its result is there: accuracy to the truth, seconds, table of annotators."""
+    """
+    Train one method on one seed: accuracy to the truth, seconds, table of annotators.
+
+    A result that is there is not computed again, unless it was computed with other settings.
+    """
     from trl_ext.trainer import cross_fit_differences
 
     path = output_dir / f"{scenario}-{spread:g}-{method}-{seed}.json"
-    if path.is_file():
-        return json.loads(path.read_text())
-    simulation = simulate(SCENARIOS[scenario], seed, spread)
-    result = {"method": method, "scenario": scenario, "seed": seed, "spread": spread}
+    sizes = {"pairs": PAIRS, "test_pairs": TEST_PAIRS, "words": WORDS, "length": LENGTH}
+    settings = {**SETTINGS, **sizes, "eta": SCENARIOS[scenario].tolist()}
+    if path.is_file() and (kept := json.loads(path.read_text())).get("settings") == settings:
+        return kept
+    simulation = simulate(SCENARIOS[scenario], seed, spread, PAIRS, TEST_PAIRS)
+    result = {"method": method, "scenario": scenario, "seed": seed, "spread": spread, "settings": settings}
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         options, held_out = {}, None

@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
@@ -96,6 +97,18 @@ class TestMeanEstimate:
         assert math.isnan(mean_estimate([1.0, 2.0, 3.0], ["q", "q", "q"]).se)
 
     @pytest.mark.parametrize(
+        "clusters", [["a", 1, 1, "1", "1", "a"], np.array(["a", 1, 1, "1", "1", "a"], dtype=object)]
+    )
+    def test_labels_of_several_kinds(self, clusters):
+        values = [1.0, 4.0, 2.0, 8.0, 5.0, 7.0]
+        assert mean_estimate(values, clusters) == mean_estimate(values, [0, 1, 1, 2, 2, 0])
+
+    def test_a_table_of_two_labels(self):
+        clusters = pd.DataFrame({"model": list("aabb"), "question": [1, 2, 1, 2]})
+        values = [1.0, 4.0, 2.0, 8.0]
+        assert mean_estimate(values, clusters) == mean_estimate(values, [[0, 1], [0, 2], [1, 1], [1, 2]])
+
+    @pytest.mark.parametrize(
         ("values", "clusters", "message"),
         [
             ([], None, "empty"),
@@ -104,6 +117,8 @@ class TestMeanEstimate:
             ([1.0, 2.0], ["a"], r"one label per row, shape \(2,\)"),
             ([1.0, 2.0], ["a", None], "missing labels; first: row 1"),
             ([1.0, 2.0], [0.0, float("nan")], "missing labels; first: row 1"),
+            ([1.0, 2.0], ["a", float("nan")], "missing labels; first: row 1"),
+            ([1.0, 2.0], pd.Series(["a", pd.NA], dtype=object), "missing labels; first: row 1"),
         ],
     )
     def test_refuses(self, values, clusters, message):

@@ -1,6 +1,7 @@
 """Commitment from reward differences: against brute force, against the truth, and where the data say little."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -180,6 +181,7 @@ def test_length_biases_are_told_from_commitment():
         ({"differences": [[1.0, 2.0]]}, r"shape \(N,\)"),
         ({"annotators": ["a", None]}, "1 missing ids .*row 1"),
         ({"annotators": ["a", " "]}, "1 missing ids .*row 1"),
+        ({"annotators": pd.Series(["a", None], dtype="string")}, "1 missing ids .*row 1, value <NA>"),
         ({"annotators": ["a"]}, "one id per difference"),
         ({"prior": (0.5, 1)}, "prior must be two numbers of at least 1"),
         ({"scale": 0}, "scale must be positive"),

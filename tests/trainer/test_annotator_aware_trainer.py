@@ -4,16 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from datasets import Dataset
 from safetensors.torch import load_file
 
 from benchmarks.joint_learning import make_trainer, simulate
 from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import ReliabilityRewardConfig, ReliabilityRewardTrainer
 from trl_ext.hub.files import files_to_upload
-from trl_ext.reliability import estimate_commitment
 from trl_ext.reliability.commitment_likelihood import commitment_mode
-from trl_ext.trainer import AnnotatorAwareRewardConfig, AnnotatorAwareRewardTrainer, cross_fit_differences
+from trl_ext.trainer import AnnotatorAwareRewardConfig, AnnotatorAwareRewardTrainer
 from trl_ext.trainer.annotator_state import ANNOTATORS_FILE
 
 
@@ -222,42 +220,14 @@ class TestBadInput:
         with pytest.raises(ValueError, match="train first"):
             make(tmp_path, tokenizer).annotator_report()
 
-
-class TestCrossFitting:
-    def test_no_pair_is_scored_by_a_model_that_saw_it(self, tmp_path, tokenizer):
-        data = labelled(24)
-        seen = []
-
-        def make_fold(rows, output_dir):
-            seen.append(set(rows["id"]))
-            return make(output_dir, tokenizer, train=rows, max_steps=2)
-
-        found = cross_fit_differences(make_fold, data, tmp_path, folds=3)
-        assert found["row"].tolist() == list(range(24))
-        assert found["annotator_id"].tolist() == data["annotator_id"]
-        for fold, rows in found.groupby("fold"):
-            assert seen[fold] == set(data["id"]) - {data["id"][row] for row in rows["row"]}
-            # the pairs of each annotator are spread evenly
-            assert rows["annotator_id"].value_counts().between(2, 3).all()
-        again = cross_fit_differences(lambda *_: pytest.fail("trained again"), data, tmp_path, folds=3)
-        pd.testing.assert_frame_equal(again, found)
-        with pytest.raises(ValueError, match="other data"):
-            cross_fit_differences(make_fold, data.select(range(20)), tmp_path, folds=3)
-        report = make(tmp_path / "report", tokenizer).annotator_report(found["difference"], found["annotator_id"])
-        expected = estimate_commitment(found["difference"], found["annotator_id"]).table
-        pd.testing.assert_frame_equal(report.table, expected)
-
-    def test_groups_stay_together(self, tmp_path, tokenizer):
-        data = Dataset.from_dict(
-            pairs(12).to_dict() | {"annotator_id": IDS * 4, "question": [f"q{i // 2}" for i in range(12)]}
-        )
-        found = cross_fit_differences(
-            lambda rows, where: make(where, tokenizer, train=rows, max_steps=1), data, tmp_path, folds=2,
-            group_column="question",
-        )  # fmt: skip
-        assert found["fold"].iloc[::2].tolist() == found["fold"].iloc[1::2].tolist()
-
-    @pytest.mark.parametrize("folds, message", [(1, "at least 2"), (30, "too few")])
-    def test_impossible_folds(self, folds, message, tmp_path):
+    @pytest.mark.parametrize(
+        "length_bias_sd, lengths, message",
+        [
+            (0.5, None, "`length_bias_sd` is 0.5, but `length_differences` were not given"),
+            (None, [0.0, 1.0], "`length_bias_sd` is None, but `length_differences` were given"),
+        ],
+    )
+    def test_a_report_with_and_without_lengths(self, length_bias_sd, lengths, message, tmp_path, tokenizer):
+        trainer = make(tmp_path, tokenizer, length_bias_sd=length_bias_sd)
         with pytest.raises(ValueError, match=message):
-            cross_fit_differences(None, labelled(), tmp_path, folds=folds)
+            trainer.annotator_report([1.0, 2.0], ["ann", "bob"], length_differences=lengths)

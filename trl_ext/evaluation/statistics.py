@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
@@ -63,15 +64,22 @@ def _as_finite(values: ArrayLike, name: str) -> np.ndarray:
 
 def _cluster_codes(clusters: ArrayLike, n: int) -> tuple[np.ndarray, int]:
     """Labels -> codes 0..G-1 and G."""
-    labels = np.asarray(clusters)
+    labels = _as_labels(clusters)
     if labels.shape != (n,):
         raise ValueError(f"clusters must have one label per row, shape ({n},), got {labels.shape}")
-    # NaN is unequal to itself, None is the missing label of an object column
-    missing = np.flatnonzero([label is None or label != label for label in labels.tolist()])
+    missing = np.flatnonzero(pd.isna(labels))
     if missing.size:
         raise ValueError(f"clusters has {missing.size} missing labels; first: row {missing[0]}")
-    unique, codes = np.unique(labels, return_inverse=True)
-    return codes, unique.size
+    try:
+        unique, codes = np.unique(labels, return_inverse=True)
+    except TypeError:  # labels of several kinds have no order
+        codes, unique = pd.factorize(labels)
+    return codes, len(unique)
+
+
+def _as_labels(clusters: ArrayLike) -> np.ndarray:
+    """Labels as they are: numpy would make text of a list that holds text and numbers, or text and NaN."""
+    return np.array(clusters, dtype=object) if isinstance(clusters, list | tuple) else np.asarray(clusters)
 
 
 def _check_level(level: float) -> None:
@@ -82,7 +90,7 @@ def _check_level(level: float) -> None:
 def _mean_covariance(columns: np.ndarray, clusters: ArrayLike | None) -> tuple[np.ndarray, float]:
     """Covariance (K, K) of the K column means of `columns` (N, K), and its degrees of freedom; `nan` below 2 units."""
     if np.ndim(clusters) == 2:
-        return _two_way_covariance(columns, np.asarray(clusters))
+        return _two_way_covariance(columns, _as_labels(clusters))
     residuals = columns - columns.mean(axis=0)
     n = len(columns)
     if clusters is not None:
@@ -121,7 +129,7 @@ def _describe(what: str, level: float, clusters: ArrayLike | None, degrees: floa
     if np.ndim(clusters) == 2:
         unit = (
             "two-way, "
-            + " x ".join(str(len(set(labels))) for labels in np.transpose(clusters).tolist())
+            + " x ".join(str(len(set(labels))) for labels in _as_labels(clusters).T.tolist())
             + " clusters, "
         )
     return f"{what} ({unit}{level:g} level)"

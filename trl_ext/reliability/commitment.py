@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from pandas.api.types import is_scalar
 from scipy import stats
 from scipy.optimize import brentq, minimize_scalar
 
@@ -181,16 +182,16 @@ def annotator_codes(annotators: ArrayLike) -> tuple[np.ndarray, list]:
         `tuple[np.ndarray, list]`: codes `(N,)` from 0, and the ids.
 
     Raises:
-        `ValueError`: A missing id (`None`, NaN or blank), or no id at all.
+        `ValueError`: A missing id (`None`, NaN, pandas' NA or blank), or no id at all.
         `TypeError`: Other types, or strings mixed with integers.
     """
     ids = [value.item() if isinstance(value, np.generic) else value for value in list(annotators)]
     if not ids:
         raise ValueError("annotators is empty")
-    bad = [i for i, value in enumerate(ids) if value is None or value != value or str(value).strip() == ""]
+    bad = [i for i, value in enumerate(ids) if (is_scalar(value) and pd.isna(value)) or str(value).strip() == ""]
     if bad:
         raise ValueError(
-            f"annotators has {len(bad)} missing ids (None, NaN or blank); first: row {bad[0]}, value {ids[bad[0]]!r}. "
+            f"annotators has {len(bad)} missing ids (None, NaN, NA or blank); first: row {bad[0]}, value {ids[bad[0]]!r}. "
             "Remove these rows, or give them an id of their own."
         )
     for i, value in enumerate(ids):

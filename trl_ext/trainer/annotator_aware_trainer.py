@@ -111,6 +111,11 @@ class AnnotatorAwareRewardTrainer(PairwiseRewardTrainer):
     # ---- Data ----
 
     @property
+    def length_sd(self) -> float:
+        """Standard deviation of the log ratios of lengths over the training set: the unit of length differences."""
+        return self._length_sd
+
+    @property
     def _loss_columns(self) -> tuple[str, ...]:
         return (ANNOTATOR_CODE, PAIR_INDEX, LENGTH_DIFFERENCE, "weight")
 
@@ -203,6 +208,7 @@ class AnnotatorAwareRewardTrainer(PairwiseRewardTrainer):
         differences: ArrayLike | None = None,
         annotators: ArrayLike | None = None,
         *,
+        length_differences: ArrayLike | None = None,
         level: float = 0.95,
         alpha: float = 0.05,
     ) -> CommitmentEstimate:
@@ -216,6 +222,10 @@ class AnnotatorAwareRewardTrainer(PairwiseRewardTrainer):
                 says.
             annotators (`array_like` of shape `(N,)`, *optional*):
                 Who labelled each pair. Needed with `differences`.
+            length_differences (`array_like` of shape `(N,)`, *optional*):
+                Log ratio of the lengths of both responses over its standard deviation, the column `length_difference` of
+                [`cross_fit_differences`]. Needed with `differences` if `length_bias_sd` is set, else η would absorb the
+                length bias.
             level (`float`, *optional*, defaults to `0.95`):
                 Confidence level of the intervals.
             alpha (`float`, *optional*, defaults to `0.05`):
@@ -223,11 +233,30 @@ class AnnotatorAwareRewardTrainer(PairwiseRewardTrainer):
 
         Returns:
             [`~trl_ext.reliability.CommitmentEstimate`]: its `table` has a row per annotator.
+
+        Raises:
+            `ValueError`: Only some of the columns that belong together, or no differences before training.
         """
         if (differences is None) != (annotators is None):
             raise ValueError("`differences` and `annotators` belong together: give both or neither")
+        if differences is None and length_differences is not None:
+            raise ValueError("`length_differences` without `differences`: give both or neither")
+        settings = {"prior": self.args.eta_prior, "level": level, "alpha": alpha}
         if differences is not None:
-            return estimate_commitment(differences, annotators, prior=self.args.eta_prior, level=level, alpha=alpha)
+            length_bias_sd = self.args.length_bias_sd
+            if (length_differences is None) != (length_bias_sd is None):
+                raise ValueError(
+                    f"`length_bias_sd` is {length_bias_sd}, but `length_differences` were "
+                    f"{'not ' if length_differences is None else ''}given: with a length bias pass the column "
+                    "`length_difference` of `cross_fit_differences`, or η absorbs the bias; without, leave it out"
+                )
+            return estimate_commitment(
+                differences,
+                annotators,
+                length_differences=length_differences,
+                length_bias_sd=length_bias_sd,
+                **settings,
+            )
         seen = np.flatnonzero(np.isfinite(self.annotators.latest))
         if len(seen) == 0:
             raise ValueError("there are no reward differences yet: train first, or pass `differences`")
@@ -235,9 +264,7 @@ class AnnotatorAwareRewardTrainer(PairwiseRewardTrainer):
         if self._train_lengths is not None:
             lengths = {"length_differences": self._train_lengths[seen], "length_bias_sd": self.args.length_bias_sd}
         ids = [self.annotator_ids[code] for code in self.annotators.codes[seen]]
-        found = estimate_commitment(
-            self.annotators.latest[seen], ids, prior=self.args.eta_prior, level=level, alpha=alpha, **lengths
-        )
+        found = estimate_commitment(self.annotators.latest[seen], ids, **settings, **lengths)
         method = f"in-sample differences, which bias eta upwards and narrow its intervals; {found.method}"
         return CommitmentEstimate(**(vars(found) | {"method": method}))
 
