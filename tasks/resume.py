@@ -94,7 +94,7 @@ class TrainingRun:
         where = f"output_dir {str(self.folder)!r} holds checkpoints"
         ways_out = "Set output_dir or experiment_tag for a new run, or resume=False to remove them and start over."
         if not previous:
-            raise ConfigError(f"{where} that tasks/train.py did not write. {ways_out}")
+            raise ConfigError(f"{where} without {RUN_FILE}, the record of their run. {ways_out}")
         if previous.get("status") == "complete":
             raise ConfigError(f"{where} of a run that is complete. {ways_out}")
         old, new = previous["config"], facts["config"]

@@ -20,6 +20,7 @@ def train_next_token(
     patience: int | None = None,
     peft_config=None,
     callbacks: Sequence[TrainerCallback] = (),
+    resume_from_checkpoint: str | None = None,
 ) -> SFTTrainer:
     """
     Trains the language model in place, with the loss on the label and the end-of-sequence token after it only.
@@ -41,6 +42,8 @@ def train_next_token(
             Adapter. It is merged at the end.
         callbacks (`list[TrainerCallback]`, *optional*):
             Further callbacks.
+        resume_from_checkpoint (`str`, *optional*):
+            Checkpoint of the same training to go on from, such as [`~trl_ext.trainer.find_checkpoint`] finds.
 
     Returns:
         [`~trl.SFTTrainer`]: after training, with its `state.log_history`.
@@ -59,7 +62,7 @@ def train_next_token(
         peft_config=peft_config,
         callbacks=callbacks,
     )
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume_from_checkpoint)
     if peft_config is not None:
         scorer.model = trainer.model.merge_and_unload()
     scorer.model.eval()
