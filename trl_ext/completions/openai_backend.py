@@ -178,10 +178,10 @@ class OpenAIBackend:
         usage = getattr(response, "usage", None)
         return Answer(
             text=self._without_key(content or ""),
-            finish_reason=getattr(choices[0], "finish_reason", None),
+            finish_reason=self._without_key(getattr(choices[0], "finish_reason", None)),
             prompt_tokens=_count(getattr(usage, "prompt_tokens", None)),
             completion_tokens=_count(getattr(usage, "completion_tokens", None)),
-            refusal=getattr(message, "refusal", None),
+            refusal=self._without_key(getattr(message, "refusal", None)),
         )
 
     def _describe(self, error: Exception) -> str:

@@ -66,6 +66,8 @@ def area_under_curve(
     positive = labels == 1
     if positive.all() or not positive.any():
         raise ValueError(f"labels must hold both 0 and 1, got only {labels[:1].tolist()}")
+    if np.ptp(scores) == 0:  # every resample ties all pairs: certain of 0.5 by construction, not by evidence
+        return Estimate(0.5, np.nan, np.nan, np.nan, scores.size, "all scores are equal, undetermined")
     if clusters is not None:
         return cluster_bootstrap(
             lambda weights: _weighted_area(weights, scores, positive),
