@@ -100,6 +100,38 @@ def test_an_interrupted_run_is_resumed_to_the_same_policy(use_peft, tiny, tmp_pa
     assert not list(parts.glob("checkpoint-*"))
 
 
+def test_a_run_killed_after_its_last_step_takes_none_more(tiny, tmp_path, monkeypatch):
+    config = _DEFAULTS | {
+        "model_name": tiny, "train_data_path": data_file(tmp_path, reliability=[0.5, 0.6, 0.9, 1.0, 0.75, 0.8]),
+        "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1, "output_dir": str(tmp_path / "out"),
+        "lora_target_modules": ["q_proj"], "trainer": {"logging_steps": 1, "disable_tqdm": True, "max_steps": 4},
+    }  # fmt: skip
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dpo_run, "report", killed)
+        with pytest.raises(KeyboardInterrupt):
+            dpo_run.run(config, DiesAt(None))
+    policy = load_file(tmp_path / "out" / "checkpoint-4" / "adapter_model.safetensors")
+    seen = {}
+    save = dpo_run.save
+
+    def note_and_save(trainer, use_peft):
+        from peft import get_peft_model_state_dict
+
+        seen.update(get_peft_model_state_dict(trainer.model))
+        save(trainer, use_peft)
+
+    monkeypatch.setattr(dpo_run, "save", note_and_save)
+    resumed = DiesAt(None)
+    dpo_run.run(config, resumed)
+    assert resumed.steps == [1, 2, 3, 4]
+    for name, weight in policy.items():
+        torch.testing.assert_close(seen[name].cpu(), weight)
+
+
 BAD = {
     "unknown key": ({"beta": 0.1}, r"'beta'.*train_dpo.py"),
     "unknown method": ({"rapl_method": "gamma"}, r"rapl_method.*gamma"),

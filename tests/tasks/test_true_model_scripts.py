@@ -126,6 +126,31 @@ class TestTraining:
         for name, weight in weights[0].items():
             torch.testing.assert_close(weights[1][name], weight, rtol=0, atol=1e-6)
 
+    @pytest.mark.parametrize("limit", [{"trainer": {"max_steps": 2}}, {"patience": 1, "trainer": {}}])
+    def test_a_run_killed_after_its_last_step_takes_none_more(self, tiny, run, tmp_path, monkeypatch, limit):
+        config = train_true_model._DEFAULTS | {
+            "model_name": tiny, "train_data_path": str(run / "labelled.jsonl"), "max_length": 64, "resamples": 50,
+            "selection_share": 0.2, "num_train_epochs": 5, "learning_rate": 0.5, "output_dir": str(tmp_path / "out"),
+        } | limit  # fmt: skip
+        config["trainer"] |= {"logging_steps": 1, "disable_tqdm": True}
+
+        class Run:
+            def __init__(self):
+                self.steps = []
+
+            def log_scalar(self, name, value, step):
+                if name == "loss":
+                    self.steps.append(step)
+
+        first, resumed = Run(), Run()
+        with monkeypatch.context() as patch:
+            patch.setattr(correctness_run, "_calibrator", lambda config: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                correctness_run.run(config, first)
+        assert len(first.steps) < 5 * 4  # a learning rate that makes it worse and worse
+        correctness_run.run(config, resumed)
+        assert resumed.steps == first.steps
+
     def test_the_default_calibration_does_not_depend_on_the_scale_of_the_scores(self, run):
         calibrator = json.loads((run / "true" / "calibrator.json").read_text())
         assert calibrator["standardize"] is True and calibrator["sd"] > 0

@@ -6,8 +6,13 @@ from datasets import Dataset
 from transformers import EarlyStoppingCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from ...trainer.last_step import EndsAtLastStep
 from .comparisons import Comparisons
 from .next_token import NextTokenScorer
+
+
+class _NextTokenTrainer(EndsAtLastStep, SFTTrainer):
+    """TRL's trainer, which takes no step beyond the last one when resumed."""
 
 
 def train_next_token(
@@ -53,7 +58,7 @@ def train_next_token(
         callbacks.append(EarlyStoppingCallback(patience))
     # the questions are shortened already; room for the end-of-sequence token
     args.max_length, args.completion_only_loss = scorer.max_length + 1, True
-    trainer = SFTTrainer(
+    trainer = _NextTokenTrainer(
         model=scorer.model,
         args=args,
         train_dataset=_rows(scorer, train.both_orders() if repeated_orders else train.random_orders(args.seed)),

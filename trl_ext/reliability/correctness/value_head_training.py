@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import DataCollatorWithPadding, EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import ModelOutput
 
+from ...trainer.last_step import EndsAtLastStep
 from .comparisons import Comparisons
 from .value_head import ValueHeadScorer
 
@@ -56,7 +57,7 @@ def value_head_trainer(
         if selection is None:
             raise ValueError("patience needs selection: comparisons on which the loss is watched")
         callbacks.append(EarlyStoppingCallback(patience))
-    return Trainer(
+    return EndsAtLastStep(
         model=model,
         args=args,
         train_dataset=_training_rows(scorer, order(train)),
