@@ -7,7 +7,7 @@ class EndsAtLastStep(Trainer):
     """
     Takes no step more when resumed from the checkpoint with which training ended.
 
-    The stock trainer would go on with the epoch in which `max_steps` was reached, and with the one after an early stop.
+    The stock trainer would go on with the epoch in which `max_steps` was reached.
     """
 
     _had_ended = False
