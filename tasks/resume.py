@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
 from filelock import FileLock, Timeout
 
 from tasks.json_files import write_json
@@ -94,7 +95,7 @@ class TrainingRun:
         where = f"output_dir {str(self.folder)!r} holds checkpoints"
         ways_out = "Set output_dir or experiment_tag for a new run, or resume=False to remove them and start over."
         if not previous:
-            raise ConfigError(f"{where} that tasks/train.py did not write. {ways_out}")
+            raise ConfigError(f"{where} without {RUN_FILE}, the record of their run. {ways_out}")
         if previous.get("status") == "complete":
             raise ConfigError(f"{where} of a run that is complete. {ways_out}")
         old, new = previous["config"], facts["config"]
@@ -130,3 +131,31 @@ class TrainingRun:
     def _remove(checkpoints: list[Path]) -> None:
         for checkpoint in checkpoints:
             remove_checkpoint(checkpoint)
+
+
+def open_run(trainer, config: Mapping[str, Any], data_sha256: str) -> tuple[TrainingRun | None, str | None]:
+    """
+    Open the run of a trainer in its output directory, on every process.
+
+    Args:
+        trainer ([`~transformers.Trainer`]): Trainer that is about to train.
+        config (`dict`): Configuration of the run.
+        data_sha256 (`str`): Hash of the training pairs; needed on the main process.
+
+    Returns:
+        `tuple`: The state of the run, on the main process only, and the checkpoint to resume from, on all.
+
+    Raises:
+        ConfigError: As [`TrainingRun`], on all processes.
+    """
+    training_run, checkpoint, refused = None, None, None
+    if trainer.is_world_process_zero():
+        try:
+            training_run = TrainingRun(trainer.args.output_dir, config, data_sha256, trainer.args.world_size)
+            checkpoint = training_run.checkpoint
+        except ConfigError as error:
+            refused = str(error)
+    checkpoint, refused = broadcast_object_list([checkpoint, refused])
+    if refused is not None:
+        raise ConfigError(refused)
+    return training_run, checkpoint

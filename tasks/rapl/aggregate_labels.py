@@ -24,6 +24,7 @@ from sacred import SETTINGS
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tasks.interrupt import exit_interrupted, raise_on_sigterm
+from tasks.rapl.aggregate_config import check_config, method_settings
 from tasks.train_config import ConfigError
 from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output
 
@@ -33,8 +34,6 @@ SETTINGS.CAPTURE_MODE = "sys"
 ex = PrivateExperiment("aggregate_labels", save_git_info=False)
 ex.captured_out_filter = filter_output
 ex.observers.append(PrivateFileStorageObserver("runs"))
-
-METHODS = ("majority_vote", "dawid_skene", "glad", "noisy_bradley_terry")
 
 
 @ex.config
@@ -60,6 +59,16 @@ def default():
     ties = "drop"  # in the preferences: drop, keep or error
 
 
+@ex.config_hook
+def check(config, command_name, logger):
+    # A hook runs before any observer has recorded anything
+    check_config(config, _DEFAULTS)
+    return {}
+
+
+_DEFAULTS = dict(ex.configurations[0]())
+
+
 @ex.main
 def main(_config, settings):  # `settings` declares that new keys below it are used
     raise_on_sigterm()
@@ -80,22 +89,13 @@ def _read(path: str, columns: dict[str, str]):
 
 def run(config: dict) -> dict:
     """Aggregate, write the files, and return the summary."""
-    import inspect
-
     from tasks.atomic_files import atomic_path
     from tasks.json_files import write_json
     from tasks.provenance import command, hash_file, hash_rows, package_versions
     from trl_ext.data.demo_votes import load_demo_votes
     from trl_ext.reliability import aggregation
 
-    if config["method"] not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {config['method']!r}")
     method = getattr(aggregation, config["method"])
-    known = set(inspect.signature(method).parameters) - {"votes", "level", "duplicates"}
-    unknown = sorted(set(config["settings"]) - known)
-    if unknown:
-        raise ValueError(f"{config['method']} has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}")
-
     columns = {"id": config["item_col_name"], "annotator_id": config["annotator_col_name"]}
     texts = {"chosen": "response_a", "rejected": "response_b"}
     pairs = None
@@ -117,7 +117,7 @@ def run(config: dict) -> dict:
     if config["method"] == "noisy_bradley_terry" and pairs is not None and "response_a" not in table:
         table = table.merge(pairs[["item_id", "response_a", "response_b"]], on="item_id", how="left")
 
-    restarts = {"seed": config["seed"]} if "seed" in known else {}
+    restarts = {"seed": config["seed"]} if "seed" in method_settings(config["method"]) else {}
     arguments = restarts | config["settings"] | {"level": config["level"]}
     with_responses = config["method"] == "noisy_bradley_terry"
     votes = aggregation.read_votes(table, duplicates=config["duplicates"], responses=with_responses)
@@ -127,6 +127,8 @@ def run(config: dict) -> dict:
         alpha = aggregation.krippendorff_alpha(votes, seed=config["seed"], level=config["level"]).to_dict()
 
     output = Path(config["output_dir"])
+    for name in ("summary.json", "items.csv", "annotators.csv", "responses.csv", "preferences.jsonl"):
+        (output / name).unlink(missing_ok=True)  # of an earlier run, which may have written more than this one
     tables = {"items": result.items, "annotators": result.annotators}
     if result.responses is not None:
         tables["responses"] = result.responses

@@ -38,6 +38,7 @@ POSITIVE = (
     "lora_last_layers",
     "resamples",
     "rows_per_part",
+    "save_steps",
     "cpu_threads",
 )
 AT_LEAST_ZERO = ("few_shot", "selection_share", "weight_decay", "lr_warmup_ratio", "seed")

@@ -12,6 +12,7 @@ from peft import LoraConfig
 
 from tasks.json_files import write_json
 from tasks.provenance import command, hash_pairs, model_identity, package_versions, template_hash
+from tasks.resume import open_run
 from tasks.train_config import ConfigError, check_trainer_fields
 from tasks.train_report import mark_pairs, pair_figures
 from tasks.train_run import SacredCallback, find_model, set_cpu_threads
@@ -39,6 +40,8 @@ _FIELDS = (
     "gradient_checkpointing",
     "bf16",
     "seed",
+    "save_steps",
+    "save_total_limit",
 )
 
 
@@ -75,7 +78,7 @@ def training_arguments(config: dict[str, Any], data_name: str) -> ReliabilityDPO
         "warmup_steps": config["lr_warmup_ratio"],
         "use_cpu": not on_gpu,
         "report_to": "none",
-        "save_strategy": "no",
+        "save_strategy": "steps",
         "logging_steps": 5,
     }
     check_trainer_fields(config["trainer"], {field.name for field in fields(ReliabilityDPOConfig)})
@@ -141,7 +144,14 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     except (ValueError, TypeError, ModuleNotFoundError, FileNotFoundError) as error:
         raise ConfigError(str(error)) from error
 
-    trainer.train()
+    data_sha256 = hash_pairs(train)
+    training_run, checkpoint = open_run(trainer, config, data_sha256)
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    except KeyboardInterrupt:
+        if training_run is not None:
+            training_run.interrupted()
+        raise
     figures = report(trainer, evaluation, config["correctness_label_col_name"])
     save(trainer, config["use_peft"])
     if trainer.is_world_process_zero():
@@ -156,7 +166,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
                 "config": config,
                 "versions": package_versions(),
                 "dtype": str(next(trainer.model.parameters()).dtype),
-                "data_sha256": hash_pairs(train),
+                "data_sha256": data_sha256,
             },
         }
         write_json(Path(args.output_dir, "results.json"), results)
@@ -165,4 +175,6 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
             print(f"{name}: {figure['value']:.3f} [{figure['ci_low']:.3f}, {figure['ci_high']:.3f}]")
         print(f"The policy is in {args.output_dir} (figures: {Path(args.output_dir, 'results.json')}).")
     trainer.accelerator.wait_for_everyone()
+    if training_run is not None:
+        training_run.complete()
     return {name: figure["value"] for name, figure in figures.items()}

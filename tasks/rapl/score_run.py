@@ -21,7 +21,7 @@ from trl_ext.data.demo import load_demo_preferences
 from trl_ext.data.loading import load_preferences
 from trl_ext.evaluation.statistics import mean_estimate
 from trl_ext.reliability.correctness import Comparisons, load_correctness_model, read_comparisons
-from trl_ext.reliability.correctness.model import CALIBRATOR_FILE, read_correctness_config
+from trl_ext.reliability.correctness.model import CALIBRATOR_FILE, NEARLY_CONSTANT, read_correctness_config
 
 
 logger = logging.getLogger("tasks.score_reliability")
@@ -52,6 +52,13 @@ def run(config: dict[str, Any]) -> dict[str, float]:
     with atomic_path(output) as temporary:
         WRITERS[output.suffix[1:]](dataset.add_column(config["column"], reliability), temporary)
     figures = _figures(reliability, comparisons)
+    if figures["nearly_constant"]:
+        logger.warning(
+            "The predictions are nearly the same for all %d rows (standard deviation %.2g): weights made from them are a "
+            "constant. Train the TRUE model longer, or calibrate it on standardised scores.",
+            len(dataset),
+            figures["sd"],
+        )
     write_json(
         output.with_name(f"{output.name}.meta.json"),
         {
@@ -144,4 +151,5 @@ def _figures(reliability: np.ndarray, comparisons: Comparisons) -> dict[str, Any
         "max": float(reliability.max()),
         "sd": float(reliability.std()),
         "below_half": int((reliability < 0.5).sum()),
+        "nearly_constant": bool(reliability.std() < NEARLY_CONSTANT),
     }

@@ -8,6 +8,8 @@ An extension: the RAPL papers weight reward models only.
     accelerate launch tasks/rapl/train_dpo.py with train_data_path=PAIRS.csv rapl_col_id=p_correct normalize_beta=True
     python tasks/rapl/train_dpo.py print_config
 
+The same command goes on with a run that was interrupted or killed.
+
 Nothing but Sacred is imported at the top, so that `help` and `print_config` answer at once.
 """
 
@@ -80,7 +82,12 @@ def default():
     lora_alpha = 32
     lora_target_modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
+    # Output and checkpoints
     output_dir = None  # default: outputs/dpo-<data>-<method>
+    resume = True  # the same command goes on from the last checkpoint; False: removes it and starts over
+    save_steps = 0.1  # steps from one checkpoint to the next; below 1: share of all steps
+    save_total_limit = 2  # checkpoints to keep meanwhile
+    keep_checkpoints = False  # by default they are removed when the run is complete
 
 
 @ex.config_hook

@@ -7,6 +7,8 @@ Train the TRUE model: P(annotator correct) from the prompt and the two responses
     python tasks/rapl/train_true_model.py with next_token true_data_dir=CLONE few_shot=4 fine_tune=False
     python tasks/rapl/train_true_model.py print_config
 
+The same command goes on with a run that was interrupted or killed.
+
 Nothing but Sacred is imported at the top, so that `help` and `print_config` answer at once.
 """
 
@@ -42,7 +44,7 @@ def default():
     model_name = "bundled:all-minilm-l6-v2"  # Hub id, local directory, or a bundled model; encoder or decoder
     method = "value_head"  # value_head: a classifier; next_token: a language model that is asked
     max_length = 256  # longer comparisons lose the beginning of their prompt
-    weight_scale = 0.1  # factor on the initial weights of the fresh head
+    weight_scale = 1.0  # factor on the initial weights of the fresh head
     template = None  # other text than the default, with {prompt}, {response_a}, {response_b}
 
     # Data; without any of the paths the built-in demo
@@ -63,7 +65,7 @@ def default():
     patience = None  # stop after so many epochs without a lower loss on them
     fine_tune = True  # False: next_token without training
     few_shot = 0  # solved examples from the training split, for fine_tune=False
-    learning_rate = 5e-5
+    learning_rate = 1e-4
     num_train_epochs = 5
     per_device_train_batch_size = 16
     per_device_eval_batch_size = 32
@@ -77,7 +79,10 @@ def default():
     trainer = {}  # any other field of the training arguments
 
     # Calibration
-    calibrator = "platt"  # platt (as the original, L2 penalty on the slope), isotonic or temperature
+    calibrator = "platt"  # platt (L2 penalty on the slope), isotonic or temperature
+    standardize = (
+        True  # Platt on standardised scores; False: on the logits, as the original, flattened if they are small
+    )
 
     # LoRA
     use_peft = False
@@ -89,6 +94,9 @@ def default():
 
     # Output
     output_dir = None  # default: outputs/true-<data>-<method>[-<experiment_tag>]
+    resume = True  # the same command goes on from the last checkpoint; False: removes it and starts over
+    save_steps = 200  # steps from one checkpoint to the next; there is one at the end of every epoch, too
+    keep_checkpoints = False  # by default they are removed when the run is complete
     experiment_tag = None
     resamples = 2000  # bootstrap resamples of questions for the intervals of AUC and calibration error
 
@@ -107,7 +115,9 @@ ex.add_named_config(
         "selection_share": 0.0,
     },
 )
-ex.add_named_config("next_token", {"model_name": "bundled:smollm2-135m-instruct", "method": "next_token"})
+ex.add_named_config(
+    "next_token", {"model_name": "bundled:smollm2-135m-instruct", "method": "next_token", "learning_rate": 5e-5}
+)
 
 
 @ex.config_hook

@@ -8,6 +8,8 @@ from email.utils import formatdate
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletion, ChatCompletionMessage
+from openai.types.chat.chat_completion import Choice
 
 from tests.servers.openai_compatible import API_KEY, CompletionServer, Faults, identity
 from trl_ext.completions import (
@@ -167,6 +169,20 @@ class TestFailures:
             server.refuse_with = None
             run = complete_all(questions(50), backend_of(server), tmp_path / "s", progress=False)
             assert run.failures == {} and run.asked == 50
+
+    def test_a_key_in_any_field_of_an_answer_is_not_kept(self, backend_of):
+        with CompletionServer(echo) as server:
+            answer = backend_of(server)._answer(
+                ChatCompletion.construct(
+                    choices=[
+                        Choice.construct(
+                            finish_reason=f"stop {API_KEY}",
+                            message=ChatCompletionMessage.construct(content=API_KEY, refusal=f"not for {API_KEY}"),
+                        )
+                    ]
+                )
+            )
+        assert API_KEY not in repr(answer) and "<TEST_SERVER_KEY>" in answer.refusal and answer.finish_reason
 
     @pytest.mark.parametrize(
         ("status", "code", "kind", "tries"),

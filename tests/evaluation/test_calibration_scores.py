@@ -166,6 +166,11 @@ class TestAUC:
         assert area_under_curve(p, y).value == pytest.approx(roc_auc_score(y, p))
         assert area_under_curve(p, y, np.arange(len(p)), resamples=2).value == pytest.approx(roc_auc_score(y, p))
 
+    @pytest.mark.parametrize("clusters", [None, range(40)])
+    def test_a_constant_predictor_is_not_certain_of_a_half(self, clusters):
+        area = area_under_curve([0.7] * 40, [0, 1] * 20, clusters, resamples=20)
+        assert area.value == 0.5 and np.isnan([area.se, area.ci_low, area.ci_high]).all()
+
     def test_delong_by_hand(self):
         # positives 3, 1; negatives 2, 0: shares won 1, 1/2; shares lost to 1/2, 1 -> both variances 1/8, halved each
         estimate = area_under_curve([3.0, 1.0, 2.0, 0.0], [1, 1, 0, 0])

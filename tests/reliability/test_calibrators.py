@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.exceptions import NotFittedError
 
-from trl_ext.reliability.calibrators import PlattCalibrator
+from trl_ext.reliability.calibrators import PlattCalibrator, load_calibrator
 
 
 class TestPlattCalibrator:
@@ -64,3 +64,37 @@ class TestPlattCalibrator:
     def test_refuses_another_kind(self):
         with pytest.raises(ValueError, match="'platt', got 'isotonic'"):
             PlattCalibrator.from_dict({"kind": "isotonic"})
+
+
+class TestStandardizedPlatt:
+    scores = np.random.default_rng(0).normal(size=300)
+    labels = (np.random.default_rng(1).random(300) < 1 / (1 + np.exp(-scores))).astype(float)
+
+    @pytest.mark.parametrize("scale, shift", [(1e-3, 0.0), (100.0, -7.0)])
+    def test_the_scale_of_the_scores_does_not_matter(self, scale, shift):
+        def predictions(scores, **options):
+            return PlattCalibrator(**options).fit(scores, self.labels).predict(scores)
+
+        moved = self.scores * scale + shift
+        expected = predictions(self.scores, standardize=True)
+        np.testing.assert_allclose(predictions(moved, standardize=True), expected, atol=1e-4)
+        if scale < 1:
+            assert expected.std() > 0.1 > 0.01 > predictions(moved).std()
+
+    def test_mean_and_sd_are_saved(self, tmp_path):
+        calibrator = PlattCalibrator(standardize=True).fit(self.scores + 3, self.labels, fitted_on="cal")
+        assert calibrator.to_dict()["mean"] == pytest.approx((self.scores + 3).mean())
+        calibrator.save(tmp_path / "c.json")
+        again = load_calibrator(tmp_path / "c.json")
+        assert again.to_dict() == calibrator.to_dict()
+        np.testing.assert_array_equal(again.predict(self.scores), calibrator.predict(self.scores))
+        with pytest.raises(ValueError, match=r"lacks \['sd'\]"):
+            PlattCalibrator.from_dict({k: v for k, v in calibrator.to_dict().items() if k != "sd"})
+
+    def test_without_it_nothing_new_is_written_or_needed(self):
+        content = PlattCalibrator().fit(self.scores, self.labels).to_dict()
+        assert set(content) == {"kind", "coef", "intercept", "fit_record"}
+
+    def test_scores_without_spread_predict_the_share(self):
+        calibrator = PlattCalibrator(standardize=True).fit(np.full(300, 0.1), self.labels)
+        assert calibrator.predict([0.1])[0] == pytest.approx(self.labels.mean(), abs=1e-4)

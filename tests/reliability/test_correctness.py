@@ -81,6 +81,24 @@ class TestReading:
         read = read_comparisons(table)
         assert read.prompt == ["Q: one? A:"] and read.response_a == [" 1"]
 
+    @pytest.mark.parametrize("kind", [Dataset.from_dict, pd.DataFrame])
+    @pytest.mark.parametrize("names", [{}, {"chosen": "better", "rejected": "worse"}])
+    @pytest.mark.parametrize("chat", [False, True])
+    def test_prompts_are_found_in_any_table_under_any_names(self, kind, names, chat):
+        sides = {"chosen": "Q: one? A: 1", "rejected": "Q: one? A: 2"}
+        if chat:
+            question = {"role": "user", "content": "Q: one? A:"}
+            sides = {side: [question, {"role": "assistant", "content": text[-2:]}] for side, text in sides.items()}
+        table = kind({names.get(side, side): [text, text] for side, text in sides.items()})
+        read = read_comparisons(table, columns=names)
+        assert len(read.prompt) == 2 and read.prompt[0].removeprefix("Human: ") == "Q: one? A:"
+        assert read.response_a == [" 1"] * 2 and read.response_b == [" 2"] * 2
+
+    def test_a_row_without_text_is_named_where_prompts_are_found(self):
+        table = pd.DataFrame({"better": ["Q: 1", None], "worse": ["Q: 2", "Q: 3"]})
+        with pytest.raises(ValueError, match="column 'better' has no text or messages in row 1, value (None|nan)"):
+            read_comparisons(table, columns={"chosen": "better", "rejected": "worse"})
+
     def test_both_orders_swap_the_responses_and_keep_the_labels(self):
         both = read_comparisons(rule_table(3, 0)).both_orders()
         assert both.response_a[3:] == both.response_b[:3] and both.response_b[3:] == both.response_a[:3]
@@ -256,8 +274,8 @@ class TestPrediction:
     def test_the_calibrator_is_fitted_on_both_orders_of_the_calibration_rows(self, trained):
         cal, val = rule_table(40, 1), rule_table(40, 2).assign(correct=lambda t: 1 - t["correct"])
         model = CorrectnessModel(trained).calibrate(cal)
-        expected = PlattCalibrator().fit(model.scores(cal).reshape(-1), np.tile(cal["correct"], 2))
-        swapped = PlattCalibrator().fit(model.scores(val).reshape(-1), np.tile(val["correct"], 2))
+        expected = PlattCalibrator(standardize=True).fit(model.scores(cal).reshape(-1), np.tile(cal["correct"], 2))
+        swapped = PlattCalibrator(standardize=True).fit(model.scores(val).reshape(-1), np.tile(val["correct"], 2))
         assert model.calibrator.coef == pytest.approx(expected.coef)
         assert model.calibrator.coef != pytest.approx(swapped.coef)
         assert model.calibrator.fit_record.fitted_on == "cal" and model.calibrator.fit_record.n == 80
@@ -267,7 +285,7 @@ class TestPrediction:
             CorrectnessModel(trained).calibrate(rule_table(40, 1))
             assert "nearly the same" not in caplog.text
             untrained = ValueHeadScorer.from_pretrained(checkpoint, max_length=64, weight_scale=1e-3)
-            CorrectnessModel(untrained).calibrate(rule_table(40, 1))
+            CorrectnessModel(untrained).calibrate(rule_table(40, 1), calibrator=PlattCalibrator())
         assert "nearly the same for all rows" in caplog.text
 
     def test_figures_on_the_calibration_rows_are_refused(self, trained):

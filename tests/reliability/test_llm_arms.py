@@ -91,6 +91,16 @@ class TestParser:
         with pytest.raises(ValueError, match="value_conflicts"):
             parse_scores(json.dumps(answer(value_conflicts=score)))
 
+    def test_a_fragment_after_a_complete_answer_does_not_count(self):
+        fragment = json.dumps({"value_conflicts": 5})
+        scores = parse_scores(f"{json.dumps(answer(2))}\nIn short: {fragment}")
+        assert {score.score for score in scores.values()} == {2}
+        assert parse_scores(json.dumps(answer(2)) + json.dumps(answer(4)))["value_conflicts"].score == 4
+
+    def test_scores_in_a_field_of_an_outer_object_are_found(self):
+        scores = parse_scores(json.dumps({"reasoning": {"score": 1}, "scores": answer(4)}))
+        assert {score.score for score in scores.values()} == {4}
+
     def test_names_what_is_missing(self):
         record = answer()
         del record["response_clarity"], record["overall_difficulty"]

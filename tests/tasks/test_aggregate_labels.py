@@ -65,11 +65,34 @@ def test_files_with_other_column_names():
         ({"votes_path": "nowhere.csv"}, "can't read 'nowhere.csv': there is no such file"),
         ({"demo_votes_per_pair": 13}, r"votes_per_pair must lie in \[1, 12\]"),
         ({"demo_votes_per_pair": 1}, "has one vote"),
+        ({"level": "abc"}, "'level' must be float, got 'abc'"),
+        ({"level": 1.5}, "'level' must lie strictly between 0 and 1"),
+        ({"settings": {"smoothing": "abc"}}, "'settings.smoothing' must be float, got 'abc'"),
+        ({"settings": {"restarts": True}}, "'settings.restarts' must be int, got True"),
+        ({"settings": {"prevalence": "half"}}, r"'settings.prevalence' must be float \| None, got 'half'"),
+        ({"method": "glad", "settings": {"ability_prior": [1.0]}}, "'settings.ability_prior' must be tuple"),
+        ({"soft_labels": 1}, "'soft_labels' must be bool"),
+        ({"votes_pth": "v.csv"}, "Did you mean 'votes_path'"),
     ],
 )
 def test_mistakes_are_reported_without_a_traceback(config, message):
     with pytest.raises(ConfigError, match=message):
         run(**config)
+
+
+@pytest.mark.parametrize("config", [{"level": "abc"}, {"settings": {"smoothing": "abc"}}])
+def test_mistakes_of_type_are_refused_before_a_run_is_recorded(tmp_path, config):
+    with pytest.raises(ConfigError):
+        run(**config)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_files_of_an_earlier_run_that_wrote_more_are_removed(tmp_path):
+    run(method="noisy_bradley_terry", output_dir="out", demo_votes_per_pair=3)
+    assert {"preferences.jsonl", "responses.csv"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    load_demo_votes(votes_per_pair=3)[0].to_csv("v.csv", index=False)
+    run(votes_path="v.csv", method="majority_vote", output_dir="out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"items.csv", "annotators.csv", "summary.json"}
 
 
 def test_the_seed_decides_the_demo():

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tasks.rapl import correctness_run, score_reliability, score_run, train_true_model
 from tasks.rapl.correctness_config import check_scoring, check_training
@@ -85,6 +87,73 @@ class TestTraining:
         assert results["calibrator"]["fit_record"]["n"] == 24  # both orders
         assert results["provenance"]["config"]["seed"] == 42 and results["provenance"]["model"]["sha256"]
         assert load_correctness_model(run / "true").predict(table(3, 1)).shape == (3,)
+
+    @pytest.mark.parametrize(
+        "method, share, patience", [("value_head", 0.2, 2), ("value_head", 0.0, None), ("next_token", 0.2, None)]
+    )
+    def test_an_interrupted_run_is_resumed_to_the_same_model(self, tiny, run, tmp_path, method, share, patience):
+        class DiesAt:
+            """A Sacred run in whose logging the process ends."""
+
+            def __init__(self, step):
+                self.step, self.steps = step, []
+
+            def log_scalar(self, name, value, step):
+                if name == "loss":
+                    self.steps.append(step)
+                if step == self.step:
+                    raise KeyboardInterrupt
+
+        config = train_true_model._DEFAULTS | {
+            "model_name": tiny, "method": method, "train_data_path": str(run / "labelled.jsonl"), "max_length": 64,
+            "selection_share": share, "num_train_epochs": 2, "learning_rate": 5e-3, "resamples": 50, "save_steps": 2,
+            "patience": patience, "trainer": {"logging_steps": 1, "disable_tqdm": True, "lr_scheduler_type": "constant"},
+        }  # fmt: skip
+        whole, parts = tmp_path / "whole", tmp_path / "parts"
+        correctness_run.run(config | {"output_dir": str(whole)}, DiesAt(None))
+        with pytest.raises(KeyboardInterrupt):
+            correctness_run.run(config | {"output_dir": str(parts)}, DiesAt(3))
+        assert [path.name for path in (parts / "checkpoints").glob("checkpoint-*")] == ["checkpoint-2"]
+        with pytest.raises(ConfigError, match="other settings .*learning_rate: 0.005 there, 0.01 here"):
+            correctness_run.run(config | {"output_dir": str(parts), "learning_rate": 0.01}, DiesAt(None))
+        resumed = DiesAt(None)
+        correctness_run.run(config | {"output_dir": str(parts)}, resumed)
+        assert resumed.steps[:3] == [1, 2, 3]  # two of them told again, from the checkpoint
+        for folder in (whole, parts):
+            assert not (folder / "checkpoints").exists()
+        weights = [load_file(folder / "model.safetensors") for folder in (whole, parts)]
+        assert weights[0].keys() == weights[1].keys()
+        for name, weight in weights[0].items():
+            torch.testing.assert_close(weights[1][name], weight, rtol=0, atol=1e-6)
+
+    @pytest.mark.parametrize("limit", [{"trainer": {"max_steps": 2}}, {"patience": 1, "trainer": {}}])
+    def test_a_run_killed_after_its_last_step_takes_none_more(self, tiny, run, tmp_path, monkeypatch, limit):
+        config = train_true_model._DEFAULTS | {
+            "model_name": tiny, "train_data_path": str(run / "labelled.jsonl"), "max_length": 64, "resamples": 50,
+            "selection_share": 0.2, "num_train_epochs": 5, "learning_rate": 0.5, "output_dir": str(tmp_path / "out"),
+        } | limit  # fmt: skip
+        config["trainer"] |= {"logging_steps": 1, "disable_tqdm": True}
+
+        class Run:
+            def __init__(self):
+                self.steps = []
+
+            def log_scalar(self, name, value, step):
+                if name == "loss":
+                    self.steps.append(step)
+
+        first, resumed = Run(), Run()
+        with monkeypatch.context() as patch:
+            patch.setattr(correctness_run, "_calibrator", lambda config: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                correctness_run.run(config, first)
+        assert len(first.steps) < 5 * 4  # a learning rate that makes it worse and worse
+        correctness_run.run(config, resumed)
+        assert resumed.steps == first.steps
+
+    def test_the_default_calibration_does_not_depend_on_the_scale_of_the_scores(self, run):
+        calibrator = json.loads((run / "true" / "calibrator.json").read_text())
+        assert calibrator["standardize"] is True and calibrator["sd"] > 0
 
     def test_next_token_without_training(self, tiny, run):
         updates = {
@@ -165,6 +234,30 @@ class TestScoring:
         meta = json.loads((run / f"out.{suffix}.meta.json").read_text())
         assert meta["rows"] == 7 and meta["below_half"] == int((expected < 0.5).sum())
         assert not list(run.glob(".out*"))
+
+    def test_nearly_constant_predictions_are_announced_and_recorded(self, run, monkeypatch, caplog):
+        monkeypatch.chdir(run)
+
+        class Constant:
+            spread = 0.0
+
+            def __init__(self, path):
+                pass
+
+            def predict(self, part):
+                return 0.7 + self.spread * np.resize([-1, 1], len(part))
+
+        monkeypatch.setattr(score_run, "load_correctness_model", Constant)
+        config = scoring_config(model_path="true", output_path="flat.parquet")
+        with caplog.at_level("WARNING"):
+            score_run.run(config)
+        assert json.loads(Path("flat.parquet.meta.json").read_text())["nearly_constant"] is True
+        assert "nearly the same" in caplog.text
+        caplog.clear()
+        Constant.spread = 0.1
+        score_run.run(config)
+        assert json.loads(Path("flat.parquet.meta.json").read_text())["nearly_constant"] is False
+        assert "nearly the same" not in caplog.text
 
     def test_an_interrupted_run_continues(self, run, monkeypatch):
         monkeypatch.chdir(run)

@@ -178,10 +178,10 @@ class OpenAIBackend:
         usage = getattr(response, "usage", None)
         return Answer(
             text=self._without_key(content or ""),
-            finish_reason=getattr(choices[0], "finish_reason", None),
+            finish_reason=self._stored(getattr(choices[0], "finish_reason", None)),
             prompt_tokens=_count(getattr(usage, "prompt_tokens", None)),
             completion_tokens=_count(getattr(usage, "completion_tokens", None)),
-            refusal=getattr(message, "refusal", None),
+            refusal=self._stored(getattr(message, "refusal", None)),
         )
 
     def _describe(self, error: Exception) -> str:
@@ -189,6 +189,10 @@ class OpenAIBackend:
         if error.__cause__ is not None:
             text = f"{text} ({type(error.__cause__).__name__}: {error.__cause__})"
         return hide_private(self._without_key(text))[:_LONGEST_MESSAGE]
+
+    def _stored(self, value: Any) -> str | None:
+        """A field of the answer as it is stored: a text, whatever the server sent."""
+        return None if value is None else self._without_key(str(value))
 
     def _without_key(self, text: str) -> str:
         """Some servers repeat the key, in an error or worse."""

@@ -21,7 +21,8 @@ def area_under_curve(
     Share of (positive, negative) pairs in which the positive row has the higher score; ties count half.
 
     Without `clusters`, the standard error is DeLong's and the interval is formed on the logit scale, so that it stays in
-    [0, 1]; with them, whole clusters are drawn in a bootstrap. An area of 0 or 1 has no DeLong interval (`nan`).
+    [0, 1]; with them, whole clusters are drawn in a bootstrap. An area of 0 or 1 has no DeLong interval (`nan`), and equal scores have no uncertainty that the data
+    could tell (`nan`).
 
     References:
         - DeLong, DeLong and Clarke-Pearson, Comparing the Areas under Two or More Correlated Receiver Operating
@@ -66,6 +67,10 @@ def area_under_curve(
     positive = labels == 1
     if positive.all() or not positive.any():
         raise ValueError(f"labels must hold both 0 and 1, got only {labels[:1].tolist()}")
+    if clusters is not None and len(clusters) != scores.size:
+        raise ValueError(f"clusters must have shape (N,) = ({scores.size},), got {len(clusters)} labels")
+    if np.ptp(scores) == 0:  # every resample ties all pairs: certain of 0.5 by construction, not by evidence
+        return Estimate(0.5, np.nan, np.nan, np.nan, scores.size, "all scores are equal, undetermined")
     if clusters is not None:
         return cluster_bootstrap(
             lambda weights: _weighted_area(weights, scores, positive),

@@ -12,6 +12,7 @@ from trl import DPOConfig, DPOTrainer
 from ..data.loading import rename_columns
 from ..reliability import WeightStatistics
 from .collator import CollatorWithColumns
+from .last_step import EndsAtLastStep
 from .reliability_columns import FLIPPED, ReliabilityColumns, believed_order, reliability_loss
 from .reliability_dpo_config import ReliabilityDPOConfig
 
@@ -19,7 +20,7 @@ from .reliability_dpo_config import ReliabilityDPOConfig
 logger = logging.getLogger(__name__)
 
 
-class ReliabilityDPOTrainer(DPOTrainer):
+class ReliabilityDPOTrainer(EndsAtLastStep, DPOTrainer):
     r"""
     [`~trl.DPOTrainer`] whose pairs are believed as far as their annotator is reliable.
 

@@ -147,7 +147,6 @@ def read_comparisons(
         return dataset
     if not isinstance(dataset, (Dataset, pd.DataFrame)):
         raise TypeError(f"comparisons are read from a Dataset or a pandas DataFrame, got {type(dataset).__name__}")
-    dataset = with_prompt(dataset, columns)
     names = {ours: (columns or {}).get(ours, ours) for ours in _KNOWN}
     present = set(dataset.column_names if isinstance(dataset, Dataset) else dataset.columns)
     for ours in columns or {}:
@@ -157,7 +156,8 @@ def read_comparisons(
             raise ValueError(missing_column("the table", columns[ours], present, ours=ours))
     is_ab = names["response_a"] in present or names["response_b"] in present
     sides = ("response_a", "response_b") if is_ab else ("chosen", "rejected")
-    for ours in ("prompt", *sides):
+    has_prompt = names["prompt"] in present
+    for ours in sides if not (has_prompt or is_ab) else ("prompt", *sides):
         if names[ours] not in present:
             raise ValueError(missing_column("the table", names[ours], present, ours=ours))
     if not len(dataset):
@@ -165,10 +165,14 @@ def read_comparisons(
     label = next((names[c] for c in ("correct", "correct_chosen") if names[c] in present), None)
     if need_correct and label is None:
         raise ValueError(missing_column("the table", names["correct"], present, ours="correct"))
+    if has_prompt:
+        values = {ours: list(dataset[names[ours]]) for ours in ("prompt", *sides)}
+    else:
+        values, names["prompt"] = _find_prompts(dataset, names), "prompt"
     return Comparisons(
-        _texts(dataset, names["prompt"], prompt_text),
-        _texts(dataset, names[sides[0]], response_text),
-        _texts(dataset, names[sides[1]], response_text),
+        _texts(values["prompt"], names["prompt"], prompt_text),
+        _texts(values[sides[0]], names[sides[0]], response_text),
+        _texts(values[sides[1]], names[sides[1]], response_text),
         None if label is None else _labels(dataset, label, need_correct),
         list(dataset[names["question_id"]]) if names["question_id"] in present else None,
     )
@@ -177,21 +181,34 @@ def read_comparisons(
 _KNOWN = ("prompt", "response_a", "response_b", "chosen", "rejected", "correct", "correct_chosen", "question_id")
 
 
-def with_prompt(dataset: Dataset | pd.DataFrame, columns: Mapping[str, str] | None = None) -> Dataset | pd.DataFrame:
-    """The table with a `prompt`: that which `chosen` and `rejected` begin with, if they have none of their own."""
-    columns = columns or {}
-    if not isinstance(dataset, Dataset) or not {"chosen", "rejected"} <= set(dataset.column_names):
-        return dataset
-    if columns.get("prompt", "prompt") in dataset.column_names or {"chosen", "rejected"} & columns.keys():
-        return dataset
+def _find_prompts(dataset: Dataset | pd.DataFrame, names: Mapping[str, str]) -> dict[str, list]:
+    """Prompts that `chosen` and `rejected` begin with, and what is left of these."""
     from trl.data_utils import extract_prompt
 
-    return dataset.map(extract_prompt, desc="finding prompts")
+    sides = ("chosen", "rejected")
+    columns = {ours: [_plain(value) for value in dataset[names[ours]]] for ours in sides}
+    for ours, column in columns.items():
+        for row, value in enumerate(column):
+            if not isinstance(value, (str, list)) or not value:
+                raise ValueError(
+                    f"column '{names[ours]}' has no text or messages in row {row}, value {shorten(value)}: remove these rows"
+                )
+    pairs = zip(*columns.values(), strict=True)
+    for row, (chosen, rejected) in enumerate(pairs):
+        if type(chosen) is not type(rejected):
+            kinds = f"{type(chosen).__name__} and {type(rejected).__name__}"
+            raise ValueError(f"chosen and rejected of row {row} must both be texts or both messages, got {kinds}")
+    return Dataset.from_dict(columns).map(extract_prompt, desc="finding prompts")[:]
 
 
-def _texts(dataset, column: str, convert) -> list[str]:
+def _plain(value):
+    """Lists of messages, which pandas reads from some files as arrays."""
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _texts(values: Sequence, column: str, convert) -> list[str]:
     texts = []
-    for row, value in enumerate(dataset[column]):
+    for row, value in enumerate(values):
         if value is None or isinstance(value, float):
             raise ValueError(f"column '{column}' has no text in row {row}, value {value!r}: remove these rows")
         try:

@@ -79,7 +79,8 @@ class CorrectnessModel:
             dataset ([`~datasets.Dataset`], `pandas.DataFrame` or [`Comparisons`]):
                 Rows that neither trained nor selected the model, and on which no figure is reported.
             calibrator ([`~trl_ext.reliability.calibrators.Calibrator`], *optional*):
-                Calibrator to fit. Defaults to a new [`~trl_ext.reliability.calibrators.PlattCalibrator`].
+                Calibrator to fit. Defaults to a new [`~trl_ext.reliability.calibrators.PlattCalibrator`] with
+                `standardize=True`, so that the probabilities do not depend on the scale of the scores.
             fitted_on (`str`, *optional*, defaults to `"cal"`):
                 Name of the split, recorded with the calibrator.
             columns (`dict[str, str]`, *optional*):
@@ -92,14 +93,14 @@ class CorrectnessModel:
         """
         comparisons = read_comparisons(dataset, columns=columns, need_correct=True)
         scores = self.scores(comparisons, progress=progress)
-        calibrator = PlattCalibrator() if calibrator is None else calibrator
+        calibrator = PlattCalibrator(standardize=True) if calibrator is None else calibrator
         self.calibrator = calibrator.fit(scores.reshape(-1), np.tile(comparisons.labels, 2), fitted_on=fitted_on)
         spread = self.average(scores).std()
         if spread < NEARLY_CONSTANT:
             logger.warning(
                 "The calibrated probabilities are nearly the same for all rows (standard deviation %.2g; that of the scores "
-                "is %.2g). A Platt slope is penalised, and so held near 0 for scores of small spread: train longer, or "
-                "calibrate with an IsotonicCalibrator. Weights made from them are a constant.",
+                "is %.2g): weights made from them are a constant. Train longer; and if the calibrator is a "
+                "PlattCalibrator, whose slope is penalised, let it be one with standardize=True.",
                 spread,
                 scores.std(),
             )

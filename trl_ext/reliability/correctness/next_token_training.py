@@ -6,8 +6,13 @@ from datasets import Dataset
 from transformers import EarlyStoppingCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from ...trainer.last_step import EndsAtLastStep
 from .comparisons import Comparisons
 from .next_token import NextTokenScorer
+
+
+class _NextTokenTrainer(EndsAtLastStep, SFTTrainer):
+    """TRL's trainer, which takes no step beyond the last one when resumed."""
 
 
 def train_next_token(
@@ -20,6 +25,7 @@ def train_next_token(
     patience: int | None = None,
     peft_config=None,
     callbacks: Sequence[TrainerCallback] = (),
+    resume_from_checkpoint: str | None = None,
 ) -> SFTTrainer:
     """
     Trains the language model in place, with the loss on the label and the end-of-sequence token after it only.
@@ -41,6 +47,8 @@ def train_next_token(
             Adapter. It is merged at the end.
         callbacks (`list[TrainerCallback]`, *optional*):
             Further callbacks.
+        resume_from_checkpoint (`str`, *optional*):
+            Checkpoint of the same training to go on from, such as [`~trl_ext.trainer.find_checkpoint`] finds.
 
     Returns:
         [`~trl.SFTTrainer`]: after training, with its `state.log_history`.
@@ -50,7 +58,7 @@ def train_next_token(
         callbacks.append(EarlyStoppingCallback(patience))
     # the questions are shortened already; room for the end-of-sequence token
     args.max_length, args.completion_only_loss = scorer.max_length + 1, True
-    trainer = SFTTrainer(
+    trainer = _NextTokenTrainer(
         model=scorer.model,
         args=args,
         train_dataset=_rows(scorer, train.both_orders() if repeated_orders else train.random_orders(args.seed)),
@@ -59,7 +67,7 @@ def train_next_token(
         peft_config=peft_config,
         callbacks=callbacks,
     )
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume_from_checkpoint)
     if peft_config is not None:
         scorer.model = trainer.model.merge_and_unload()
     scorer.model.eval()

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import DataCollatorWithPadding, EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import ModelOutput
 
+from ...trainer.last_step import EndsAtLastStep
 from .comparisons import Comparisons
 from .value_head import ValueHeadScorer
 
@@ -56,7 +57,7 @@ def value_head_trainer(
         if selection is None:
             raise ValueError("patience needs selection: comparisons on which the loss is watched")
         callbacks.append(EarlyStoppingCallback(patience))
-    return Trainer(
+    return EndsAtLastStep(
         model=model,
         args=args,
         train_dataset=_training_rows(scorer, order(train)),
@@ -67,7 +68,14 @@ def value_head_trainer(
     )
 
 
-def train_value_head(scorer: ValueHeadScorer, train: Comparisons, args: TrainingArguments, **options) -> Trainer:
+def train_value_head(
+    scorer: ValueHeadScorer,
+    train: Comparisons,
+    args: TrainingArguments,
+    *,
+    resume_from_checkpoint: str | None = None,
+    **options,
+) -> Trainer:
     r"""
     Trains the classifier in place: minimises the binary cross-entropy of P(annotator correct).
 
@@ -90,12 +98,14 @@ def train_value_head(scorer: ValueHeadScorer, train: Comparisons, args: Training
             Adapter (with `task_type="SEQ_CLS"`, so that the head is trained too). It is merged at the end.
         callbacks (`list[TrainerCallback]`, *optional*):
             Further callbacks.
+        resume_from_checkpoint (`str`, *optional*):
+            Checkpoint of the same training to go on from, such as [`~trl_ext.trainer.find_checkpoint`] finds.
 
     Returns:
         [`~transformers.Trainer`]: after training, with its `state.log_history`.
     """
     trainer = value_head_trainer(scorer, train, args, **options)
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume_from_checkpoint)
     if options.get("peft_config") is not None:
         scorer.model = trainer.model.merge_and_unload()
     scorer.model.eval()

@@ -26,7 +26,7 @@ def parse_scores(text: str) -> dict[str, CriterionScore]:
     Reads an answer to [`rubric_messages`].
 
     Looks for the JSON object that names criteria, whatever stands around it (code fences, a preamble, a chain of
-    thought); if there are several, the last one counts. A criterion is `{"score": 3, "reasoning": ...}` or just the number.
+    thought), itself or in a field of an outer one; if there are several, the last one with all criteria counts. A criterion is `{"score": 3, "reasoning": ...}` or just the number.
     Every criterion has to be there with a whole number from 1 to 5: nothing is guessed, rounded or filled in.
 
     Args:
@@ -46,10 +46,12 @@ def parse_scores(text: str) -> dict[str, CriterionScore]:
         CriterionScore(score=2, reasoning='')
         ```
     """
-    candidates = [found for found in _json_objects(text) if found.keys() & CRITERIA.keys()]
+    nested = (each for found in _json_objects(text) for each in (found, *found.values()))
+    candidates = [each for each in nested if isinstance(each, dict) and each.keys() & CRITERIA.keys()]
     if not candidates:
         raise ValueError(f"no JSON object with the criteria in the answer {_shorten(text)}")
-    return check_scores(candidates[-1])
+    complete = [each for each in candidates if CRITERIA.keys() <= each.keys()]
+    return check_scores((complete or candidates)[-1])
 
 
 def check_scores(record: dict[str, Any]) -> dict[str, CriterionScore]:
