@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from accelerate.utils import broadcast_object_list
 from transformers import AutoConfig, TrainerCallback
 
 from tasks.interrupt import Interrupted
 from tasks.json_files import write_json
 from tasks.provenance import hash_pairs
-from tasks.resume import TrainingRun
+from tasks.resume import TrainingRun, open_run
 from tasks.train_arguments import lora_config, trainer_classes, training_arguments
 from tasks.train_config import ConfigError
 from tasks.train_data import TrainingData, load_training_data
@@ -191,7 +190,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     if (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled) and config["eval_before_training"]:
         logger.warning("eval_before_training is turned off: DeepSpeed and FSDP can't train a model that has evaluated")
         config["eval_before_training"] = False
-    training_run, checkpoint = _open_run(trainer, config, data)
+    training_run, checkpoint = open_run(trainer, config, hash_pairs(data.train))
     truth = config["correctness_label_col_name"]
     with frozen_layers:
         before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)
@@ -231,24 +230,6 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
         training_run.complete()
         _report(args.output_dir, trainer.processing_class.eos_token, before, after, results["round_trip"])
     return {name: figure["value"] for name, figure in after.items()}
-
-
-def _open_run(
-    trainer: PairwiseRewardTrainer, config: dict[str, Any], data: TrainingData
-) -> tuple[TrainingRun | None, str | None]:
-    """The state of the run, on the main process only, and the checkpoint to resume from, on all."""
-    training_run, checkpoint, refused = None, None, None
-    if trainer.is_world_process_zero():
-        try:
-            args = trainer.args
-            training_run = TrainingRun(args.output_dir, config, hash_pairs(data.train), args.world_size)
-            checkpoint = training_run.checkpoint
-        except ConfigError as error:
-            refused = str(error)
-    checkpoint, refused = broadcast_object_list([checkpoint, refused])
-    if refused is not None:
-        raise ConfigError(refused)
-    return training_run, checkpoint
 
 
 def _figures_before(
