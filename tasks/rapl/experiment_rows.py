@@ -58,10 +58,9 @@ class Row:
 
 def _number(text: str) -> float | None:
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
 
 
 def parse_row(name: str) -> Row:
@@ -73,6 +72,8 @@ def parse_row(name: str) -> Row:
     """
     parts = name.split("/")
     method, value = parts[0], _number(parts[-1])
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"row {name!r}: {parts[-1]} is no finite number. Allowed: {GRAMMAR}")
     if name == "standard":
         return Row(name, "standard", {"rapl_method": "none", "rapl_col_id": None})
     if method == "filter" and len(parts) == 3 and value is not None:

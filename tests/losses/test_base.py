@@ -54,13 +54,13 @@ class TestEveryLoss:
         loss = loss_class()
         for name in [*loss.columns, *loss.optional_columns]:
             with pytest.raises(ValueError, match=rf"{name} .*\(B,\) = \(4,\)"):
-                loss(torch.zeros(4), torch.zeros(4), **{name: torch.full(shape, 0.5)})
+                loss(torch.zeros(4), torch.zeros(4), **(required_columns(loss, (4,)) | {name: torch.full(shape, 0.5)}))
 
     def test_refuses_a_plain_number_as_column(self, loss_class):
         loss = loss_class()
         for name in [*loss.columns, *loss.optional_columns]:
             with pytest.raises(ValueError, match=rf"{name} .*\(B,\).*`float`"):
-                loss(torch.zeros(4), torch.zeros(4), **{name: 0.5})
+                loss(torch.zeros(4), torch.zeros(4), **(required_columns(loss, (4,)) | {name: 0.5}))
 
     def test_refuses_a_missing_column(self, loss_class):
         loss = loss_class()
@@ -79,7 +79,8 @@ class TestEveryLoss:
         loss = loss_class()
         for name in [*loss.columns, *loss.optional_columns]:
             with pytest.raises(ValueError, match=rf"'{name}'.*1 values.*row 2, value {value:g}"):
-                loss(torch.zeros(4), torch.zeros(4), **{name: torch.tensor([0.5, 0.5, value, 0.5])})
+                columns = required_columns(loss, (4,)) | {name: torch.tensor([0.5, 0.5, value, 0.5])}
+                loss(torch.zeros(4), torch.zeros(4), **columns)
 
     @pytest.mark.parametrize(
         ("dtype", "computed_in"),

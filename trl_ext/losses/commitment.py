@@ -59,4 +59,10 @@ class CommitmentLoss(PairwiseLoss):
 
     @property
     def citation(self) -> str:
-        return "How Humans Help LLMs: Assessing and Incentivizing Human Preference Annotators, arXiv 2502.06387"
+        return """\
+@misc{humanshelpllms2025,
+    title = {How Humans Help {LLM}s: Assessing and Incentivizing Human Preference Annotators},
+    year = {2025},
+    eprint = {2502.06387},
+    archivePrefix = {arXiv}
+}"""
