@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.rapl.experiment import FinishedRuns, ex, make_cells
+from tasks.rapl.experiment import FinishedRuns, check, ex, make_cells
 from tasks.rapl.experiment_rows import PUBLISHED, parse_row
 from tasks.rapl.experiment_table import Cell, difference_to, format_markdown, long_table, plot, summarise
 from tasks.train import ex as train_experiment
@@ -200,22 +200,31 @@ class TestGrid:
         path.write_text(json.dumps(state))
 
 
+DEFAULTS = dict(ex.configurations[0]())
+
+
 @pytest.mark.parametrize(
     ("updates", "message"),
     [
-        ((r'rows=["nonsense/x/y"]',), "METHOD/ARM"),
-        (("train.seed=3",), "set by the grid"),
-        (("lie",), "set lie_data_dir"),
-        (("seeds=[1,1]",), "different int values"),
-        (("flods=[1]",), "flods"),
-        (("folds=0",), "folds"),
-        (("train=5",), "train"),
-        (("rows=standard",), "rows"),
-        (("rows=['p/nan']",), "METHOD/ARM"),
-        (("train.learning_rat=1",), "learning_rat"),
+        ({"rows": ["nonsense/x/y"]}, "METHOD/ARM"),
+        ({"rows": ["p/nan"]}, "METHOD/ARM"),
+        ({"rows": "standard"}, "rows"),
+        ({"train": {"seed": 3}}, "set by the grid"),
+        ({"train": {"learning_rat": 1}}, "learning_rat"),
+        ({"train": 5}, "train"),
+        (dict(ex.named_configs["lie"]()), "set lie_data_dir"),
+        ({"seeds": [1, 1]}, "different int values"),
+        ({"folds": 0}, "folds"),
+        ({"flods": [1]}, "flods"),
     ],
 )
-def test_mistakes_are_reported_before_anything_is_loaded(tmp_path, updates, message):
-    result = launch(tmp_path, *updates)
-    assert result.returncode != 0 and message in result.stderr
-    assert "Traceback" not in result.stderr
+def test_mistakes_are_refused(updates, message):
+    check(DEFAULTS, None, None)
+    with pytest.raises(ConfigError, match=message):
+        check(DEFAULTS | updates, None, None)
+
+
+def test_a_mistake_is_reported_before_anything_is_loaded(tmp_path):
+    result = launch(tmp_path, "folds=0")
+    assert result.returncode != 0 and "folds" in result.stderr
+    assert "Traceback" not in result.stderr and not (tmp_path / "runs").exists()

@@ -103,26 +103,27 @@ def straight(tiny, tmp_path_factory) -> Path:
     return folder
 
 
-def test_killed_five_times_the_run_is_the_same_bit_for_bit(straight, tiny, tmp_path):
+@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.slow)])
+def test_killed_at_random_the_run_is_the_same_bit_for_bit(straight, tiny, tmp_path, kills):
     seed = int(os.environ.get("TRL_EXT_KILL_SEED", time.time_ns() % 10_000))
     print(f"TRL_EXT_KILL_SEED={seed}")
     draw = random.Random(seed)
     reached = 0
-    for _ in range(5):
+    for _ in range(kills):
         process = start(tmp_path, sys.executable, TRAIN, *updates(tiny))
-        reached = draw.randint(reached + 1, min(reached + 9, STEPS - 1))
+        reached = draw.randint(reached + 1, reached + (STEPS - 4) // kills)
         assert wait_for_step(process, reached), process.communicate()[0]
         time.sleep(draw.random() * 0.2)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         checkpoints = list((tmp_path / "out").glob("checkpoint-*"))
-        assert checkpoints and [checkpoint_problem(path) for path in checkpoints] == [None] * len(checkpoints)
-        newest = max(int(path.name.split("-")[1]) for path in checkpoints)
+        assert [checkpoint_problem(path) for path in checkpoints] == [None] * len(checkpoints)
+        newest = max((int(path.name.split("-")[1]) for path in checkpoints), default=0)
         assert newest >= reached - 4, "a checkpoint was lost"
-    assert statuses(tmp_path) == ["INTERRUPTED"] * 4 + ["RUNNING"]
+    assert statuses(tmp_path) == ["INTERRUPTED"] * (kills - 1) + ["RUNNING"]
     output = finish(start(tmp_path, sys.executable, TRAIN, *updates(tiny)))
-    assert "Resuming from out/checkpoint-" in output
-    assert statuses(tmp_path) == ["INTERRUPTED"] * 5 + ["COMPLETED"]
+    assert ("Resuming from out/checkpoint-" in output) == (newest > 0)
+    assert statuses(tmp_path) == ["INTERRUPTED"] * kills + ["COMPLETED"]
     assert curve(tmp_path) == curve(straight)
     ours, theirs = (load_file(folder / "out" / "model.safetensors") for folder in (tmp_path, straight))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)

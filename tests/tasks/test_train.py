@@ -95,17 +95,22 @@ class TestBundledModel:
 @pytest.mark.parametrize(
     "updates",
     [
-        ("rapl_method=p",),
-        ("rapl_method=p", "constant_reliability=0.9"),
-        ("rapl_method=margin",),
         ("rapl_method=smoothing", "constant_reliability=mean"),
-        ("rapl_method=backward", "min_reliability=0.55", "train_dataset_size=0"),
-        ("rapl_method=beta", "normalize_beta=True"),
-        ("rapl_method=none", "min_reliability=0.7"),
-        ("rapl_col_id=None",),
         ("rapl_method=p", "on_below_half=flip", "lr_scheduler_type=step_decay", "ema_decay=0.9"),
+        ("rapl_col_id=None",),
         ("use_peft=False", "weight_scale=1.0"),
         ("merge_adapter=False",),
+        *(
+            pytest.param(updates, marks=pytest.mark.slow)  # their losses are tested with the trainer
+            for updates in (
+                ("rapl_method=p",),
+                ("rapl_method=p", "constant_reliability=0.9"),
+                ("rapl_method=margin",),
+                ("rapl_method=backward", "min_reliability=0.55", "train_dataset_size=0"),
+                ("rapl_method=beta", "normalize_beta=True"),
+                ("rapl_method=none", "min_reliability=0.7"),
+            )
+        ),
     ],
     ids=lambda updates: "-".join(updates),
 )
