@@ -154,6 +154,7 @@ def test_a_process_killed_while_it_saves_leaves_no_broken_checkpoint(tiny, tmp_p
     assert not (out / ".incomplete").exists()
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_is_refused(tiny, tmp_path):
     process = start(tmp_path, sys.executable, TRAIN, *updates(tiny, "eval_before_training=False"))
     assert wait_for_step(process, 5)
@@ -164,6 +165,7 @@ def test_another_number_of_processes_is_refused(tiny, tmp_path):
     assert "another number of processes (1 there, 2 here)" in output
 
 
+@pytest.mark.slow
 def test_sigterm_under_two_processes(straight, tiny, tmp_path):
     command = launch_command("cpu_2proc.yaml", TRAIN, *updates(tiny, "per_device_train_batch_size=1"))
     process = start(tmp_path, *command)

@@ -162,6 +162,7 @@ def test_lie_from_single_paths(tiny, tmp_path, shared_dir):
     assert results["figures"]["after_length_weight"]["n"] == 160
 
 
+@pytest.mark.slow
 def test_lie_grouped_folds_from_a_clone(tiny, tmp_path, shared_dir):
     launch(
         tmp_path, "lie_rapl", f"model_name={tiny}", f"lie_data_dir={shared_dir}/data/rapl", "lie_grouped_folds=True",
