@@ -206,11 +206,11 @@ class TestToPreferences:
         assert [row["chosen"][0]["content"] for row in rows] == ["yes", "no"]
 
 
-@pytest.mark.parametrize("name", aggregation.__all__)
+@pytest.mark.parametrize(
+    "name", sorted(set(aggregation.__all__) - {"Aggregation", "Votes"})
+)  # both come from a method
 def test_the_docstring_example_runs(name):
     text = getattr(aggregation, name).__doc__
-    if "```python" not in text:
-        pytest.skip("no example")
     test = doctest.DocTestParser().get_doctest(text.split("```python\n")[1].split("```")[0], {}, name, None, None)
     assert test.examples
     flags = doctest.NORMALIZE_WHITESPACE

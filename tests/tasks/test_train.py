@@ -137,6 +137,7 @@ def test_annotators_are_learned_too(tiny, tmp_path):
     assert len(pd.read_csv(output / "annotators.csv")) == len(table)
 
 
+@pytest.mark.slow
 def test_two_processes_record_one_run_and_the_same_figures(tiny, tmp_path):
     found = []
     for config, batch in (("cpu.yaml", 8), ("cpu_2proc.yaml", 4)):
