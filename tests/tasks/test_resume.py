@@ -226,7 +226,6 @@ class TestSameOutputDirectory:
         output = finish(start(interrupted, sys.executable, TRAIN, *updates(tiny, "train_dataset_size=40")), 1)
         assert "train_dataset_size" in output
 
-    @pytest.mark.slow
     def test_settings_that_change_nothing_may_change(self, interrupted, tiny):
         output = finish(
             start(interrupted, sys.executable, TRAIN, *updates(tiny, "verify_round_trip=False", "save_total_limit=1"))
@@ -237,7 +236,6 @@ class TestSameOutputDirectory:
         output = finish(start(interrupted, sys.executable, TRAIN, *updates(tiny)), 1)
         assert "of a run that is complete" in output
 
-    @pytest.mark.slow
     def test_resume_false_starts_over(self, interrupted, tiny):
         output = finish(
             start(interrupted, sys.executable, TRAIN, *updates(tiny, "resume=False", "trainer.max_steps=2"))
