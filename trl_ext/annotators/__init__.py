@@ -1,0 +1,1 @@
+"""Annotators: how they answer, how to monitor and pay them, and the labels that follow."""
