@@ -1,9 +1,12 @@
 """Models by name: checkpoints, adapters, precision."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 
 from tests.scoring.helpers import assert_same, one_by_one
 from tests.tiny import tiny_checkpoint, tiny_reward_model, tiny_tokenizer
@@ -114,3 +117,42 @@ def test_any_training_changes_the_fingerprint(tokenizer):
     with torch.no_grad():
         model.model.embed_tokens.weight[7, 3] += 1e-3
     assert weights_fingerprint(model) != scaled
+
+
+class TestRequireTrainedHead:
+    def test_accepts_a_checkpoint_with_a_head(self, checkpoint, tokenizer):
+        expected = one_by_one(tiny_reward_model(tokenizer).eval(), tokenizer, PROMPTS, RESPONSES)
+        scorer = RewardScorer(checkpoint, require_trained_head=True, progress=False)
+        assert_same(scorer.score(PROMPTS, RESPONSES), expected)
+
+    def test_refuses_a_language_model_at_once(self, tmp_path, tokenizer):
+        base = tiny_checkpoint(tmp_path / "base", tokenizer)
+        with pytest.raises(ValueError, match=r"no trained reward head \(LlamaForCausalLM\)"):
+            RewardScorer(base, require_trained_head=True)
+
+    def test_refuses_a_head_under_another_name(self, tmp_path, checkpoint):
+        """As of classes that call it `score_head`: the head is then made anew, at random."""
+        path = shutil.copytree(checkpoint, tmp_path / "other")
+        weights = load_file(path / "model.safetensors")
+        weights["score_head.weight"] = weights.pop("score.weight")
+        save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
+        scorer = RewardScorer(str(path), require_trained_head=True, progress=False)
+        with pytest.raises(ValueError, match=r"1 weights .* would be random: .*score.weight"):
+            scorer.score(PROMPTS, RESPONSES)
+
+    @pytest.mark.parametrize("with_head", [True, False])
+    def test_an_adapter_may_bring_the_head(self, tmp_path, tokenizer, with_head):
+        from transformers import AutoModelForSequenceClassification
+
+        base = tiny_checkpoint(tmp_path / "base", tokenizer)
+        model = adapted(AutoModelForSequenceClassification.from_pretrained(base, num_labels=1))
+        model.save_pretrained(tmp_path / "adapter")
+        file = tmp_path / "adapter" / "adapter_model.safetensors"
+        if not with_head:
+            save_file({name: value for name, value in load_file(file).items() if "score" not in name}, file)
+        scorer = RewardScorer(str(tmp_path / "adapter"), require_trained_head=True, progress=False)
+        if with_head:
+            assert_same(scorer.score(PROMPTS, RESPONSES), one_by_one(model, tokenizer, PROMPTS, RESPONSES))
+        else:
+            with pytest.raises(ValueError, match="would be random: .*score.weight"):
+                scorer.score(PROMPTS, RESPONSES)

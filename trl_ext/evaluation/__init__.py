@@ -2,8 +2,9 @@
 
 from .attribute_bias import AttributeBias, attribute_bias, rewards_of_a_and_b
 from .auc import area_under_curve
+from .binary_scores import BinaryScores, binary_scores
 from .calibrated_log_loss import held_out_calibrated_log_loss, held_out_true_metrics
-from .calibration import brier_score, ece_if_calibrated, expected_calibration_error, log_loss
+from .calibration import brier_score, ece_if_calibrated, expected_calibration_error, log_loss, rms_calibration_error
 from .calibration_report import CalibrationReport, calibration_report, held_out_calibration_report
 from .lie import LIEWeights, lie_weights
 from .reliability_diagram import ReliabilityDiagram, reliability_diagram
@@ -24,6 +25,7 @@ from .truth import TruthScores, truth_scores
 
 __all__ = [
     "AttributeBias",
+    "BinaryScores",
     "CalibrationReport",
     "Estimate",
     "LIEWeights",
@@ -34,6 +36,7 @@ __all__ = [
     "TruthScores",
     "area_under_curve",
     "attribute_bias",
+    "binary_scores",
     "brier_score",
     "calibration_report",
     "cluster_bootstrap",
@@ -53,6 +56,7 @@ __all__ = [
     "rewards_of_a_and_b",
     "rm_bench_accuracy",
     "rm_bench_rewards",
+    "rms_calibration_error",
     "truth_scores",
     "weighted_average",
     "wilson_interval",

@@ -17,6 +17,7 @@ _EXPORTS = {
     "IsotonicCalibrator": "calibrators",
     "MinMaxNormalizer": "normalizers",
     "PlattCalibrator": "calibrators",
+    "PlattHistogramCalibrator": "calibrators",
     "RankNormalizer": "normalizers",
     "TemperatureCalibrator": "calibrators",
     "WeightStatistics": "weights",

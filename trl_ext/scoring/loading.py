@@ -5,11 +5,12 @@ import enum
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -19,10 +20,11 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils.hub import has_file
+from transformers.utils.hub import cached_file, has_file
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..data.bundled import resolve_model
+from ..data.checks import shorten
 from ..shared_prefix import SharedPrefixReport, core_model, enable_shared_prefix
 from ..trainer.reward_head import run_head_in_float32
 
@@ -49,6 +51,8 @@ class ModelSource:
         adapter_revision (`str`, *optional*): Revision of the adapter.
         trust_remote_code (`bool`, *optional*, defaults to `False`): Run code from the model's repository.
         token (`str`, *optional*): Access token for private repositories. By default that of the environment.
+        require_trained_head (`bool`, *optional*, defaults to `False`): Refuse a model with weights that its checkpoint
+            lacks, which would be random.
     """
 
     name: str
@@ -57,6 +61,7 @@ class ModelSource:
     adapter_revision: str | None = None
     trust_remote_code: bool = False
     token: str | None = dataclasses.field(default=None, repr=False)
+    require_trained_head: bool = False
 
     @classmethod
     def find(
@@ -66,6 +71,7 @@ class ModelSource:
         revision: str | None,
         trust_remote_code: bool,
         token: str | None = None,
+        require_trained_head: bool = False,
     ) -> "ModelSource":
         """Resolve bundled models, paths that begin with `~`, and names that are those of an adapter."""
         name = resolve_model(name)
@@ -75,8 +81,10 @@ class ModelSource:
         if config_file is not None:
             config = json.loads(Path(config_file).read_text(encoding="utf-8"))
             base = resolve_model(config["base_model_name_or_path"])
-            return cls(base, name, config.get("revision"), revision, trust_remote_code, token)
-        return cls(name, adapter, revision, None, trust_remote_code, token)
+            arguments = (base, name, config.get("revision"), revision)
+        else:
+            arguments = (name, adapter, revision, None)
+        return cls(*arguments, trust_remote_code, token, require_trained_head)
 
     @property
     def _base_arguments(self) -> dict[str, Any]:
@@ -96,6 +104,12 @@ class ModelSource:
         has_head = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
         if has_head:
             check_one_label(config)
+        elif self.adapter is None and self.require_trained_head:
+            kinds = ", ".join(config.architectures or ["no architecture"])
+            raise ValueError(
+                f"{self.name} has no trained reward head ({kinds}): its rewards would come from a random one. Give a "
+                "model that was saved as …ForSequenceClassification with num_labels=1."
+            )
         elif self.adapter is None:
             logger.warning("%s has no trained reward head: its rewards come from a random one.", self.name)
         config.num_labels = 1
@@ -113,12 +127,13 @@ class ModelSource:
         self, config: PretrainedConfig, dtype: str | torch.dtype, attn_implementation: str | None, device: torch.device
     ) -> nn.Module:
         """The model on its device; weights from safetensors files only."""
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model, info = AutoModelForSequenceClassification.from_pretrained(
             self.name,
             config=config,
             dtype=dtype,
             attn_implementation=attn_implementation,
             use_safetensors=True,
+            output_loading_info=True,
             **self._base_arguments,
         )
         if self.adapter is not None:
@@ -127,7 +142,22 @@ class ModelSource:
             if not has_file(self.adapter, "adapter_model.safetensors", **self._adapter_arguments):
                 raise OSError(f"{self.adapter} has no adapter_model.safetensors; adapters in pickles are not loaded")
             model = PeftModel.from_pretrained(model, self.adapter, **self._adapter_arguments)
+        if self.require_trained_head:
+            self._check_no_weight_is_random(info["missing_keys"])
         return model.to(device)
+
+    def _check_no_weight_is_random(self, missing: Iterable[str]) -> None:
+        """Raise a `ValueError` if a weight is neither in the model's checkpoint nor in the adapter's."""
+        if self.adapter is not None:
+            arguments = {name: value for name, value in self._adapter_arguments.items() if value is not None}
+            with safe_open(cached_file(self.adapter, "adapter_model.safetensors", **arguments), "pt") as file:
+                adapted = [name.replace("modules_to_save.", "") for name in file.keys()]
+            missing = [name for name in missing if not any(other.endswith(f".{name}") for other in adapted)]
+        if missing := sorted(missing):
+            raise ValueError(
+                f"{self.name}: {len(missing)} weights of the reward model are not in the checkpoint and would be random: "
+                f"{shorten(missing)}. It may be of another class than …ForSequenceClassification."
+            )
 
 
 def check_one_label(config: PretrainedConfig) -> None:

@@ -73,6 +73,9 @@ class RewardScorer:
             Revision of a model by name.
         trust_remote_code (`bool`, *optional*, defaults to `False`):
             Run code from the repository of a model by name.
+        require_trained_head (`bool`, *optional*, defaults to `False`):
+            Refuse a model by name with weights that its checkpoint lacks: a language model without reward head, or a head
+            under another name. By default they are random, which is said.
         num_workers (`int`, *optional*):
             Processes that prepare windows in the background. By default 1 if there is more than one window, else 0.
         progress (`bool`, *optional*, defaults to `True`):
@@ -114,6 +117,7 @@ class RewardScorer:
         adapter: str | None = None,
         revision: str | None = None,
         trust_remote_code: bool = False,
+        require_trained_head: bool = False,
         num_workers: int | None = None,
         progress: bool = True,
     ):
@@ -128,7 +132,9 @@ class RewardScorer:
         self._state = process_state()
         if isinstance(model, str):
             device = self._state.device if device is None else torch.device(device)
-            self.source = ModelSource.find(model, adapter, revision, trust_remote_code)
+            self.source = ModelSource.find(
+                model, adapter, revision, trust_remote_code, require_trained_head=require_trained_head
+            )
             config = self.source.load_config()
             self._load_model = functools.partial(
                 self.source.load_model,

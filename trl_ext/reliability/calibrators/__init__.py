@@ -6,6 +6,7 @@ from .histogram import HistogramCalibrator
 from .inputs import FitRecord, logit_difference
 from .isotonic import IsotonicCalibrator
 from .platt import PlattCalibrator
+from .platt_histogram import PlattHistogramCalibrator
 from .registry import CALIBRATORS, calibrator_from_dict, fit_calibrator, load_calibrator
 from .temperature import TemperatureCalibrator
 
@@ -18,6 +19,7 @@ __all__ = [
     "HistogramCalibrator",
     "IsotonicCalibrator",
     "PlattCalibrator",
+    "PlattHistogramCalibrator",
     "TemperatureCalibrator",
     "calibrator_from_dict",
     "fit_calibrator",

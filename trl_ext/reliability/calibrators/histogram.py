@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from .base import Calibrator
+from .inputs import equal_mass_starts
 
 
 logger = logging.getLogger(__name__)
@@ -16,10 +17,10 @@ class HistogramCalibrator(Calibrator):
     Histogram binning: all scores in a bin get the bin's share of correct rows, \( (\sum y + \alpha)/(n + 2\alpha) \). For
     scores on any scale and soft labels in [0, 1]. Assumes no shape, so it need not rise with the score.
 
-    Bins are closed on the left, and the first and last reach to infinity. With equal mass, edges are quantiles of the
-    fitted scores; equal quantiles (ties) make one edge, and the number of bins that remain is logged. With equal width,
-    the range of the fitted scores is divided; a bin without rows gets the overall share of correct rows, smoothed
-    likewise, and their number is logged.
+    Bins are closed on the left, and the first and last reach to infinity. With equal mass, sorted rows are cut into bins
+    whose sizes differ by one at most, and edges are halfway between the scores on both sides; ties make fewer bins, and
+    the number of those that remain is logged. With equal width, the range of the fitted scores is divided; a bin without
+    rows gets the overall share of correct rows, smoothed likewise, and their number is logged.
 
     References:
         - Zadrozny and Elkan, Obtaining Calibrated Probability Estimates from Decision Trees and Naive Bayesian
@@ -74,11 +75,7 @@ class HistogramCalibrator(Calibrator):
 
     def _fit(self, scores: np.ndarray, labels: np.ndarray) -> None:
         if self.strategy == "quantile":
-            # halfway to the next lower score, so that every bin has a row
-            unique = np.unique(scores)
-            starts = np.unique(np.quantile(scores, np.linspace(0, 1, self.n_bins + 1)[1:-1], method="higher"))
-            above = np.searchsorted(unique, starts[starts > unique[0]])
-            edges = (unique[above - 1] + unique[above]) / 2
+            edges = equal_mass_edges(scores, self.n_bins)
             if edges.size + 1 < self.n_bins:
                 logger.warning("histogram: ties leave %d bins of the %d asked for", edges.size + 1, self.n_bins)
         else:
@@ -95,3 +92,10 @@ class HistogramCalibrator(Calibrator):
 
     def _predict(self, scores: np.ndarray) -> np.ndarray:
         return np.asarray(self.probabilities)[np.searchsorted(self.edges, scores, side="right")]
+
+
+def equal_mass_edges(scores: np.ndarray, n_bins: int) -> np.ndarray:
+    """Inner edges of bins of equal mass, halfway between the highest score of a bin and the lowest of the next."""
+    unique = np.unique(scores)
+    above = np.searchsorted(unique, equal_mass_starts(scores, n_bins))
+    return (unique[above - 1] + unique[above]) / 2

@@ -89,6 +89,28 @@ def as_probabilities(scores: np.ndarray, kind: str) -> np.ndarray:
     return np.clip(scores, _EPSILON, 1 - _EPSILON)
 
 
+def equal_mass_starts(values: np.ndarray, n_bins: int) -> np.ndarray:
+    """
+    Lowest value of each bin but the first, when sorted values are cut into bins whose sizes differ by one at most: the
+    first ones are the larger. Bins that would begin with an equal value are one.
+
+    Args:
+        values (`numpy.ndarray` of shape `(N,)`):
+            Values.
+        n_bins (`int`):
+            Number of bins asked for.
+
+    Returns:
+        `numpy.ndarray` of shape `(K - 1,)`, ascending, K ≤ `n_bins`: values, not numbers between them.
+    """
+    ordered = np.sort(values)
+    sizes = np.full(n_bins, values.size // n_bins)
+    sizes[: values.size % n_bins] += 1
+    first = np.cumsum(sizes)[:-1]
+    starts = np.unique(ordered[first[first < values.size]])
+    return starts[starts > ordered[0]]
+
+
 def as_labels(correct: ArrayLike, scores: np.ndarray, soft: bool) -> np.ndarray:
     """Labels as float64 of the shape of `scores`: 0 and 1, or anything between where `soft`."""
     labels = np.asarray(correct, dtype=np.float64)

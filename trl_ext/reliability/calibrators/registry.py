@@ -12,12 +12,20 @@ from .beta import BetaCalibrator
 from .histogram import HistogramCalibrator
 from .isotonic import IsotonicCalibrator
 from .platt import PlattCalibrator
+from .platt_histogram import PlattHistogramCalibrator
 from .temperature import TemperatureCalibrator
 
 
 CALIBRATORS = {
     cls.kind: cls
-    for cls in (PlattCalibrator, IsotonicCalibrator, TemperatureCalibrator, BetaCalibrator, HistogramCalibrator)
+    for cls in (
+        PlattCalibrator,
+        IsotonicCalibrator,
+        TemperatureCalibrator,
+        BetaCalibrator,
+        HistogramCalibrator,
+        PlattHistogramCalibrator,
+    )
 }
 
 
@@ -46,6 +54,7 @@ def fit_calibrator(
     | `"temperature"` | logits, or probabilities with `inputs="probabilities"` | [0, 1] | yes |
     | `"beta"` | [0, 1] | [0, 1] | yes |
     | `"histogram"` | any | [0, 1] | not necessarily |
+    | `"platt_histogram"` | any | 0, 1 | in steps, or falls |
     | `"rapl"` | any | [0, 1] | – |
 
     `"rapl"` is the rule of the original code: Platt where all labels are 0 or 1, else isotonic.
