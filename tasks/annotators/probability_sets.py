@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from datasets import load_from_disk
+from datasets import Dataset, load_from_disk
 from scipy.special import expit, ndtri
 
 
@@ -11,6 +11,8 @@ from scipy.special import expit, ndtri
 SYNTHETIC_SCALES = {"pku": 0.4, "helpsteer": 1.0, "ultra": 1.6, "sky": 3.5}
 SYNTHETIC_SIZE = 2000
 COLUMNS = ("preference_probability", "preference_score")
+# The pairs in the output directory of `prepare_oracle_data.py`
+PAIRS_DIR = "pairs"
 
 
 def synthetic_probabilities(name: str, size: int = SYNTHETIC_SIZE) -> np.ndarray:
@@ -41,7 +43,8 @@ def load_probabilities(source: str | Path) -> np.ndarray:
     Args:
         source (`str` or `pathlib.Path`):
             Name of a synthetic set (`pku`, `helpsteer`, `ultra`, `sky`), or a directory that `prepare_oracle_data.py` has
-            written. Of the latter the calibrated `preference_probability` is read, else the raw `preference_score`.
+            written (its `output_dir`, or `pairs` in it). Of the latter the calibrated `preference_probability` is read,
+            else the raw `preference_score`.
 
     Returns:
         `np.ndarray` of shape `(N,)`: P(chosen is better), not folded.
@@ -51,10 +54,7 @@ def load_probabilities(source: str | Path) -> np.ndarray:
     """
     if str(source) in SYNTHETIC_SCALES:
         return synthetic_probabilities(str(source))
-    path = Path(source).expanduser()
-    if not path.is_dir():
-        raise ValueError(f"'{source}' is neither a synthetic set ({', '.join(SYNTHETIC_SCALES)}) nor a directory")
-    dataset = load_from_disk(str(path))
+    dataset = load_prepared(source)
     column = next((name for name in COLUMNS if name in dataset.column_names), None)
     if column is None:
         raise ValueError(f"'{source}' has none of the columns {', '.join(COLUMNS)}; it has {dataset.column_names}")
@@ -65,3 +65,27 @@ def load_probabilities(source: str | Path) -> np.ndarray:
             f"column '{column}' of '{source}' has {bad.size} values outside [0, 1]; first: row {bad[0]}, value {values[bad[0]]}"
         )
     return values
+
+
+def load_prepared(source: str | Path) -> Dataset:
+    """
+    Load the pairs that `prepare_oracle_data.py` has written.
+
+    Args:
+        source (`str` or `pathlib.Path`):
+            Its `output_dir`, or `pairs` in it.
+
+    Returns:
+        [`~datasets.Dataset`]
+
+    Raises:
+        ValueError: There is no such directory, or it was not written by `save_to_disk`.
+    """
+    path = Path(source).expanduser()
+    if not path.is_dir():
+        raise ValueError(f"'{source}' is neither a synthetic set ({', '.join(SYNTHETIC_SCALES)}) nor a directory")
+    path = path / PAIRS_DIR if (path / PAIRS_DIR).is_dir() else path
+    try:
+        return load_from_disk(str(path))
+    except FileNotFoundError as error:
+        raise ValueError(f"'{source}' holds no prepared pairs: run prepare_oracle_data.py") from error

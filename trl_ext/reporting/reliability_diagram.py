@@ -9,7 +9,7 @@ from .figures import new_figure, save_figure
 
 
 def plot_reliability_diagram(
-    diagram: ReliabilityDiagram, path: str | Path, *, title: str | None = None
+    diagram: ReliabilityDiagram, path: str | Path, *, title: str | None = None, event: str = "correct"
 ) -> tuple[Path, Path]:
     """
     Draws observed shares against predictions, with Wilson intervals, the diagonal of perfect calibration, and below it
@@ -22,6 +22,8 @@ def plot_reliability_diagram(
             PNG file to write.
         title (`str`, *optional*):
             Title of the plot.
+        event (`str`, *optional*, defaults to `"correct"`):
+            What is predicted.
 
     Returns:
         `tuple[pathlib.Path, pathlib.Path]`: the PNG file, and the CSV file beside it with the numbers.
@@ -47,8 +49,8 @@ def plot_reliability_diagram(
     shares.vlines(diagram.mean_predicted[known], diagram.ci_low[known], diagram.ci_high[known], color="C0")
     label = f"observed, {diagram.level:.0%} interval"
     shares.plot(diagram.mean_predicted[filled], diagram.observed[filled], "o", color="C0", label=label)
-    shares.set(ylabel="share correct", xlim=(0, 1), ylim=(0, 1), title=title)
+    shares.set(ylabel=f"share: {event}" if " " in event else f"share {event}", xlim=(0, 1), ylim=(0, 1), title=title)
     shares.legend(loc="upper left")
     counts.bar(diagram.edges[:-1], diagram.n, width=np.diff(diagram.edges), align="edge", edgecolor="white")
-    counts.set(xlabel="predicted P(correct)", ylabel="rows")
+    counts.set(xlabel=f"predicted P({event})", ylabel="rows")
     return save_figure(figure, diagram.to_frame(), path)
