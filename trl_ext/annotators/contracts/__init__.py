@@ -1,5 +1,9 @@
 """Contracts that pay annotators for effort: exact first best, second best and restricted second best."""
 
+from .first_best import FirstBest, first_best
+from .monitor import incentive
+from .solution import ContractSolution
+from .solve import solve_contract
 from .utilities import (
     PROFILES,
     CallableUtility,
@@ -21,8 +25,10 @@ __all__ = [
     "PROFILES",
     "CallableUtility",
     "ContractProblem",
+    "ContractSolution",
     "EffortFunction",
     "ExponentialUtility",
+    "FirstBest",
     "LogFunction",
     "LogUtility",
     "PolynomialFunction",
@@ -31,4 +37,7 @@ __all__ = [
     "SaturatingFunction",
     "WageUtility",
     "cara_utility",
+    "first_best",
+    "incentive",
+    "solve_contract",
 ]
