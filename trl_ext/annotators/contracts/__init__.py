@@ -1,7 +1,10 @@
 """Contracts that pay annotators for effort: exact first best, second best and restricted second best."""
 
+from .budget import ChecksChoice, best_number_of_checks, contract_for_budget
+from .check import ContractCheck, check_contract
 from .first_best import FirstBest, first_best
 from .monitor import incentive
+from .rates import ContractRates, contract_rates
 from .solution import ContractSolution
 from .solve import solve_contract
 from .utilities import (
@@ -24,7 +27,10 @@ from .utilities import (
 __all__ = [
     "PROFILES",
     "CallableUtility",
+    "ChecksChoice",
+    "ContractCheck",
     "ContractProblem",
+    "ContractRates",
     "ContractSolution",
     "EffortFunction",
     "ExponentialUtility",
@@ -36,7 +42,11 @@ __all__ = [
     "PowerUtility",
     "SaturatingFunction",
     "WageUtility",
+    "best_number_of_checks",
     "cara_utility",
+    "check_contract",
+    "contract_for_budget",
+    "contract_rates",
     "first_best",
     "incentive",
     "solve_contract",

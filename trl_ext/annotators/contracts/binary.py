@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .monitor import agreement, fail_probability, pass_probability, pass_slope
+from .monitor import agreement, efforts_around, fail_probability, pass_probability, pass_slope
 from .search import all_maxima, local_maxima, refine_rows
 from .utilities import ContractProblem
 
@@ -165,8 +165,12 @@ class BinarySearch:
             around = [np.linspace(max(b - spacing, first), min(b + spacing, last), 9).astype(int) for b in best]
             k = np.unique(np.concatenate(around))
             if spacing <= 8:
-                k = np.arange(k.min(), k.max() + 1) if k.max() - k.min() < 48 else np.unique(
-                    np.concatenate([np.arange(max(b - spacing, first), min(b + spacing, last) + 1) for b in best])
+                k = (
+                    np.arange(k.min(), k.max() + 1)
+                    if k.max() - k.min() < 48
+                    else np.unique(
+                        np.concatenate([np.arange(max(b - spacing, first), min(b + spacing, last) + 1) for b in best])
+                    )
                 )
         order = np.argsort(values)[-6:]
         column = thresholds[order][:, None].astype(np.float64)
@@ -184,17 +188,11 @@ class BinarySearch:
         return None if values[best] == -np.inf else (first + best, effort)
 
 
-def best_replies(
-    problem: ContractProblem, c: float, n: int, k: int, spread: float
-) -> tuple[np.ndarray, np.ndarray]:
+def best_replies(problem: ContractProblem, c: float, n: int, k: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
     """Local maxima over effort of spread · P(X ≥ k) − cost, best first: efforts and values."""
 
     def utility(effort: np.ndarray) -> np.ndarray:
         return spread * pass_probability(k, n, agreement(effort, c)) - problem.cost.value(effort)
 
-    grid = np.linspace(0.0, 1.0, 129)
-    if c != 0:  # ten standard deviations around the threshold, where the probability changes
-        angle = np.arcsin(np.sqrt((k - 0.5) / n)) + np.linspace(-1, 1, 129) * 5 / np.sqrt(n)
-        around = (2 * np.sin(np.clip(angle, 0.0, np.pi / 2)) ** 2 - 1) / c
-        grid = np.unique(np.concatenate([grid, around[(around > 0) & (around < 1)]]))
+    grid = np.union1d(np.linspace(0.0, 1.0, 129), efforts_around(k, n, c, points=129))
     return all_maxima(utility, grid)

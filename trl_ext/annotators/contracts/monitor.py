@@ -28,6 +28,16 @@ def pass_slope(k: ArrayLike, n: int, q: ArrayLike) -> np.ndarray:
     return np.exp(xlogy(k - 1, q) + xlog1py(n - k, -np.asarray(q)) - betaln(k, n - k + 1))
 
 
+def efforts_around(threshold: int, n: int, c: float, points: int) -> np.ndarray:
+    """Efforts at which the probability of the bonus changes: ten standard deviations around the threshold."""
+    if c == 0:
+        return np.array([])
+    angle = np.arcsin(np.sqrt(np.clip((threshold - 0.5) / n, 0.0, 1.0)))
+    angles = np.clip(angle + np.linspace(-5, 5, points) / np.sqrt(n), 0.0, np.pi / 2)
+    effort = (2 * np.sin(angles) ** 2 - 1) / c
+    return effort[(effort > 0) & (effort < 1)]
+
+
 def incentive(eta: float, n: int, c: float, k: int | None = None) -> float:
     r"""
     How fast the probability of a bonus grows with effort, \( \frac{d}{d\eta} P(X \ge k) = n\,\frac{c}{2}

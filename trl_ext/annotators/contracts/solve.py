@@ -108,7 +108,9 @@ def check_arguments(
         raise ValueError(f"n must be a whole number of checks, at least 1, got {n}")
     base_low, bonus_high = map(float, wage_bounds)
     if not (np.isfinite(base_low) and 0 <= bonus_high < np.inf):
-        raise ValueError(f"wage_bounds must be a finite lowest base and a finite bonus of at least 0, got {wage_bounds}")
+        raise ValueError(
+            f"wage_bounds must be a finite lowest base and a finite bonus of at least 0, got {wage_bounds}"
+        )
     return float(c), int(n), (base_low, bonus_high)
 
 
