@@ -324,6 +324,8 @@ class PowerFunction(EffortFunction):
         effort = np.asarray(effort, dtype=np.float64)
         if factor == 0:  # 0 * 0^(-1) is 0 here, not nan
             return np.zeros_like(effort)
+        if exponent >= 0:
+            return factor * effort**exponent
         with np.errstate(divide="ignore"):
             return factor * effort**exponent
 
