@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .monitor import agreement, efforts_around, fail_probability, pass_probability, pass_slope
+from .problem import ContractProblem
 from .search import RESOLUTION, all_maxima, local_maxima, refine
-from .utilities import ContractProblem
 
 
 INCENTIVE_CHECK = (

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .utilities import ContractProblem
+from .problem import ContractProblem
 
 
 @dataclass(frozen=True)

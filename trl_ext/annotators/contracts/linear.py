@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaln, xlog1py, xlogy
 
+from .problem import ContractProblem
 from .search import maximise
-from .utilities import ContractProblem, ExponentialUtility
+from .wage_utilities import ExponentialUtility
 
 
 # E[G(wage)] is concave in the probability of agreement for every concave G (Bernstein operators keep concavity) and the

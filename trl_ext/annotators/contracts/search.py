@@ -15,6 +15,7 @@ def maximise(function: Callable[[np.ndarray], np.ndarray], low: float, high: flo
     Argument of the largest value of `function` on [low, high], found on a grid that is refined around its best point;
     `-inf` marks what is not allowed. `None` where nothing on the first grid is allowed.
     """
+    ends = (low, high)
     while True:
         grid = np.linspace(low, high, points)
         values = function(grid)
@@ -29,6 +30,10 @@ def maximise(function: Callable[[np.ndarray], np.ndarray], low: float, high: flo
                 return float(grid[best] + spacing * (left - right) / (2 * bend))
         if spacing < RESOLUTION:
             return float(grid[best])
+        if grid[best] in ends and spacing < 2e-4:
+            end, beside, next_beside = values[[0, 1, 2]] if best == 0 else values[[-1, -2, -3]]
+            if 3 * (end - beside) > beside - next_beside > -np.inf:  # a parabola still rises at the end
+                return float(grid[best])
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, points - 1)]
 
 
