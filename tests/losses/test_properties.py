@@ -11,6 +11,7 @@ from trl_ext.losses import (
     BetaRAPLLoss,
     BradleyTerryLoss,
     EpsilonRAPLLoss,
+    ForwardCorrectedLoss,
     MarginRAPLLoss,
     ScaledBradleyTerryLoss,
 )
@@ -31,6 +32,7 @@ CASES = [
     pytest.param(ScaledBradleyTerryLoss(), "margin", nonnegative, id="scaled_bradley_terry"),
     pytest.param(BetaRAPLLoss(), "beta", nonnegative, id="beta_rapl"),
     pytest.param(EpsilonRAPLLoss(), "p", probabilities, id="epsilon_rapl"),
+    pytest.param(ForwardCorrectedLoss(), "eta", probabilities, id="forward_corrected"),
     pytest.param(MarginRAPLLoss(), "margin", margins, id="margin_rapl"),
 ]
 
@@ -72,8 +74,8 @@ def test_weight_one_is_bradley_terry(loss, column, d):
 
 @pytest.mark.parametrize(
     ("loss", "column"),
-    [(EpsilonRAPLLoss(), {"p": 0.0}), (BetaRAPLLoss(), {"beta": 0.0})],
-    ids=["epsilon_rapl", "beta_rapl"],
+    [(EpsilonRAPLLoss(), {"p": 0.0}), (BetaRAPLLoss(), {"beta": 0.0}), (ForwardCorrectedLoss(), {"eta": 0.0})],
+    ids=["epsilon_rapl", "beta_rapl", "forward_corrected"],
 )
 @given(d=differences)
 def test_weight_zero_is_a_constant(loss, column, d):

@@ -6,6 +6,7 @@ from .beta_rapl import BetaRAPLLoss
 from .bradley_terry import BradleyTerryLoss
 from .commitment import CommitmentLoss
 from .epsilon_rapl import EpsilonRAPLLoss
+from .forward_corrected import ForwardCorrectedLoss
 from .label_smoothing import LabelSmoothingLoss
 from .margin_rapl import MarginRAPLLoss
 from .scaled_bradley_terry import ScaledBradleyTerryLoss
@@ -18,6 +19,7 @@ __all__ = [
     "BradleyTerryLoss",
     "CommitmentLoss",
     "EpsilonRAPLLoss",
+    "ForwardCorrectedLoss",
     "LabelSmoothingLoss",
     "MarginRAPLLoss",
     "PairwiseLoss",
