@@ -92,7 +92,7 @@ class TestProperties:
         true = rng.normal(size=(200, 200)) * 1.5
         noise = rng.normal(size=true.shape)
         everything = oracle_scores((true + noise).ravel(), np.zeros(true.size), sigmoid(true).ravel())
-        covered = {name: 0 for name in FIGURES}
+        covered = dict.fromkeys(FIGURES, 0)
         for d, e in zip(true, noise, strict=True):
             scores = oracle_scores(d + e, np.zeros(200), sigmoid(d))
             for name in FIGURES:
