@@ -6,13 +6,16 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from datasets import Dataset
 
 from tests.evaluation.doc_examples import failed_examples
 from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import NoiseAwareRewardConfig, NoiseAwareRewardTrainer
 from trl_ext.evaluation import oracle_scores
+from trl_ext.losses import BradleyTerryTiesLoss, FocalLoss, HingeLoss, OrdinalLoss, SymmetricLoss
 from trl_ext.trainer import EtaSummary, read_annotator_eta
+from trl_ext.trainer.noise_aware_config import NOISE_METHODS
 
 
 ETA = [0.5, 0.6, 0.9, 1.0, 0.75, 0.3]
@@ -104,9 +107,31 @@ class TestLosses:
         expected = np.average(forward(differences(trainer, data), ETA, LABEL), weights=weight)
         assert trainer.evaluate(data)["eval_loss"] == pytest.approx(expected, abs=1e-6)
 
-    @pytest.mark.parametrize("method", ["forward", "backward", "soft_label", "label_smoothing", "none"])
+    @pytest.mark.parametrize(
+        ("kwargs", "loss"),
+        [
+            ({"noise_method": "hinge", "hinge_margin": 2.0}, HingeLoss(margin=2.0)),
+            ({"noise_method": "ties", "tie_theta": 1.5}, BradleyTerryTiesLoss(theta=1.5)),
+            (
+                {"noise_method": "ordinal", "ordinal_levels": [0, 0.25, 0.5, 0.75, 1]},
+                OrdinalLoss((0, 0.25, 0.5, 0.75, 1)),
+            ),
+            ({"noise_method": "focal", "focal_gamma": 1.0}, FocalLoss(gamma=1.0)),
+            ({"noise_method": "symmetric", "symmetric_alpha": 1.0, "symmetric_beta": 0.5}, SymmetricLoss(1.0, 0.5)),
+        ],
+        ids=lambda value: value["noise_method"] if isinstance(value, dict) else "",
+    )
+    def test_parameters_reach_the_loss(self, kwargs, loss, tmp_path, tokenizer):
+        data = pairs(6, label=[1.0, 0.0, 0.5, 1.0, 0.0, 0.5])
+        trainer = make(tmp_path, tokenizer, data, **kwargs)
+        d, label = torch.tensor(differences(trainer, data)), torch.tensor(data["label"], dtype=torch.float64)
+        expected = loss(d, torch.zeros_like(d), label=label).mean().item()
+        assert trainer.evaluate(data)["eval_loss"] == pytest.approx(expected, abs=1e-6)
+
+    @pytest.mark.parametrize("method", NOISE_METHODS)
     def test_every_method_trains(self, method, tmp_path, tokenizer):
-        trainer = make(tmp_path, tokenizer, noise_method=method, max_steps=2, learning_rate=1e-3)
+        data = pairs(6, eta=ETA, label=[1.0, 0.0, 0.5, 1.0, 0.0, 0.5])
+        trainer = make(tmp_path, tokenizer, data, noise_method=method, max_steps=2, learning_rate=1e-3)
         before = trainer.model.score.weight.clone()
         assert np.isfinite(trainer.train().training_loss)
         assert not before.equal(trainer.model.score.weight)
@@ -273,6 +298,14 @@ class TestBadInput:
         columns = {"eta": [0.5] * 4, column: [0.5, 0.6, value, 0.7]}
         self.refuse(ValueError, rf"(?s)'{column}'.*row 2.*pair-2", pairs(4, **columns), tokenizer, tmp_path)
 
+    @pytest.mark.parametrize("method", ["ties", "ordinal"])
+    def test_labels_off_the_scale(self, method, tmp_path, tokenizer):
+        data = pairs(4, label=[0.0, 0.5, 0.7, 1.0])
+        self.refuse(
+            ValueError, rf"'label' has 1 values that noise_method='{method}'.*row 2 \(id 'pair-2'\), value 0.7.*0, 0.5, 1",
+            data, tokenizer, tmp_path, noise_method=method,
+        )  # fmt: skip
+
     def test_nothing_but_coin_flips(self, tmp_path, tokenizer):
         self.refuse(ValueError, "eta is 0 for all", pairs(3, eta=[0.0] * 3), tokenizer, tmp_path)
 
@@ -291,10 +324,12 @@ class TestBadInput:
             ({"noise_method": "both"}, ValueError, "one of forward, backward"),
             ({"eta": 1.5}, ValueError, r"`eta` must be in \(0, 1\]"),
             ({"eta": 0.0}, ValueError, r"`eta` must be in \(0, 1\]"),
-            ({"eta": "half"}, TypeError, "`eta` must be a finite number"),
+            ({"eta": "half"}, TypeError, "`eta` must be a number"),
             ({"eta": 0.5, "noise_method": "none"}, ValueError, "no effect"),
-            ({"min_eta": 0.0}, ValueError, "min_eta"),
-            ({"smoothing_epsilon": 0.5}, ValueError, "smoothing_epsilon"),
+            ({"noise_method": "backward", "min_eta": 0.0}, ValueError, "min_eta"),
+            ({"noise_method": "label_smoothing", "smoothing_epsilon": 0.5}, ValueError, "epsilon"),
+            ({"noise_method": "ties", "tie_theta": 0.5}, ValueError, "theta"),
+            ({"noise_method": "ordinal", "ordinal_levels": [0.0, 0.7, 1.0]}, ValueError, "symmetric"),
         ],
     )
     def test_arguments(self, kwargs, error, message):

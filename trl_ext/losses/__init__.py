@@ -7,8 +7,8 @@ from .bradley_terry import BradleyTerryLoss
 from .bradley_terry_ties import BradleyTerryTiesLoss
 from .commitment import CommitmentLoss
 from .epsilon_rapl import EpsilonRAPLLoss
-from .forward_corrected import ForwardCorrectedLoss
 from .focal import FocalLoss
+from .forward_corrected import ForwardCorrectedLoss
 from .hinge import HingeLoss
 from .label_smoothing import LabelSmoothingLoss
 from .margin_rapl import MarginRAPLLoss

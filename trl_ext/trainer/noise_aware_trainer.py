@@ -11,29 +11,16 @@ from trl import RewardConfig
 
 from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
 from ..evaluation.oracle import oracle_scores
-from ..losses import (
-    BackwardCorrectedLoss,
-    BradleyTerryLoss,
-    ForwardCorrectedLoss,
-    LabelSmoothingLoss,
-    SoftLabelLoss,
-)
+from ..losses import BradleyTerryLoss, SoftLabelLoss
+from ..losses.base import LEVEL_TOLERANCE
 from .annotator_eta import EtaSummary, describe_annotators, eta_of_pairs, read_annotator_eta, unknown_annotators
-from .noise_aware_config import ETA_METHODS, NoiseAwareRewardConfig
+from .noise_aware_config import NoiseAwareRewardConfig
 from .reward_trainer import PairwiseRewardTrainer
 
 
 logger = logging.getLogger(__name__)
 
 ORACLE_PROBABILITY = "oracle_probability"
-
-_LOSSES = {
-    "forward": lambda args: ForwardCorrectedLoss(),
-    "backward": lambda args: BackwardCorrectedLoss(min_eta=args.min_eta),
-    "soft_label": lambda args: SoftLabelLoss(),
-    "label_smoothing": lambda args: LabelSmoothingLoss(epsilon=args.smoothing_epsilon),
-    "none": lambda args: BradleyTerryLoss(),
-}
 
 
 class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
@@ -108,17 +95,20 @@ class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
             )
         if isinstance(kwargs.get("train_dataset"), IterableDataset):
             raise TypeError("labels and their noise are validated over the whole dataset: it cannot be streamed")
-        settings = args if isinstance(args, NoiseAwareRewardConfig) else NoiseAwareRewardConfig
+        if args is None:
+            name = model if isinstance(model, str) else model.config._name_or_path
+            args = self.config_class(f"{name.rstrip('/').split('/')[-1]}-Reward")
+        args = self.config_class.from_reward_config(args)
         if annotator_eta is not None:
-            if settings.noise_method not in ETA_METHODS:
-                raise ValueError(f"`annotator_eta` has no effect with noise_method={settings.noise_method!r}")
-            if settings.eta is not None:
+            if not args.uses_eta:
+                raise ValueError(f"`annotator_eta` has no effect with noise_method={args.noise_method!r}")
+            if args.eta is not None:
                 raise ValueError(
                     "`eta` is one value for all pairs and `annotator_eta` one for each annotator: set one"
                 )
         self._annotator_eta = None if annotator_eta is None else read_annotator_eta(annotator_eta)
         self.eta_summary: EtaSummary | None = None
-        super().__init__(model, args, loss=_LOSSES[settings.noise_method](settings), **kwargs)
+        super().__init__(model, args, loss=args.noise_loss(), **kwargs)
         if self.eta_summary is not None and self.is_world_process_zero():
             logger.info("eta of the training pairs: %s", self.eta_summary.to_dict())
 
@@ -151,6 +141,8 @@ class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
             )
         if missing:
             logger.info("%s has no column %r: evaluated with the Bradley–Terry loss", dataset_name, missing[0])
+        elif "label" in self.loss.levels:
+            _check_levels(dataset, self.loss.levels["label"], args.noise_method, dataset_name)
         return dataset
 
     def _add_eta(self, dataset: Dataset, args: NoiseAwareRewardConfig, name: str) -> Dataset:
@@ -248,6 +240,20 @@ class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
             return {}
         scores = oracle_scores(rewards[:, 0], rewards[:, 1], columns[:, 0])
         return {name: figure.value for name, figure in scores.figures().items()} | {"oracle_ties": scores.oracle_ties}
+
+
+def _check_levels(dataset: Dataset, levels: tuple[float, ...], method: str, name: str) -> None:
+    """Raise unless every label is one of the levels."""
+    validate_preferences(dataset, name=name, numeric_columns={"label": PREFERENCE_COLUMNS["label"]})
+    label = np.asarray(dataset["label"], dtype=np.float64)
+    distance = np.abs(label[:, None] - np.array(levels)).min(axis=1)
+    if (bad := np.flatnonzero(distance > LEVEL_TOLERANCE)).size:
+        who = f" (id {dataset[int(bad[0])]['id']!r})" if "id" in dataset.column_names else ""
+        raise ValueError(
+            f"{name} dataset: column 'label' has {bad.size} values that noise_method={method!r} does not know; first: row "
+            f"{bad[0]}{who}, value {label[bad[0]]:g}. Allowed: {', '.join(f'{level:g}' for level in levels)}. Labels that "
+            "are probabilities are for noise_method='soft_label'."
+        )
 
 
 def _set_column(dataset: Dataset, name: str, values: np.ndarray) -> Dataset:
