@@ -36,7 +36,7 @@ def run(model: str, path: str, **updates) -> dict:
     settings = {
         "model_name": model, "train_data_path": path, "eval_data_path": path, "lora_last_layers": 1,
         "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1,
-        "trainer": {"max_steps": 2, "disable_tqdm": True}, "verify_round_trip": False,
+        "trainer": {"max_steps": 2, "disable_tqdm": True}, "verify_round_trip": False, "cpu_threads": 1,
     }  # fmt: skip
     ex.run(config_updates=settings | updates)
     (folder,) = Path("outputs").iterdir()
