@@ -48,12 +48,20 @@ class TrainingRun:
         config (`dict`): Configuration of the run.
         data_sha256 (`str`): Hash of the training pairs.
         processes (`int`): Number of processes.
+        defaults (`dict`, *optional*): Default configuration: what a key had that the script got since then.
 
     Raises:
         ConfigError: If another process trains there, or if the checkpoints there are those of another run.
     """
 
-    def __init__(self, output_dir: str, config: Mapping[str, Any], data_sha256: str, processes: int):
+    def __init__(
+        self,
+        output_dir: str,
+        config: Mapping[str, Any],
+        data_sha256: str,
+        processes: int,
+        defaults: Mapping[str, Any] | None = None,
+    ):
         self.folder = Path(output_dir)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lock = FileLock(self.folder / LOCK_FILE)
@@ -64,6 +72,8 @@ class TrainingRun:
         self.keep_checkpoints = config["keep_checkpoints"]
         facts = {"config": fixed_part(config), "data_sha256": data_sha256, "processes": processes}
         previous = self._read()
+        if previous and defaults is not None:
+            previous["config"] = fixed_part(defaults) | previous["config"]
         remove_unfinished(output_dir)
         found = list_checkpoints(output_dir)
         finished = previous.get("status") == "complete"
@@ -133,7 +143,9 @@ class TrainingRun:
             remove_checkpoint(checkpoint)
 
 
-def open_run(trainer, config: Mapping[str, Any], data_sha256: str) -> tuple[TrainingRun | None, str | None]:
+def open_run(
+    trainer, config: Mapping[str, Any], data_sha256: str, defaults: Mapping[str, Any] | None = None
+) -> tuple[TrainingRun | None, str | None]:
     """
     Open the run of a trainer in its output directory, on every process.
 
@@ -141,6 +153,7 @@ def open_run(trainer, config: Mapping[str, Any], data_sha256: str) -> tuple[Trai
         trainer ([`~transformers.Trainer`]): Trainer that is about to train.
         config (`dict`): Configuration of the run.
         data_sha256 (`str`): Hash of the training pairs; needed on the main process.
+        defaults (`dict`, *optional*): As in [`TrainingRun`].
 
     Returns:
         `tuple`: The state of the run, on the main process only, and the checkpoint to resume from, on all.
@@ -151,7 +164,7 @@ def open_run(trainer, config: Mapping[str, Any], data_sha256: str) -> tuple[Trai
     training_run, checkpoint, refused = None, None, None
     if trainer.is_world_process_zero():
         try:
-            training_run = TrainingRun(trainer.args.output_dir, config, data_sha256, trainer.args.world_size)
+            training_run = TrainingRun(trainer.args.output_dir, config, data_sha256, trainer.args.world_size, defaults)
             checkpoint = training_run.checkpoint
         except ConfigError as error:
             refused = str(error)

@@ -3,6 +3,7 @@
 Train a reward model on preferences of annotators who are not always reliable.
 
     accelerate launch tasks/train.py with rapl_method=beta
+    accelerate launch tasks/train.py with noise_method=forward annotator_eta_path=eta.json train_data_path=PATH
     accelerate launch tasks/train.py with lie lie_data_dir=PATH rapl_col_id=TRUE_probability_correct rapl_method=p
     python tasks/train.py print_config
 
@@ -58,6 +59,7 @@ def default():
     chosen_col_name = "chosen"
     rejected_col_name = "rejected"
     correctness_label_col_name = "correct_chosen"  # ground truth, where there is one: used in reports only
+    oracle_col_name = "oracle_probability"  # true P(chosen is better), where it is known: used in reports only
     max_length = 1024
     max_length_policy = "drop"  # drop, truncate_prompt_left or error
     num_proc = None
@@ -72,6 +74,15 @@ def default():
     constant_reliability = None  # one value for all pairs instead of the column; "mean": the mean of the column
     min_reliability = None  # drop pairs below this value
     normalize_beta = False  # divide beta by its mean over the training pairs
+
+    # Label noise, instead of reliability: set noise_method to train with NoiseAwareRewardTrainer
+    noise_method = (
+        None  # forward, backward, soft_label, label_smoothing, hinge, ties, ordinal, focal, symmetric or none
+    )
+    label_col_name = "label"  # reported P(chosen is better), hard or soft; 1 where there is no such column
+    eta_col_name = "eta"  # commitment of the annotator of the pair, for forward and backward
+    eta = None  # one value for all training pairs instead of the column
+    annotator_eta_path = None  # .json or .csv of annotators and their eta, instead of the column
 
     # Optimisation; any other field of the training arguments goes into `trainer`
     learning_rate = 3e-4
@@ -175,7 +186,7 @@ def main(_config, _run, trainer):  # `trainer` declares that new keys below it a
     from tasks.train_run import run
 
     # A plain copy: Sacred's containers are read-only, and would be pickled with the training arguments
-    return run(copy.deepcopy(_config), _run)
+    return run(copy.deepcopy(_config), _run, _DEFAULTS)
 
 
 if __name__ == "__main__":

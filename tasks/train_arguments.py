@@ -14,6 +14,8 @@ from tasks.train_data import TrainingData
 from trl_ext import (
     AnnotatorAwareRewardConfig,
     AnnotatorAwareRewardTrainer,
+    NoiseAwareRewardConfig,
+    NoiseAwareRewardTrainer,
     PairwiseRewardConfig,
     PairwiseRewardTrainer,
     ReliabilityRewardConfig,
@@ -24,8 +26,20 @@ from trl_ext import (
 PROJECT = "trl_ext"  # under which trackers list the runs
 
 
+def method_name(config: dict[str, Any]) -> str:
+    """What the run is called after: `noise-<noise_method>`, or the `rapl_method` that has an effect."""
+    if config["noise_method"] is not None:
+        return f"noise-{config['noise_method']}"
+    method = config["rapl_method"]
+    if method != "joint" and config["rapl_col_id"] is None and config["constant_reliability"] is None:
+        return "none"
+    return method
+
+
 def trainer_classes(method: str) -> tuple[type[PairwiseRewardConfig], type[PairwiseRewardTrainer]]:
-    """Training arguments and trainer for a `rapl_method`."""
+    """Training arguments and trainer for a [`method_name`]."""
+    if method.startswith("noise-"):
+        return NoiseAwareRewardConfig, NoiseAwareRewardTrainer
     if method == "joint":
         return AnnotatorAwareRewardConfig, AnnotatorAwareRewardTrainer
     return ReliabilityRewardConfig, ReliabilityRewardTrainer
@@ -49,6 +63,10 @@ def training_arguments(config: dict[str, Any], data: TrainingData, method: str) 
     values["output_dir"] = config["output_dir"] or f"outputs/{data.name}-{method}{tag}"
     if method == "joint":
         columns = {"annotator_id": config["annotator_col_name"]}
+    elif config["noise_method"] is not None:
+        columns = {"label": config["label_col_name"], "eta": config["eta_col_name"]}
+        if config["annotator_eta_path"] is not None:
+            columns["annotator_id"] = config["annotator_col_name"]
     else:
         values["rapl_method"] = method
         values["reliability_kind"] = "probability" if config["is_rapl_score_correctness_prob"] else "raw"

@@ -29,6 +29,9 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "lie_data_dir": (str,),
     "lie_test_path": (str,),
     "rapl_col_id": (str,),
+    "noise_method": (str,),
+    "eta": (int, float),
+    "annotator_eta_path": (str,),
     "constant_reliability": (int, float, str),
     "min_reliability": (int, float),
     "center_rewards_coefficient": (int, float),
@@ -52,6 +55,18 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
 CHOICES = {
     "rapl_method": ("beta", "p", "margin", "smoothing", "backward", "joint", "none"),
     "on_below_half": ("zero", "flip", "error"),
+    "noise_method": (
+        "forward",
+        "backward",
+        "soft_label",
+        "label_smoothing",
+        "hinge",
+        "ties",
+        "ordinal",
+        "focal",
+        "symmetric",
+        "none",
+    ),
     "max_length_policy": ("drop", "truncate_prompt_left", "error"),
     "eval_strategy": ("no", "epoch", "steps"),
 }
@@ -111,6 +126,8 @@ TRAINER_FIELDS = {
     "constant_reliability": "constant_reliability",
     "min_reliability": "min_reliability",
     "normalize_beta": "normalize_beta",
+    "noise_method": "noise_method",
+    "eta": "eta",
 }
 
 
@@ -174,7 +191,7 @@ def check_keys(config: Mapping[str, Any], defaults: Mapping[str, Any], script: s
             raise _unknown(key, defaults, script)
         _check_type(key, value, defaults[key])
     for key, allowed in CHOICES.items():
-        if key in config and config[key] not in allowed:
+        if config.get(key) is not None and config[key] not in allowed:
             raise ConfigError(f"config key {key!r} must be one of {', '.join(allowed)}, got {config[key]!r}")
     for key in POSITIVE:
         if config.get(key) is not None and not config[key] > 0:
@@ -198,6 +215,7 @@ def check_config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
     check_keys(config, defaults, "tasks/train.py")
     check_trackers(config["report_to"])
     _check_contradictions(config)
+    _check_noise(config, defaults)
 
 
 def check_trackers(report_to: str | Sequence[str] | None) -> None:
@@ -283,6 +301,34 @@ def check_reliability(config: Mapping[str, Any]) -> None:
         raise ConfigError("on_below_half needs P(correct): set is_rapl_score_correctness_prob=True")
     if config["normalize_beta"] and config["rapl_method"] != "beta":
         raise ConfigError(f"normalize_beta needs rapl_method=beta, got {config['rapl_method']}")
+
+
+_ETA_METHODS = ("forward", "backward")
+
+
+def _check_noise(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Raise if the keys that say how label noise is dealt with contradict each other or those of reliability."""
+    method = config["noise_method"]
+    if method is None:
+        for key in ("eta", "annotator_eta_path", "eta_col_name", "label_col_name"):
+            if config[key] != defaults[key]:
+                raise ConfigError(f"{key} is for NoiseAwareRewardTrainer: set noise_method, e.g. noise_method=forward")
+        return
+    # What is left at its default does nothing; `lie` turns the reliability column off, which agrees
+    for key in ("rapl_method", "constant_reliability", "min_reliability", "on_below_half", "normalize_beta"):
+        if config[key] != defaults[key]:
+            raise ConfigError(f"noise_method={method} takes the place of rapl_method: leave {key} out")
+    if config["rapl_col_id"] not in (None, defaults["rapl_col_id"]):
+        raise ConfigError(f"noise_method={method} does not read a reliability column: leave rapl_col_id out")
+    if method not in _ETA_METHODS:
+        for key in ("eta", "annotator_eta_path", "eta_col_name"):
+            if config[key] != defaults[key]:
+                raise ConfigError(f"{key} has no effect with noise_method={method}: it is for forward and backward")
+    if config["eta"] is not None:
+        if config["annotator_eta_path"] is not None:
+            raise ConfigError("eta is one value for all pairs and annotator_eta_path one for each annotator: set one")
+        if not 0 < config["eta"] <= 1:
+            raise ConfigError(f"config key 'eta' must be in (0, 1], got {config['eta']!r}")
 
 
 def check_trainer_fields(fields: Mapping[str, Any], known: set[str]) -> None:

@@ -17,7 +17,8 @@ from tasks.rapl.lie_data import (
     to_preferences,
 )
 from trl_ext.data.demo import load_demo_preferences
-from trl_ext.data.loading import load_preferences
+from trl_ext.data.loading import load_preferences, rename_columns
+from trl_ext.trainer.noise_aware_trainer import ORACLE_PROBABILITY
 
 
 @dataclass
@@ -49,6 +50,21 @@ def _limit(dataset: Dataset, size: int, seed: int) -> Dataset:
 def _column_names(config: dict[str, Any]) -> dict[str, str]:
     names = {ours: config[f"{ours}_col_name"] for ours in ("prompt", "chosen", "rejected")}
     return {ours: theirs for ours, theirs in names.items() if ours != theirs}
+
+
+def _name_oracle(data: "TrainingData", name: str) -> None:
+    """Call the column of true probabilities `oracle_probability`, in every dataset that has it."""
+    if name == ORACLE_PROBABILITY:
+        return
+    if data.test is None or name not in data.test.column_names:
+        where = (
+            "there are no test pairs" if data.test is None else f"its columns are {', '.join(data.test.column_names)}"
+        )
+        raise ValueError(f"oracle_col_name={name!r} is not a column of the test pairs: {where}")
+    for split in ("train", "evaluation", "test"):
+        dataset = getattr(data, split)
+        if dataset is not None and name in dataset.column_names:
+            setattr(data, split, rename_columns(dataset, {ORACLE_PROBABILITY: name}, name=split))
 
 
 def _is_lie(path: str) -> bool:
@@ -105,4 +121,5 @@ def load_training_data(config: dict[str, Any]) -> TrainingData:
         data.evaluation = _limit(data.evaluation, config["eval_dataset_size"], seed)
     if data.test is None:
         data.test = data.evaluation
+    _name_oracle(data, config["oracle_col_name"])
     return data

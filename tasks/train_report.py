@@ -8,13 +8,20 @@ import pandas as pd
 from datasets import Dataset
 
 from tasks.provenance import command, hash_pairs, model_identity, package_versions, template_hash
+from trl_ext import NoiseAwareRewardTrainer
 from trl_ext.evaluation.lie import RESPONSE_KINDS, lie_weights
+from trl_ext.evaluation.oracle import oracle_scores
 from trl_ext.evaluation.statistics import mean_estimate
+from trl_ext.trainer.noise_aware_trainer import ORACLE_PROBABILITY
 
 
 ROWS = (
     ("accuracy_to_labels", "accuracy to the labels"),
     ("accuracy_to_truth", "accuracy to the truth"),
+    ("oracle_accuracy", "accuracy to the oracle"),
+    ("oracle_cross_entropy", "cross-entropy to the oracle"),
+    ("oracle_entropy", "entropy of the oracle (floor)"),
+    ("oracle_excess", "excess over the floor"),
     ("length_weight", "W_length"),
     ("correctness_weight", "W_correct"),
     ("ratio", "W_correct / W_length"),
@@ -64,14 +71,19 @@ def grid_rewards(table: pd.DataFrame) -> pd.DataFrame | None:
     return wide if len(wide) else None
 
 
-def mark_pairs(table: pd.DataFrame, truth_column: str) -> pd.DataFrame:
+def mark_pairs(table: pd.DataFrame, truth_column: str, label_column: str | None = None) -> pd.DataFrame:
     """
     Add `agrees_with_label` and, where `truth_column` exists, `agrees_with_truth` to scored pairs (1, 0; a tie is 0).
 
     Pairs of two right or two wrong answers (by `chosen_type`, `rejected_type`) have no truth to be right about: missing.
+    Labels are for chosen, or those of `label_column`, where that exists; a label of one half is missing.
     """
     difference = table["reward_chosen"] - table["reward_rejected"]
-    table = table.assign(agrees_with_label=(difference > 0).astype(float))
+    agrees = difference.gt(0).astype(float)
+    if label_column in table.columns:
+        label = table[label_column]
+        agrees = agrees.where(label > 0.5, difference.lt(0).astype(float)).where(label != 0.5)
+    table = table.assign(agrees_with_label=agrees)
     if truth_column in table.columns:
         right = difference.gt(0).where(table[truth_column].astype(bool), difference.lt(0)).astype(float)
         if {"chosen_type", "rejected_type"} <= set(table.columns):
@@ -92,6 +104,15 @@ def pair_figures(table: pd.DataFrame) -> dict[str, dict]:
     return figures
 
 
+def oracle_figures(table: pd.DataFrame) -> dict[str, dict]:
+    """Figures of scored pairs against `oracle_probability`, where it is known, clustered by question likewise."""
+    if ORACLE_PROBABILITY not in table.columns:
+        return {}
+    clusters = table["question_id"].to_numpy() if "question_id" in table.columns else None
+    scores = oracle_scores(table["reward_chosen"], table["reward_rejected"], table[ORACLE_PROBABILITY], clusters)
+    return {name: figure.to_dict() for name, figure in scores.figures().items()}
+
+
 def learned_figures(
     trainer, test: Dataset | None, grid: Dataset | None, truth_column: str
 ) -> tuple[dict[str, dict], pd.DataFrame | None, pd.DataFrame | None]:
@@ -99,8 +120,9 @@ def learned_figures(
     figures: dict[str, dict] = {}
     table = rewards = None
     if test is not None:
-        table = mark_pairs(trainer.predict_pairs(test).to_pandas(), truth_column)
-        figures |= pair_figures(table)
+        label_column = "label" if isinstance(trainer, NoiseAwareRewardTrainer) else None
+        table = mark_pairs(trainer.predict_pairs(test).to_pandas(), truth_column, label_column)
+        figures |= pair_figures(table) | oracle_figures(table)
         rewards = grid_rewards(table)
     if grid is not None:
         rewards = grid_rewards(trainer.predict_pairs(grid_pairs(grid)).to_pandas())

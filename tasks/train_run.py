@@ -13,13 +13,13 @@ from transformers import AutoConfig, TrainerCallback
 
 from tasks.interrupt import Interrupted
 from tasks.json_files import write_json
-from tasks.provenance import hash_pairs
+from tasks.provenance import hash_file, hash_pairs
 from tasks.resume import TrainingRun, open_run
-from tasks.train_arguments import lora_config, trainer_classes, training_arguments
+from tasks.train_arguments import lora_config, method_name, trainer_classes, training_arguments
 from tasks.train_config import ConfigError
 from tasks.train_data import TrainingData, load_training_data
 from tasks.train_report import format_table, learned_figures, provenance
-from trl_ext import AnnotatorAwareRewardTrainer, PairwiseRewardTrainer
+from trl_ext import AnnotatorAwareRewardTrainer, NoiseAwareRewardTrainer, PairwiseRewardTrainer
 from trl_ext.data import resolve_model
 from trl_ext.hub import load_reward_model, push_reward_model, verify_round_trip
 from trl_ext.hub.round_trip import whole_models
@@ -68,6 +68,14 @@ def find_model(name: str) -> str:
     return path
 
 
+def _hash_data(data: TrainingData, config: dict[str, Any]) -> str:
+    """Hash of the training pairs, and of the file that says how far to believe their annotators."""
+    digest = hash_pairs(data.train)
+    if config["annotator_eta_path"] is not None:
+        digest += f"+{hash_file(Path(config['annotator_eta_path']).expanduser())}"
+    return digest
+
+
 def _frozen_layers(trainer: PairwiseRewardTrainer, config: dict[str, Any]) -> AbstractContextManager:
     """Freeze what `train_last_layers` leaves out; the context in which the model is trained and evaluated."""
     layers, folder = config["train_last_layers"], config["frozen_cache_dir"]
@@ -83,11 +91,13 @@ def _frozen_layers(trainer: PairwiseRewardTrainer, config: dict[str, Any]) -> Ab
 
 
 def _reliability_results(trainer: PairwiseRewardTrainer) -> dict[str, Any]:
-    """How far the labels were believed: statistics of the weights, or the table of the annotators."""
+    """How far the labels were believed: statistics of the weights or of η, or the table of the annotators."""
     if isinstance(trainer, AnnotatorAwareRewardTrainer):
         report = trainer.annotator_report()
         print(f"\n{report.table.to_string(index=False, float_format='{:.3f}'.format)}\n({report.method})")
         return {"annotators": {"table": report.table.to_dict("records"), "method": report.method}}
+    if isinstance(trainer, NoiseAwareRewardTrainer):
+        return {"eta": None if trainer.eta_summary is None else trainer.eta_summary.to_dict()}
     return {"weights": trainer.weight_statistics.to_dict()}
 
 
@@ -156,9 +166,14 @@ def set_cpu_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
+def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[str, float]:
     """
     Train a reward model as `tasks/train.py` configures it.
+
+    Args:
+        config (`dict`): The configuration.
+        sacred_run (`sacred.run.Run`): Where metrics and figures are recorded.
+        defaults (`dict`): The default configuration.
 
     Returns:
         `dict[str, float]`: The figures after training.
@@ -166,14 +181,13 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     transformers.utils.logging.set_verbosity_warning()
     logging.getLogger("trl_ext").setLevel(logging.INFO)
     set_cpu_threads(config["cpu_threads"])
-    method = config["rapl_method"]
-    if method != "joint" and config["rapl_col_id"] is None and config["constant_reliability"] is None:
-        method = "none"
+    method = method_name(config)
     try:
         model_path = find_model(config["model_name"])
         data = load_training_data(config)
         args = training_arguments(config, data, method)
         _, trainer_class = trainer_classes(method)
+        annotators = config["annotator_eta_path"]
         trainer = trainer_class(
             model=model_path,
             args=args,
@@ -182,6 +196,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
             processing_class=None if config["tokenizer_name"] is None else _tokenizer(config["tokenizer_name"]),
             peft_config=lora_config(config, model_path),
             callbacks=[SacredCallback(sacred_run)],
+            **({} if annotators is None else {"annotator_eta": annotators}),
         )
         frozen_layers = _frozen_layers(trainer, config)
     except (ValueError, TypeError, ModuleNotFoundError, FileNotFoundError) as error:
@@ -190,7 +205,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
     if (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled) and config["eval_before_training"]:
         logger.warning("eval_before_training is turned off: DeepSpeed and FSDP can't train a model that has evaluated")
         config["eval_before_training"] = False
-    training_run, checkpoint = open_run(trainer, config, hash_pairs(data.train))
+    training_run, checkpoint = open_run(trainer, config, _hash_data(data, config), defaults)
     truth = config["correctness_label_col_name"]
     with frozen_layers:
         before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)

@@ -10,6 +10,8 @@ from .version import __version__
 _EXPORTS = {
     "AnnotatorAwareRewardConfig": "trainer",
     "AnnotatorAwareRewardTrainer": "trainer",
+    "NoiseAwareRewardConfig": "trainer",
+    "NoiseAwareRewardTrainer": "trainer",
     "PairwiseRewardConfig": "trainer",
     "PairwiseRewardTrainer": "trainer",
     "ReliabilityDPOConfig": "trainer",
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from .scoring import RewardScorer as RewardScorer
     from .trainer import AnnotatorAwareRewardConfig as AnnotatorAwareRewardConfig
     from .trainer import AnnotatorAwareRewardTrainer as AnnotatorAwareRewardTrainer
+    from .trainer import NoiseAwareRewardConfig as NoiseAwareRewardConfig
+    from .trainer import NoiseAwareRewardTrainer as NoiseAwareRewardTrainer
     from .trainer import PairwiseRewardConfig as PairwiseRewardConfig
     from .trainer import PairwiseRewardTrainer as PairwiseRewardTrainer
     from .trainer import ReliabilityDPOConfig as ReliabilityDPOConfig

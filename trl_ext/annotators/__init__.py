@@ -1,5 +1,6 @@
 """Annotators: how they answer, how to monitor and pay them, and the labels that follow."""
 
+from .assignment import AnnotatorAssignment, assign_annotators
 from .bounds import error_lower_bound, kl_divergence, minimax_error_bound, samples_until_error
 from .contracts import (
     PROFILES,
@@ -17,6 +18,9 @@ from .contracts import (
     incentive,
     solve_contract,
 )
+from .corrupted_preferences import CorruptionReport, corrupt_preferences
+from .corruption import corrupt_labels, label_levels
+from .legacy_corruption import corrupt_preferences_legacy, effective_attenuation
 from .model import (
     agreement_probability,
     expert_c,
@@ -26,21 +30,30 @@ from .model import (
     self_consistency_c,
 )
 from .mutual_information import fano_error_bound, maximal_information, most_informative_prior, mutual_information
+from .selection import PairSelection, select_pairs
 
 
 __all__ = [
+    "AnnotatorAssignment",
     "ContractCheck",
     "ContractProblem",
     "ContractRates",
     "ContractSolution",
+    "CorruptionReport",
     "FirstBest",
     "PROFILES",
+    "PairSelection",
     "agreement_probability",
+    "assign_annotators",
     "best_number_of_checks",
     "cara_utility",
     "check_contract",
     "contract_for_budget",
     "contract_rates",
+    "corrupt_labels",
+    "corrupt_preferences",
+    "corrupt_preferences_legacy",
+    "effective_attenuation",
     "error_lower_bound",
     "expert_c",
     "expert_c_items",
@@ -49,12 +62,14 @@ __all__ = [
     "fisher_information",
     "incentive",
     "kl_divergence",
+    "label_levels",
     "maximal_information",
     "minimax_error_bound",
     "most_informative_prior",
     "mutual_information",
     "preference_label_probability",
     "samples_until_error",
+    "select_pairs",
     "self_consistency_c",
     "solve_contract",
 ]

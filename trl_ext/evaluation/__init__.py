@@ -7,6 +7,7 @@ from .calibrated_log_loss import held_out_calibrated_log_loss, held_out_true_met
 from .calibration import brier_score, ece_if_calibrated, expected_calibration_error, log_loss, rms_calibration_error
 from .calibration_report import CalibrationReport, calibration_report, held_out_calibration_report
 from .lie import LIEWeights, lie_weights
+from .oracle import OracleScores, oracle_scores
 from .reliability_diagram import ReliabilityDiagram, reliability_diagram
 from .rewardbench import RewardBenchScores, rewardbench_section_scores
 from .rm_bench import RMBenchAccuracy, StyleAccuracy, rm_bench_accuracy, rm_bench_rewards
@@ -29,6 +30,7 @@ __all__ = [
     "CalibrationReport",
     "Estimate",
     "LIEWeights",
+    "OracleScores",
     "RMBenchAccuracy",
     "ReliabilityDiagram",
     "RewardBenchScores",
@@ -48,6 +50,7 @@ __all__ = [
     "lie_weights",
     "log_loss",
     "mean_estimate",
+    "oracle_scores",
     "paired_difference",
     "proportion_estimate",
     "ratio_estimate",

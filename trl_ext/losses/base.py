@@ -8,6 +8,10 @@ import torch
 from torch import Tensor
 
 
+# Largest distance of a value from the level it stands for
+LEVEL_TOLERANCE = 1e-3
+
+
 class PairwiseLoss(ABC):
     r"""
     Base class of the losses on a pair of rewards. Call it as `loss(rewards_chosen, rewards_rejected, **columns)`; it
@@ -31,10 +35,13 @@ class PairwiseLoss(ABC):
             themselves are finite.
         optional_columns (`dict[str, tuple[float, float]]`):
             The same for columns that may be left out or `None`.
+        levels (`dict[str, tuple[float, ...]]`):
+            Columns that hold nothing but these values, to within 0.001: bfloat16 has 0.80078 for 0.8.
     """
 
     columns: ClassVar[dict[str, tuple[float, float]]] = {}
     optional_columns: ClassVar[dict[str, tuple[float, float]]] = {}
+    levels: ClassVar[dict[str, tuple[float, ...]]] = {}
 
     def __call__(self, rewards_chosen: Tensor, rewards_rejected: Tensor, **columns: Tensor | None) -> Tensor:
         self._check_names(columns)
@@ -87,18 +94,24 @@ class PairwiseLoss(ABC):
             # comparisons with NaN are false; finite bounds refuse infinities, for which 0 * inf is NaN
             limits = torch.finfo(values.dtype)
             valid[column] = (values >= max(low, limits.min)) & (values <= min(high, limits.max))
+            if column in self.levels:
+                distances = (values.unsqueeze(-1) - values.new_tensor(self.levels[column])).abs()
+                valid[column] &= distances.amin(dim=-1) <= LEVEL_TOLERANCE
         if torch.stack(list(valid.values())).all():
             return
         for column, mask in valid.items():
             if not mask.all():
-                low, high = ranges[column]
                 row = int((~mask).nonzero()[0])
-                left = "[" if math.isfinite(low) else "("
-                right = "]" if math.isfinite(high) else ")"
                 raise ValueError(
                     f"column '{column}' of {type(self).__name__} has {int((~mask).sum())} values outside "
-                    f"{left}{low:g}, {high:g}{right}; first: row {row}, value {columns[column][row].item():g}"
+                    f"{self._describe_allowed(column)}; first: row {row}, value {columns[column][row].item():g}"
                 )
+
+    def _describe_allowed(self, column: str) -> str:
+        if column in self.levels:
+            return f"{{{', '.join(f'{level:g}' for level in self.levels[column])}}}"
+        low, high = {**self.columns, **self.optional_columns}[column]
+        return f"{'[' if math.isfinite(low) else '('}{low:g}, {high:g}{']' if math.isfinite(high) else ')'}"
 
 
 def _describe(value: Any) -> str:

@@ -7,6 +7,15 @@ from torch import Tensor
 from .base import PairwiseLoss
 
 
+ANNOTATOR_CITATION = """\
+@misc{humanshelpllms2025,
+    title = {How Humans Help {LLM}s: Assessing and Incentivizing Human Preference Annotators},
+    year = {2025},
+    eprint = {2502.06387},
+    archivePrefix = {arXiv}
+}"""
+
+
 class CommitmentLoss(PairwiseLoss):
     r"""
     Likelihood of a label from an annotator of commitment \( \eta \in [-1, 1] \):
@@ -31,6 +40,7 @@ class CommitmentLoss(PairwiseLoss):
         | rewards (B,) | rewards (B,) | `eta` (B,), `offset` (B,) optional |
 
     Relations:
+        - [`ForwardCorrectedLoss`] takes soft labels, for `eta` ≥ 0.
         - [`EpsilonRAPLLoss`] is this loss for `p` = `eta` ≥ 0 and no offset.
         - [`BradleyTerryLoss`] is this loss for `eta` = 1; for `eta` = −1 it is Bradley–Terry with swapped responses.
 
@@ -59,10 +69,4 @@ class CommitmentLoss(PairwiseLoss):
 
     @property
     def citation(self) -> str:
-        return """\
-@misc{humanshelpllms2025,
-    title = {How Humans Help {LLM}s: Assessing and Incentivizing Human Preference Annotators},
-    year = {2025},
-    eprint = {2502.06387},
-    archivePrefix = {arXiv}
-}"""
+        return ANNOTATOR_CITATION

@@ -43,6 +43,7 @@ class EpsilonRAPLLoss(PairwiseLoss):
 
     Relations:
         - [`BradleyTerryLoss`] is `p = 1`.
+        - [`ForwardCorrectedLoss`] is this likelihood for labels that may be soft, or the wrong way round.
         - [`BetaRAPLLoss`] scales the reward difference instead of mixing with chance; its loss is unbounded.
 
     Example:

@@ -2,9 +2,12 @@
 
 from .annotator_aware_config import AnnotatorAwareRewardConfig
 from .annotator_aware_trainer import AnnotatorAwareRewardTrainer
+from .annotator_eta import EtaSummary, read_annotator_eta
 from .checkpoints import find_checkpoint
 from .collator import PreferenceColumnsCollator
 from .cross_fitting import cross_fit_differences
+from .noise_aware_config import NoiseAwareRewardConfig
+from .noise_aware_trainer import NoiseAwareRewardTrainer
 from .reliability_config import ReliabilityRewardConfig
 from .reliability_dpo_config import ReliabilityDPOConfig
 from .reliability_dpo_trainer import ReliabilityDPOTrainer
@@ -17,6 +20,9 @@ from .stopping import TrainingInterrupted
 __all__ = [
     "AnnotatorAwareRewardConfig",
     "AnnotatorAwareRewardTrainer",
+    "EtaSummary",
+    "NoiseAwareRewardConfig",
+    "NoiseAwareRewardTrainer",
     "PairwiseRewardConfig",
     "PairwiseRewardTrainer",
     "PreferenceColumnsCollator",
@@ -27,4 +33,5 @@ __all__ = [
     "TrainingInterrupted",
     "cross_fit_differences",
     "find_checkpoint",
+    "read_annotator_eta",
 ]

@@ -95,6 +95,7 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
     loss_is_scaled_for_ga = True
     config_class: type[PairwiseRewardConfig] = PairwiseRewardConfig
     _tag_names = ["trl", "reward-trainer", "trl-ext"]
+    _recorded_columns: tuple[str, ...] = ()  # of `_loss_columns`: those that evaluation keeps, for `_column_metrics`
 
     def __init__(
         self,
@@ -418,7 +419,8 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
             rewards_chosen, rewards_rejected, losses, weight, _ = self._pair_losses(model, inputs)
-        record = torch.stack([rewards_chosen, rewards_rejected, losses, weight], dim=1).detach()
+        recorded = [inputs[name].to(losses.dtype) for name in self._recorded_columns if name in inputs]
+        record = torch.stack([rewards_chosen, rewards_rejected, losses, weight, *recorded], dim=1).detach()
         self._pair_records.append(self.accelerator.gather_for_metrics(record).cpu())
         loss = (weight * losses).sum() / torch.clamp(weight.sum(), min=torch.finfo(losses.dtype).tiny)
         if prediction_loss_only:
@@ -444,9 +446,18 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
             "mean_reward": float(rewards.mean()),
             "max_reward": float(rewards.max()),
             **pairwise_metrics(rewards),
+            **self._column_metrics(rewards, records[:, 4:]),
         }
         output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in metrics.items()})
         return output
+
+    def _column_metrics(self, rewards: np.ndarray, columns: np.ndarray) -> dict[str, float]:
+        """
+        Hook for subclasses: metrics of rewards `(N, 2)` and `_recorded_columns` of every pair `(N, C)`, in dataset order.
+
+        C is 0 where a dataset does not have the columns.
+        """
+        return {}
 
     def predict(self, test_dataset, ignore_keys=None, metric_key_prefix="test") -> PredictionOutput:
         """As in [`~transformers.Trainer`], also on a raw dataset. `predictions` are rewards `(N, 2)` in dataset order."""
