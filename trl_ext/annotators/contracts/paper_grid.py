@@ -3,14 +3,11 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import binom
 
-
-if TYPE_CHECKING:
-    from .utilities import ContractProblem
+from .utilities import ContractProblem, ExponentialUtility
 
 
 REGIMES = ("FB", "SB", "SB_tilde")
@@ -120,7 +117,7 @@ def folded_expert_c(probabilities: np.ndarray) -> float:
     return float(2 * np.mean(np.maximum(probabilities, 1 - probabilities) - 0.5))
 
 
-def grid_utilities(problem: "ContractProblem", c: float, n: int, contract: str, effort, threshold, slope, base):
+def grid_utilities(problem: ContractProblem, c: float, n: int, contract: str, effort, threshold, slope, base):
     r"""
     Expected utilities of given contracts at given efforts.
 
@@ -154,12 +151,12 @@ def grid_utilities(problem: "ContractProblem", c: float, n: int, contract: str, 
         )
     else:
         paid = binom.sf(threshold * n, n, q)
-        expected = paid * problem.utility(slope + base) + (1 - paid) * problem.utility(base)
-    return expected - problem.cost(effort), problem.benefit(effort) - (slope * paid + base)
+        expected = paid * _utility(problem, slope + base) + (1 - paid) * _utility(problem, base)
+    return expected - problem.cost.value(effort), problem.benefit.value(effort) - (slope * paid + base)
 
 
 def solve_on_grid(
-    problem: "ContractProblem",
+    problem: ContractProblem,
     c: float,
     n: int,
     *,
@@ -231,7 +228,7 @@ def solve_on_grid(
         raise ValueError(f"c must lie in [0, 1], got {c!r}")
     if not ic_slack >= 0:
         raise ValueError(f"ic_slack must be at least 0, got {ic_slack!r}")
-    if not hasattr(problem.utility, "terms"):
+    if not isinstance(problem.utility, ExponentialUtility):
         raise TypeError(f"the grid needs an ExponentialUtility, got {type(problem.utility).__name__}")
     grid = original_grid(contract) if grid is None else grid
     cells = _Cells(problem, float(c), int(n), contract, grid, block_cells)
@@ -240,6 +237,11 @@ def solve_on_grid(
     if "SB_tilde" in regimes:
         found["SB_tilde"] = _search_at_effort(cells, problem.reservation, first.index[0]) if first.index else first
     return {name: cells.solution(name, found[name]) for name in regimes}
+
+
+def _utility(problem: ContractProblem, wage: np.ndarray) -> np.ndarray:
+    # Not by expm1, which is better: cells that tie do so to the last bit of the original's arithmetic
+    return sum(scale * (1 - np.exp(-rate * wage)) for scale, rate in problem.utility.terms)
 
 
 def _check_contract(contract: str) -> None:
@@ -268,12 +270,12 @@ class _Cells:
     """Utilities of the cells of a grid, block by block."""
 
     def __init__(
-        self, problem: "ContractProblem", c: float, n: int, contract: str, grid: ContractGrid, block_cells: int
+        self, problem: ContractProblem, c: float, n: int, contract: str, grid: ContractGrid, block_cells: int
     ):
         self.problem, self.n, self.contract, self.grid = problem, n, contract, grid
         self.q = (1 + grid.effort * c) / 2
-        self.cost = problem.cost(grid.effort)[:, None, None]
-        self.benefit = problem.benefit(grid.effort)[:, None, None]
+        self.cost = problem.cost.value(grid.effort)[:, None, None]
+        self.benefit = problem.benefit.value(grid.effort)[:, None, None]
         self.base_width = max(1, min(grid.base.size, block_cells // grid.effort.size))
         self.slope_width = max(1, min(grid.slope.size, block_cells // (grid.effort.size * self.base_width)))
 
@@ -315,9 +317,8 @@ class _Cells:
                 agent += term
 
     def _binary(self, agent: np.ndarray, paid: np.ndarray, slope: np.ndarray, base: np.ndarray) -> None:
-        utility = self.problem.utility
-        np.multiply(paid, utility(slope[:, None] + base), out=agent)
-        agent += (1 - paid) * utility(base)
+        np.multiply(paid, _utility(self.problem, slope[:, None] + base), out=agent)
+        agent += (1 - paid) * _utility(self.problem, base)
 
     def principal(self, paid: np.ndarray, slopes: slice, bases: slice, out: np.ndarray) -> np.ndarray:
         """Principal utilities of a block."""
@@ -331,7 +332,7 @@ class _Cells:
             cell = map(float, (grid.effort[e], grid.threshold[t], grid.slope[s], grid.base[b]))
             return GridSolution(regime, True, *cell, best.value, best.agent)
         if regime == "SB_tilde":
-            idle = float(self.problem.benefit(0.0))
+            idle = float(self.problem.benefit.value(0.0))
             return GridSolution(regime, False, 0.0, 0.0, 0.0, 0.0, idle, float(self.problem.reservation))
         return GridSolution(regime, False, *[math.nan] * 6)
 
