@@ -1,0 +1,19 @@
+"""The examples in the docstrings of the annotator model, its bounds and the monitoring print what they say."""
+
+import pytest
+
+from tests.evaluation.doc_examples import failed_examples
+from trl_ext import annotators
+
+
+MODULES = ("model", "bounds", "mutual_information")
+FUNCTIONS = [
+    function
+    for function in map(vars(annotators).get, annotators.__all__)
+    if function.__module__.rpartition(".")[2] in MODULES and not isinstance(function, type)
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_example(function):
+    assert failed_examples(function) == 0

@@ -1,0 +1,68 @@
+"""Checks of numbers that annotator functions take."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def in_range(values: ArrayLike, name: str, low: float, high: float, hint: str = "") -> np.ndarray:
+    """`values` as float64 of any shape, all in [low, high]."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.size == 0:
+        raise ValueError(f"{name} is empty")
+    flat = array.ravel()
+    bad = np.flatnonzero(~((flat >= low) & (flat <= high)))
+    if bad.size:
+        where = f" in {bad.size} rows; first: row {bad[0]}, value" if array.ndim else ", got"
+        raise ValueError(
+            f"{name} must lie in [{low:g}, {high:g}]{', does not' if array.ndim else ''}{where} {flat[bad[0]]:g}."
+            + (f" {hint}" if hint else "")
+        )
+    return array
+
+
+def items_in_range(values: ArrayLike, name: str, low: float, high: float, hint: str = "") -> np.ndarray:
+    """`values` as float64 of shape `(N,)`, all in [low, high]."""
+    array = in_range(values, name, low, high, hint)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have shape (N,), got {array.shape}")
+    return array
+
+
+def information_c(c: ArrayLike) -> np.ndarray:
+    """A number, or values `(N,)` of items, in [−1, 1]."""
+    array = in_range(c, "c", -1.0, 1.0)
+    if array.ndim > 1:
+        raise ValueError(f"c must be a number or have shape (N,), got {array.shape}")
+    return array
+
+
+def positive_c(c: float) -> float:
+    """A c from which η can be learned."""
+    if np.ndim(c) != 0 or not 0.0 < c <= 1.0:
+        raise ValueError(
+            f"c must be a number in (0, 1], got {c}: at c = 0 agreement says nothing about eta. Below 0 the expert is "
+            "wrong more often than right: swap the expert's labels and use -c."
+        )
+    return float(c)
+
+
+def check_level(level: float, name: str = "level") -> None:
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"{name} must lie strictly between 0 and 1, got {level}")
+
+
+def as_counts(values: ArrayLike, name: str, least: int) -> np.ndarray:
+    """Whole numbers of at least `least`, of any shape, as int64."""
+    array = np.asarray(values)
+    if array.size == 0:
+        raise ValueError(f"{name} is empty")
+    flat = array.ravel()
+    bad = ~np.isfinite(flat) | (flat != np.floor(flat)) | (flat < least)
+    if bad.any():
+        raise ValueError(f"{name} must be whole numbers of at least {least}, got {flat[bad][0]}")
+    return array.astype(np.int64)
+
+
+def plain(value: ArrayLike) -> float | np.ndarray:
+    """A Python float for an array without axes."""
+    return float(value) if np.ndim(value) == 0 else value
