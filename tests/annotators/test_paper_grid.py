@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from scipy.special import expit, ndtri
 
+from tests.evaluation.doc_examples import failed_examples
+from trl_ext.annotators import expert_c, self_consistency_c
 from trl_ext.annotators.contracts import PROFILES, ContractProblem, cara_utility
 from trl_ext.annotators.contracts.legacy_curves import legacy_decision_mean, legacy_incentive
 from trl_ext.annotators.contracts.legacy_downstream import legacy_downstream_contract
 from trl_ext.annotators.contracts.paper_grid import (
     STRICT_IC_SLACK,
     ContractGrid,
-    folded_expert_c,
     grid_utilities,
     original_grid,
     solve_on_grid,
@@ -41,8 +42,8 @@ def mean_probability(dataset):
 
 def informativeness(case, delta=None):
     if case["monitor"] == "expert":
-        return folded_expert_c(probabilities(case["dataset"]))
-    return 1 - (case["delta"] if delta is None else delta)
+        return expert_c(probabilities(case["dataset"]))
+    return self_consistency_c(case["delta"] if delta is None else delta)
 
 
 def make_problem(case):
@@ -160,7 +161,9 @@ def test_memory_does_not_grow_with_thresholds():
     code = (
         "import resource, numpy as np\n"
         "from trl_ext.annotators.contracts.paper_grid import ContractGrid, solve_on_grid\n"
-        "from trl_ext.annotators.contracts import PROFILES\n"
+        "from tests.evaluation.doc_examples import failed_examples
+from trl_ext.annotators import expert_c, self_consistency_c
+from trl_ext.annotators.contracts import PROFILES\n"
         "grid = ContractGrid(np.arange(0, 1.01, .01), np.linspace(.5, 1, 300), np.arange(0, 10, .5), np.arange(-10, 10, .5))\n"
         "solve_on_grid(PROFILES['paper_high'], .98, 50, contract='binary', grid=grid)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
@@ -224,3 +227,10 @@ class TestLegacy:
     def test_an_expert_needs_the_data(self):
         with pytest.raises(ValueError, match="needs mean_probability"):
             legacy_incentive(0.5, 10, monitor="expert")
+
+
+@pytest.mark.parametrize(
+    "function", [solve_on_grid, legacy_downstream_contract, legacy_incentive, legacy_decision_mean]
+)
+def test_docstring_examples(function):
+    assert failed_examples(function) == 0

@@ -38,6 +38,7 @@ def legacy_incentive(eta: float, n: int, *, monitor: str, mean_probability: floa
 
     Example:
         ```python
+        >>> from trl_ext.annotators.contracts.legacy_curves import legacy_incentive
         >>> round(legacy_incentive(0.9, 10, monitor="self"), 4)
         3.1513
 
@@ -76,6 +77,7 @@ def legacy_decision_mean(eta: float, *, monitor: str, mean_probability: float | 
 
     Example:
         ```python
+        >>> from trl_ext.annotators.contracts.legacy_curves import legacy_decision_mean
         >>> legacy_decision_mean(0.5, monitor="self")
         0.625
 

@@ -59,7 +59,7 @@ def legacy_downstream_contract(
 
     Args:
         c (`float`):
-            Informativeness of the monitor, in [0, 1].
+            Information of one check, P(agree) = (1 + cη)/2, in [0, 1].
         n (`int`):
             Number of monitored samples.
         contract (`str`):
@@ -77,6 +77,7 @@ def legacy_downstream_contract(
 
     Example:
         ```python
+        >>> from trl_ext.annotators.contracts.legacy_downstream import legacy_downstream_contract
         >>> found = legacy_downstream_contract(0.98, 100, contract="linear")
         >>> round(found.eta, 4), round(found.effort, 2), round(found.slope, 2)
         (0.9851, 0.99, 3.75)

@@ -99,24 +99,6 @@ class GridSolution:
     agent_utility: float
 
 
-def folded_expert_c(probabilities: np.ndarray) -> float:
-    """
-    Informativeness of an expert who knows the better response, as the original computes it:
-    \\( c = 2\\,\\mathrm{mean}(\\max(p, 1-p) - ½) \\).
-
-    Equal to `expert_c(probabilities)` but for the order of the sums: ties of a grid are decided by the last bit.
-
-    Args:
-        probabilities (`np.ndarray` of shape `(N,)`):
-            True P(first response is better), in [0, 1].
-
-    Returns:
-        `float`
-    """
-    probabilities = np.asarray(probabilities, dtype=np.float64)
-    return float(2 * np.mean(np.maximum(probabilities, 1 - probabilities) - 0.5))
-
-
 def grid_utilities(problem: ContractProblem, c: float, n: int, contract: str, effort, threshold, slope, base):
     r"""
     Expected utilities of given contracts at given efforts.
@@ -129,7 +111,7 @@ def grid_utilities(problem: ContractProblem, c: float, n: int, contract: str, ef
         problem ([`ContractProblem`]):
             With an [`ExponentialUtility`].
         c (`float`):
-            Informativeness of the monitor, in [0, 1].
+            Information of one check, P(agree) = (1 + cη)/2, in [0, 1].
         n (`int`):
             Number of monitored samples.
         contract (`str`):
@@ -184,7 +166,7 @@ def solve_on_grid(
         problem ([`ContractProblem`]):
             Utility (an [`ExponentialUtility`]), cost, benefit and reservation utility.
         c (`float`):
-            Informativeness of the monitor, in [0, 1]: 1 − δ for self-consistency, [`folded_expert_c`] for an expert.
+            Information of one check, P(agree) = (1 + cη)/2, in [0, 1]: from [`self_consistency_c`] or [`expert_c`].
         n (`int`):
             Number of monitored samples.
         contract (`str`):
@@ -212,6 +194,7 @@ def solve_on_grid(
         ```python
         >>> import numpy as np
         >>> from trl_ext.annotators.contracts import PROFILES
+        >>> from trl_ext.annotators.contracts.paper_grid import ContractGrid, solve_on_grid
         >>> grid = ContractGrid(np.linspace(0, 1, 21), [0.0], np.linspace(0, 2.5, 26), np.linspace(-1.5, 0.5, 41))
         >>> found = solve_on_grid(PROFILES["paper_high"], 0.98, 50, contract="linear", grid=grid)["SB"]
         >>> found.feasible, round(found.effort, 2), round(found.principal_utility, 3)
