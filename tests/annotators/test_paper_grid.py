@@ -161,9 +161,7 @@ def test_memory_does_not_grow_with_thresholds():
     code = (
         "import resource, numpy as np\n"
         "from trl_ext.annotators.contracts.paper_grid import ContractGrid, solve_on_grid\n"
-        "from tests.evaluation.doc_examples import failed_examples
-from trl_ext.annotators import expert_c, self_consistency_c
-from trl_ext.annotators.contracts import PROFILES\n"
+        "from trl_ext.annotators.contracts import PROFILES\n"
         "grid = ContractGrid(np.arange(0, 1.01, .01), np.linspace(.5, 1, 300), np.arange(0, 10, .5), np.arange(-10, 10, .5))\n"
         "solve_on_grid(PROFILES['paper_high'], .98, 50, contract='binary', grid=grid)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
