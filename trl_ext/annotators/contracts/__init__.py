@@ -1,5 +1,12 @@
 """Contracts that pay annotators for effort: exact first best, second best and restricted second best."""
 
+from .budget import ChecksChoice, best_number_of_checks, contract_for_budget
+from .check import ContractCheck, check_contract
+from .first_best import FirstBest, first_best
+from .monitor import incentive
+from .rates import ContractRates, contract_rates
+from .solution import ContractSolution
+from .solve import solve_contract
 from .utilities import (
     PROFILES,
     CallableUtility,
@@ -20,9 +27,14 @@ from .utilities import (
 __all__ = [
     "PROFILES",
     "CallableUtility",
+    "ChecksChoice",
+    "ContractCheck",
     "ContractProblem",
+    "ContractRates",
+    "ContractSolution",
     "EffortFunction",
     "ExponentialUtility",
+    "FirstBest",
     "LogFunction",
     "LogUtility",
     "PolynomialFunction",
@@ -30,5 +42,12 @@ __all__ = [
     "PowerUtility",
     "SaturatingFunction",
     "WageUtility",
+    "best_number_of_checks",
     "cara_utility",
+    "check_contract",
+    "contract_for_budget",
+    "contract_rates",
+    "first_best",
+    "incentive",
+    "solve_contract",
 ]

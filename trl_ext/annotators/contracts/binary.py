@@ -1,0 +1,198 @@
+"""Binary contracts: a base, and a bonus if at least k of the n checks agree."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .monitor import agreement, efforts_around, fail_probability, pass_probability, pass_slope
+from .search import all_maxima, local_maxima, refine_rows
+from .utilities import ContractProblem
+
+
+INCENTIVE_CHECK = (
+    "the annotator's utility at every local maximum over effort (grid of 129 efforts and 129 around the threshold, each "
+    "maximum refined to 1e-9 of effort) is at most the tolerance above that of the effort"
+)
+
+# Half-width, in standard deviations, outside of which no bounded bonus can pay for effort is computed from the bounds;
+# wages so wide that this exceeds 38 would be probabilities below 1e-300.
+_WIDEST = 38.0
+
+
+@dataclass(frozen=True)
+class BinaryTerms:
+    """Cheapest binary contracts for thresholds (R, 1) and efforts (R, M); shapes (R, M)."""
+
+    spread: np.ndarray  # utility of the bonus
+    base: np.ndarray
+    bonus: np.ndarray
+    expected_wage: np.ndarray
+    temptation: np.ndarray  # utility of the best known other effort less that of the effort
+    affordable: np.ndarray
+    in_bounds: np.ndarray
+
+
+@dataclass
+class BinarySearch:
+    """
+    Search over threshold and effort.
+
+    For a threshold k and an effort η the utility of the bonus follows from the first-order condition, and the base
+    from acceptance (or its lower bound): what remains is a search in k and η. The best value per threshold is a smooth
+    function of k, so that a grid of thresholds is refined around its largest values. The condition that no other
+    effort is better is imposed for a finite set of rivals first; the best reply to the contract found joins the set
+    until it is no better than the effort asked for.
+    """
+
+    problem: ContractProblem
+    c: float
+    n: int
+    wage_bounds: tuple[float, float]
+    tolerance: float
+    score: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+    def __post_init__(self):
+        utility, (base_low, bonus_high) = self.problem.utility, self.wage_bounds
+        self.base_low = max(base_low, utility.lower)
+        self.lowest_utility = float(utility.value(self.base_low))
+        # Utility is concave: the bonus is worth most on top of the lowest base.
+        most = float(utility.value(min(self.base_low + bonus_high, utility.upper))) - self.lowest_utility
+        peak = self.c * np.sqrt(self.n)  # of dP/dη, generously
+        least = float(self.problem.cost.derivative(0.01))
+        ratio = max(peak * min(most, 1e300) / least, 1.0)
+        self.reach = min(np.sqrt(2 * np.log(ratio)) + 1, _WIDEST) / (2 * np.sqrt(self.n))  # in arcsin(sqrt(q))
+        self.rivals = np.array([0.0, 0.01, 0.04, 0.16, 0.36, 0.64, 1.0])
+
+    def solve(self, effort: float | None = None) -> tuple[int, float] | None:
+        """Best threshold and effort (or threshold for the given effort); `None` where no contract is allowed."""
+        for _ in range(60):
+            found = self._search() if effort is None else self._search_thresholds(effort)
+            if found is None:
+                return None
+            reply, temptation = self.best_reply(*found)
+            if temptation <= self.tolerance * (1 + 1e-3):
+                return found
+            self.rivals = np.append(self.rivals, reply)
+        raise RuntimeError(
+            f"the incentive constraint did not settle: c={self.c}, n={self.n}, threshold and effort {found}, "
+            f"temptation {temptation}"
+        )
+
+    def terms(self, k: np.ndarray, effort: np.ndarray, rival_pass: np.ndarray | None = None) -> BinaryTerms:
+        problem, n = self.problem, self.n
+        if rival_pass is None:
+            rival_pass = self._rival_pass(k)
+        q = agreement(effort, self.c)
+        with np.errstate(all="ignore"):
+            fail = fail_probability(k, n, q)
+            cost = problem.cost.value(effort)
+            spread = problem.cost.derivative(effort) / (self.c / 2 * pass_slope(k, n, q))
+            spread = np.where(np.isnan(spread), np.inf, spread)
+            gained = rival_pass[:, None, :] - (1 - fail)[:, :, None]
+            saved = cost[:, :, None] - problem.cost.value(self.rivals)
+            if (effort == 1.0).any():  # nobody can exceed full effort: the bonus may be larger than the condition says
+                needed = np.where(saved > 0, np.where(gained < 0, -saved / gained, np.inf), 0.0).max(axis=2)
+                spread = np.where((effort == 1.0) & (spread < needed), needed, spread)
+            temptation = (spread[:, :, None] * gained + saved).max(axis=2)
+            top = np.maximum(problem.reservation + cost + spread * fail, self.lowest_utility + spread)
+            held = top - spread <= self.lowest_utility
+            base = np.where(held, self.base_low, problem.utility.inverse(top - spread))
+            high = problem.utility.inverse(top)
+            bonus = high - base
+            wage = high - fail * bonus
+        affordable = np.isfinite(wage)
+        in_bounds = affordable & (bonus <= self.wage_bounds[1])
+        return BinaryTerms(spread, base, bonus, wage, temptation, affordable, in_bounds)
+
+    def best_reply(self, k: int, effort: float) -> tuple[float, float]:
+        """The annotator's best effort under the contract for (k, effort), and what it gains him."""
+        spread = float(self.terms(np.array([[k]]), np.array([[effort]])).spread[0, 0])
+        reply, utility = best_replies(self.problem, self.c, self.n, k, spread)
+        own = spread * float(pass_probability(k, self.n, agreement(effort, self.c))) - self.problem.cost.value(effort)
+        return float(reply[0]), float(utility[0] - own)
+
+    def _rival_pass(self, k: np.ndarray) -> np.ndarray:
+        return pass_probability(k, self.n, agreement(self.rivals, self.c))
+
+    def _values(self, k: np.ndarray, rival_pass: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        def values(effort: np.ndarray) -> np.ndarray:
+            terms = self.terms(k, effort, rival_pass)
+            allowed = terms.in_bounds & (terms.temptation <= self.tolerance)
+            return np.where(allowed, self.score(effort, terms.expected_wage), -np.inf)
+
+        return values
+
+    def _thresholds(self, low_effort: float, high_effort: float) -> tuple[int, int]:
+        """No threshold outside can pay for an effort in between."""
+        low, high = np.arcsin(np.sqrt(agreement(np.array([low_effort, high_effort]), self.c)))
+        first = np.floor(self.n * np.sin(max(low - self.reach, 0.0)) ** 2)
+        last = np.ceil(self.n * np.sin(min(high + self.reach, np.pi / 2)) ** 2) + 1
+        return max(int(first), 1), min(int(last), self.n)
+
+    def _effort_grid(self, k: np.ndarray, points: int) -> np.ndarray:
+        """Per threshold (K,), the efforts it can pay for: even steps of arcsin(sqrt(q)), ends exact."""
+        angle = np.arcsin(np.sqrt((k - 0.5) / self.n))[:, None]
+        ends = np.arcsin(np.sqrt(agreement(np.array([0.0, 1.0]), self.c)))
+        low, high = np.clip(angle - self.reach, *ends), np.clip(angle + self.reach, *ends)
+        angles = low + (high - low) * np.linspace(0.0, 1.0, points)
+        effort = np.clip((2 * np.sin(angles) ** 2 - 1) / self.c, 0.0, 1.0)
+        return np.where(angles == ends[0], 0.0, np.where(angles == ends[1], 1.0, effort))
+
+    def _best_per_threshold(self, k: np.ndarray, levels: int) -> tuple[np.ndarray, ...]:
+        """Two best local maxima over effort for every threshold: thresholds (2K,), values, brackets of effort."""
+        column = k[:, None].astype(np.float64)
+        rival_pass = self._rival_pass(column)
+        grid = self._effort_grid(k, 33)
+        peaks = local_maxima(self._values(column, rival_pass)(grid), 2)
+        rows = np.repeat(np.arange(len(k)), 2)
+        low = grid[rows, np.maximum(peaks - 1, 0).ravel()]
+        high = grid[rows, np.minimum(peaks + 1, grid.shape[1] - 1).ravel()]
+        _, values, low, high = refine_rows(self._values(column[rows], rival_pass[rows]), low, high, 13, levels)
+        return k[rows], values, low, high
+
+    def _search(self) -> tuple[int, float] | None:
+        first, last = self._thresholds(0.0, 1.0)
+        k = np.unique(np.linspace(first, last, 33).astype(int))
+        while True:
+            thresholds, values, low, high = self._best_per_threshold(k, levels=2)
+            if values.max() == -np.inf:
+                return None
+            spacing = int(np.diff(k).max(initial=1))
+            if spacing == 1:
+                break
+            best = np.unique(thresholds[np.argsort(values)[-3:]])
+            around = [np.linspace(max(b - spacing, first), min(b + spacing, last), 9).astype(int) for b in best]
+            k = np.unique(np.concatenate(around))
+            if spacing <= 8:
+                k = (
+                    np.arange(k.min(), k.max() + 1)
+                    if k.max() - k.min() < 48
+                    else np.unique(
+                        np.concatenate([np.arange(max(b - spacing, first), min(b + spacing, last) + 1) for b in best])
+                    )
+                )
+        order = np.argsort(values)[-6:]
+        column = thresholds[order][:, None].astype(np.float64)
+        effort, values, _, _ = refine_rows(
+            self._values(column, self._rival_pass(column)), low[order], high[order], 17, 13
+        )
+        best = int(np.argmax(values))
+        return int(column[best, 0]), float(effort[best])
+
+    def _search_thresholds(self, effort: float) -> tuple[int, float] | None:
+        first, last = self._thresholds(effort, effort)
+        k = np.arange(first, last + 1)[:, None].astype(np.float64)
+        values = self._values(k, self._rival_pass(k))(np.full(k.shape, effort))[:, 0]
+        best = int(np.argmax(values))
+        return None if values[best] == -np.inf else (first + best, effort)
+
+
+def best_replies(problem: ContractProblem, c: float, n: int, k: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """Local maxima over effort of spread · P(X ≥ k) − cost, best first: efforts and values."""
+
+    def utility(effort: np.ndarray) -> np.ndarray:
+        return spread * pass_probability(k, n, agreement(effort, c)) - problem.cost.value(effort)
+
+    grid = np.union1d(np.linspace(0.0, 1.0, 129), efforts_around(k, n, c, points=129))
+    return all_maxima(utility, grid)
