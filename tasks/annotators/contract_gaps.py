@@ -135,16 +135,24 @@ def run(config: dict) -> dict:
 
 
 def _plot(rows, config: dict, folder: Path) -> list[Path]:
+    from concurrent.futures import ProcessPoolExecutor
+
     from tqdm import tqdm
 
     from tasks.annotators.section4_sweep import make_problem
     from trl_ext.reporting import plot_contract_gaps, plot_gaps_by_delta, plot_utility_profiles
 
-    paths = []
-    groups = rows.groupby(["profile", "delta"], sort=False)
-    for (profile, delta), group in tqdm(groups, desc="figures", disable=None):
-        path = folder / f"gaps_{profile}_delta{delta:g}.png"
-        paths.append(plot_contract_gaps(group, path, title=f"{profile}, δ = {delta:g}")[0])
+    with ProcessPoolExecutor(config["processes"]) as executor:
+        futures = [
+            executor.submit(
+                plot_contract_gaps,
+                group,
+                folder / f"gaps_{profile}_delta{delta:g}.png",
+                title=f"{profile}, δ = {delta:g}",
+            )
+            for (profile, delta), group in rows.groupby(["profile", "delta"], sort=False)
+        ]
+        paths = [future.result()[0] for future in tqdm(futures, desc="figures", disable=None)]
     if len(config["delta"]) > 1 and "self" in config["monitors"]:
         paths.append(plot_gaps_by_delta(rows, folder / "gap_by_delta.png")[0])
     problems = {name: make_problem(name, config["reservation"]) for name in config["profiles"]}
@@ -154,7 +162,7 @@ def _plot(rows, config: dict, folder: Path) -> list[Path]:
 
 def _summary(rows, results: dict) -> str:
     second = rows[rows["regime"] == "SB"].sort_values("n")
-    largest = second.groupby(["profile", "dataset", "monitor", "contract", "delta"], sort=False)["gap"].last()
+    largest = second.groupby(["profile", "dataset", "monitor", "contract", "delta"])["gap"].last()
     table = largest.unstack("delta")
     seconds = results["seconds"]
     return (

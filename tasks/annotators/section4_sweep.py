@@ -114,8 +114,8 @@ def solve_all(
     pool = ProcessPoolExecutor(processes) if processes > 1 and len(todo) > 1 else nullcontext()
     with pool as executor, store.open("a", encoding="utf-8") as file:
         mapped: Callable = map if executor is None else executor.map
-        results = mapped(solve, todo, *arguments)
-        for problem, rows in zip(todo, tqdm(results, total=len(todo), desc=f"{solver} contracts", disable=None)):
+        results = tqdm(mapped(solve, todo, *arguments), total=len(todo), desc=f"{solver} contracts", disable=None)
+        for problem, rows in zip(todo, results, strict=True):
             solved[problem] = rows
             file.write(json.dumps(as_recorded(head | {"problem": list(problem), "rows": rows})) + "\n")
             file.flush()
@@ -163,7 +163,9 @@ def sweep(config: Mapping[str, Any], store: Path) -> tuple[pd.DataFrame, dict[st
         dataset's expert, number of combinations and of distinct problems.
     """
     sources = list(config["datasets"])
-    expert = {source: expert_c(load_probabilities(source)) for source in sources} if "expert" in config["monitors"] else {}
+    expert = (
+        {source: expert_c(load_probabilities(source)) for source in sources} if "expert" in config["monitors"] else {}
+    )
     cells = []
     for profile in config["profiles"]:
         for source in sources:
@@ -204,7 +206,9 @@ def sweep(config: Mapping[str, Any], store: Path) -> tuple[pd.DataFrame, dict[st
         "expert_c": {Path(source).name: c for source, c in expert.items()},
         "n_combinations": len(cells),
         "n_problems": len(solved),
-        "n_infeasible": {regime: sum(not found[regime]["feasible"] for found in solved.values()) for regime in REGIMES},
+        "n_infeasible": {
+            regime: sum(not found[regime]["feasible"] for found in solved.values()) for regime in REGIMES
+        },
     }
     return pd.DataFrame(rows), facts
 

@@ -26,7 +26,8 @@ _GAP_COLUMNS = {
 }
 
 
-def _require(rows: pd.DataFrame, columns: list[str]) -> None:
+def require_columns(rows: pd.DataFrame, columns: list[str]) -> None:
+    """Raise if rows are empty or lack a column."""
     if missing := [name for name in columns if name not in rows]:
         raise ValueError(f"rows have no column '{missing[0]}'; columns are {', '.join(map(repr, rows))}")
     if rows.empty:
@@ -74,7 +75,7 @@ def plot_contract_gaps(rows: pd.DataFrame, path: str | Path, *, title: str | Non
 
         ```
     """
-    _require(rows, ["dataset", "monitor", "contract", "n", "regime", *_GAP_COLUMNS, "U_0"])
+    require_columns(rows, ["dataset", "monitor", "contract", "n", "regime", *_GAP_COLUMNS, "U_0"])
     for name in ("profile", "delta"):
         if name in rows and rows[name].nunique(dropna=False) > 1:
             raise ValueError(f"rows have several values of '{name}': one figure shows one")
@@ -176,9 +177,9 @@ def plot_gaps_by_delta(rows: pd.DataFrame, path: str | Path) -> tuple[Path, Path
         ImportError: matplotlib is not installed.
         ValueError: A missing column, or no rows of this monitor.
     """
-    _require(rows, ["dataset", "profile", "delta", "monitor", "contract", "n", "regime", "gap"])
+    require_columns(rows, ["dataset", "profile", "delta", "monitor", "contract", "n", "regime", "gap"])
     rows = rows[(rows["monitor"] == "self") & (rows["regime"] != "FB")]
-    _require(rows, [])
+    require_columns(rows, [])
     dataset = rows.groupby("dataset", sort=False)["n"].nunique().idxmax()
     rows = rows[rows["dataset"] == dataset]
     keys = ["dataset", "profile", "contract", "regime", "delta"]
@@ -191,11 +192,13 @@ def plot_gaps_by_delta(rows: pd.DataFrame, path: str | Path) -> tuple[Path, Path
     for axes, contract in zip(panels, contracts, strict=True):
         for colour, profile in zip(_CYCLE, profiles, strict=False):
             for regime, style in (("SB", "-"), ("SB_tilde", "--")):
-                line = means.query("contract == @contract and profile == @profile and regime == @regime")
+                chosen = (means["contract"] == contract) & (means["profile"] == profile) & (means["regime"] == regime)
+                line = means[chosen]
                 axes.plot(line["delta"], line["mean_gap"], style, marker="o", markersize=4, color=colour)
-        axes.set(title=f"{contract} contract", xlabel="disagreement δ with oneself", ylim=(0, None))
+        axes.set(title=f"{contract} contract", xlabel="disagreement δ with oneself")
         axes.locator_params(axis="x", nbins=6)
         axes.grid(alpha=0.25)
+    panels[0].set_ylim(0, panels[0].get_ylim()[1])
     sizes = sorted(rows["n"].unique())
     panels[0].set_ylabel(f"relative gap, mean over n = {sizes[0]} … {sizes[-1]}")
     from matplotlib.lines import Line2D
@@ -235,7 +238,6 @@ def plot_utility_profiles(problems: Mapping[str, "ContractProblem"], path: str |
     effort, wage = np.linspace(0, 1, 101), np.linspace(-0.5, 1.5, 101)
     figure = new_figure(11, 4)
     panels = figure.subplots(1, 3)
-    styles = ("-", "--", ":", "-.")
     numbers = []
     for i, (name, problem) in enumerate(problems.items()):
         functions = (
@@ -244,8 +246,8 @@ def plot_utility_profiles(problems: Mapping[str, "ContractProblem"], path: str |
             ("benefit", effort, problem.benefit.value(effort)),
         )
         for axes, (function, x, y) in zip(panels, functions, strict=True):
-            # Profiles share functions: a line that lies on another shows through it
-            axes.plot(x, y, color=_CYCLE[i], linestyle=styles[i % 4], linewidth=3 - 0.5 * (i % 4), label=name)
+            # Profiles share functions: a thinner line on a wider one shows both
+            axes.plot(x, y, color=_CYCLE[i], linewidth=(len(problems) - i) * 1.4, label=name)
             numbers.append(pd.DataFrame({"profile": name, "function": function, "x": x, "value": y}))
     panels[0].set(title="utility of pay G(w)", xlabel="pay w", ylabel="utils")
     panels[1].set(title="cost of effort E(η)", xlabel="effort η", ylabel="utils")
