@@ -80,7 +80,7 @@ def default():
         "frozen_cache_dir": "outputs/frozen-minilm",
         "weight_scale": 1.0,
         "learning_rate": 1e-3,
-        "num_train_epochs": 4,
+        "num_train_epochs": 2,
         "per_device_train_batch_size": 16,
         "gradient_accumulation_steps": 1,
     }
@@ -140,13 +140,17 @@ def check(config, command_name, logger):
     if not 0 < config["evaluation_share"] < 1:
         raise ConfigError(f"evaluation_share must lie strictly between 0 and 1, got {config['evaluation_share']}")
     if "plain" not in config["methods"]:
-        raise ConfigError("methods must contain plain: clean labels are trained on like that, and gains are against it")
+        raise ConfigError(
+            "methods must contain plain: clean labels are trained on like that, and gains are against it"
+        )
     names = [Path(dataset).name for dataset in config["datasets"]]
     if len(set(names)) < len(names):
         raise ConfigError(f"the directories of datasets must have different names, got {names}")
     if own := [key for key in _OWN_KEYS if key in config["train"]]:
         raise ConfigError(f"train.{own[0]} is set by the experiment: use datasets, methods, seeds and output_dir")
-    check_config(_TRAIN_DEFAULTS | _training_keys(config, "plain", "train.parquet", "held_out.parquet"), _TRAIN_DEFAULTS)
+    check_config(
+        _TRAIN_DEFAULTS | _training_keys(config, "plain", "train.parquet", "held_out.parquet"), _TRAIN_DEFAULTS
+    )
     return {}
 
 
@@ -189,14 +193,18 @@ class Downstream:
         self.splits = {dataset: load_splits(dataset, config) for dataset in config["datasets"]}
         self.scenarios = solve_scenarios(config, {name: splits.probabilities for name, splits in self.splits.items()})
         self.cells = training_cells(self.scenarios, config)
+        self._training_pairs: dict[tuple[str, float, int], Path] = {}
         self.held_out = {name: write_held_out(splits, name, self.root) for name, splits in self.splits.items()}
 
     def training(self, cell) -> dict[str, Any]:
         """Keys of `tasks/train.py` for a training, of which the data are written."""
         from tasks.annotators.downstream_data import write_training_pairs
 
-        path = write_training_pairs(self.splits[cell.dataset], cell, self.config["label_kind"], self.root)
-        return cell_config(self.config, cell, path, self.held_out[cell.dataset])
+        key = (cell.dataset, cell.eta, cell.seed)  # the methods share the labels
+        if key not in self._training_pairs:
+            splits = self.splits[cell.dataset]
+            self._training_pairs[key] = write_training_pairs(splits, cell, self.config["label_kind"], self.root)
+        return cell_config(self.config, cell, self._training_pairs[key], self.held_out[cell.dataset])
 
     def is_finished(self, cell) -> bool:
         """Whether a training is complete. Raises if its folder holds another one."""
@@ -226,7 +234,9 @@ def main(_config, _run, train):  # `train` declares that new keys below it are u
             todo.append(cell)
         elif is_main and not config["keep_models"]:  # of a run that was killed before it could
             remove_weights(cell.folder)
-    print(f"{len(experiment.cells)} trainings, {len(experiment.cells) - len(todo)} of them finished before.", flush=True)
+    print(
+        f"{len(experiment.cells)} trainings, {len(experiment.cells) - len(todo)} of them finished before.", flush=True
+    )
     for number, cell in enumerate(todo, 1):
         print(f"\n[{number}/{len(todo)}] {cell.folder.name}", flush=True)
         train_experiment.run(config_updates=experiment.training(cell), options={"--loglevel": "WARNING"})
@@ -293,7 +303,9 @@ def _report(experiment: Downstream) -> None:
             },
         },
     )
-    print(f"\n{markdown}\n(95 % intervals, two-way clustered by held-out prompt and seed; figures after the last step)")
+    print(
+        f"\n{markdown}\n(95 % intervals, two-way clustered by held-out prompt and seed; figures after the last step)"
+    )
     print(f"{len(finished)} of {len(experiment.cells)} trainings are in it.")
     if not config["skip_plots"]:
         _plot(table, entropy, root)

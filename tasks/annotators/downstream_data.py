@@ -14,7 +14,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from tasks.annotators.demo_pairs import demo_pairs, demo_rewards
 from tasks.annotators.downstream_scenarios import ETA_DIGITS, Cell, slug
 from tasks.annotators.probability_sets import load_prepared, probability_column
-from tasks.atomic_files import atomic_path
+from tasks.atomic_files import WRITERS, atomic_path
 from tasks.provenance import hash_rows
 from trl_ext.annotators import corrupt_labels
 
@@ -80,7 +80,10 @@ def split_by_prompt(rows: Dataset, probability: str, config: Mapping[str, Any]) 
     if config["train_dataset_size"]:
         train = train[np.random.default_rng(config["split_seed"]).permutation(len(train))]
         train = np.sort(train[: config["train_dataset_size"]])
-    return Splits(table.select(train), table.select(held_out))
+    # flat copies: columns are added for every training
+    return Splits(
+        *(Dataset.from_dict(table.select(part).to_dict(), features=table.features) for part in (train, held_out))
+    )
 
 
 def _prompt_id(row: Mapping[str, Any]) -> str:
@@ -111,5 +114,5 @@ def _write(rows: Dataset, folder: Path, name: str) -> Path:
     path = folder / f"{name}-{hash_rows(rows, rows.column_names)[:8]}.parquet"
     if not path.is_file():
         with atomic_path(path) as temporary:
-            rows.to_parquet(temporary)
+            WRITERS["parquet"](rows, temporary)
     return path

@@ -119,9 +119,7 @@ def solve_scenarios(config: Mapping[str, Any], probabilities: Mapping[str, np.nd
         for budget in config["budgets"]:
             contract = config["budget_contract"]
             found = contract_for_budget(problem, c, n, budget, contract=contract)
-            scenarios.append(
-                _from_solution(dataset, BUDGET, config["budget_monitor"], contract, c, n, found, budget)
-            )
+            scenarios.append(_from_solution(dataset, BUDGET, config["budget_monitor"], contract, c, n, found, budget))
     return scenarios
 
 

@@ -55,16 +55,7 @@ def load_probabilities(source: str | Path) -> np.ndarray:
     if str(source) in SYNTHETIC_SCALES:
         return synthetic_probabilities(str(source))
     dataset = load_prepared(source)
-    column = next((name for name in COLUMNS if name in dataset.column_names), None)
-    if column is None:
-        raise ValueError(f"'{source}' has none of the columns {', '.join(COLUMNS)}; it has {dataset.column_names}")
-    values = np.asarray(dataset[column], dtype=np.float64)
-    bad = np.flatnonzero(~((values >= 0) & (values <= 1)))
-    if bad.size:
-        raise ValueError(
-            f"column '{column}' of '{source}' has {bad.size} values outside [0, 1]; first: row {bad[0]}, value {values[bad[0]]}"
-        )
-    return values
+    return np.asarray(dataset[probability_column(dataset, source)], dtype=np.float64)
 
 
 def load_prepared(source: str | Path) -> Dataset:
@@ -89,3 +80,32 @@ def load_prepared(source: str | Path) -> Dataset:
         return load_from_disk(str(path))
     except FileNotFoundError as error:
         raise ValueError(f"'{source}' holds no prepared pairs: run prepare_oracle_data.py") from error
+
+
+def probability_column(dataset: Dataset, name: str | Path) -> str:
+    """
+    Which column of prepared pairs has P(chosen is better): the calibrated `preference_probability` if there is one, else
+    the raw `preference_score`.
+
+    Args:
+        dataset ([`~datasets.Dataset`]):
+            The pairs.
+        name (`str` or `pathlib.Path`):
+            What to call them in messages.
+
+    Returns:
+        `str`
+
+    Raises:
+        ValueError: There is no such column, or it has values outside [0, 1].
+    """
+    column = next((column for column in COLUMNS if column in dataset.column_names), None)
+    if column is None:
+        raise ValueError(f"'{name}' has none of the columns {', '.join(COLUMNS)}; it has {dataset.column_names}")
+    values = np.asarray(dataset[column], dtype=np.float64)
+    bad = np.flatnonzero(~((values >= 0) & (values <= 1)))
+    if bad.size:
+        raise ValueError(
+            f"column '{column}' of '{name}' has {bad.size} values outside [0, 1]; first: row {bad[0]}, value {values[bad[0]]}"
+        )
+    return column

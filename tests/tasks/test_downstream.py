@@ -41,8 +41,10 @@ class TestScenarios:
             assert solved[contract].value == pytest.approx(case[contract]["value"], rel=1e-7)
 
     def test_a_scenario_without_contract_says_why_and_is_not_trained(self):
-        near_chance = np.full(100, 0.5)
-        scenarios = solve_scenarios(DEFAULTS | {"monitors": ["expert"]}, {"guesses": near_chance})
+        config = DEFAULTS | {"monitors": ["expert"], "regime": "restricted"}
+        scenarios = solve_scenarios(
+            config, {"guesses": np.full(100, 0.5)}
+        )  # an expert who can only guess checks nothing
         missing = [s for s in scenarios if s.monitor == "expert"]
         assert missing and all(not s.is_feasible and s.reason for s in missing)
         assert {cell.eta for cell in training_cells(scenarios, DEFAULTS)} == {0.0, 1.0}
@@ -146,7 +148,9 @@ def command(tiny: str, *updates: str) -> list[str]:
 def launch(folder: Path, arguments: list[str]) -> subprocess.Popen:
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
-    return subprocess.Popen(arguments, cwd=folder, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    return subprocess.Popen(
+        arguments, cwd=folder, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
 
 
 def test_it_survives_a_kill_and_trains_nothing_twice(tiny, tmp_path):
@@ -169,10 +173,17 @@ def test_it_survives_a_kill_and_trains_nothing_twice(tiny, tmp_path):
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     results = json.loads((output / "results.json").read_text())
     assert results["trainings"]["finished"] == results["trainings"]["planned"] == len(list(output.glob("runs/*")))
-    assert {"table.md", "table.csv", "scenarios.csv", "scenarios.png", "budget.png"} <= {p.name for p in output.iterdir()}
+    assert {"table.md", "table.csv", "scenarios.csv", "scenarios.png", "budget.png"} <= {
+        p.name for p in output.iterdir()
+    }
     assert not list(output.rglob("*.safetensors"))
     conditions = {(row["condition"], row["method"]) for row in results["figures"]}
-    assert {("clean", "plain"), ("fully_corrupted", "plain"), ("contract", "forward"), ("budget", "forward")} <= conditions
+    assert {
+        ("clean", "plain"),
+        ("fully_corrupted", "plain"),
+        ("contract", "forward"),
+        ("budget", "forward"),
+    } <= conditions
 
 
 @pytest.mark.parametrize(
