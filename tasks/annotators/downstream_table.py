@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.annotators.downstream_scenarios import CLEAN, CORRUPTED, Cell, Scenario, methods_for
+from trl_ext.evaluation.oracle import oracle_values
 from trl_ext.evaluation.statistics import Estimate, mean_estimate, proportion_estimate
 
 
@@ -26,23 +27,17 @@ def read_cell(cell: Cell) -> pd.DataFrame:
     scored = pd.read_csv(cell.folder / "test_rewards.csv", float_precision="round_trip")
     p = scored["oracle_probability"].to_numpy()
     difference = (scored["reward_chosen"] - scored["reward_rejected"]).to_numpy()
-    direction = np.sign(p - 0.5)
+    cross_entropy, entropy, correct = oracle_values(difference, p)
     return pd.DataFrame(
         {
             PAIR: scored["id"].astype(str),
             "cluster": scored["prompt_id"].astype(str),
             SEED: str(cell.seed),
-            "cross_entropy": np.logaddexp(0, -difference) + (1 - p) * difference,
-            "entropy": _entropy(p),
-            "accuracy": np.where(direction == 0, np.nan, np.sign(difference) == direction),
+            "cross_entropy": cross_entropy,
+            "entropy": entropy,
+            "accuracy": correct,
         }
     )
-
-
-def _entropy(p: np.ndarray) -> np.ndarray:
-    from scipy.special import entr
-
-    return entr(p) + entr(1 - p)
 
 
 class Results:

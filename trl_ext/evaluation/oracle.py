@@ -116,13 +116,11 @@ def oracle_scores(
         )
     units = np.arange(oracle.size) if clusters is None else np.asarray(clusters)
     difference = chosen - rejected
-    cross_entropy = oracle * np.logaddexp(0, -difference) + (1 - oracle) * np.logaddexp(0, difference)
-    entropy = entr(oracle) + entr(1 - oracle)
-    has_order = oracle != 0.5
+    cross_entropy, entropy, correct = oracle_values(difference, oracle)
+    has_order = ~np.isnan(correct)
     accuracy = Estimate(np.nan, np.nan, np.nan, np.nan, 0, "not defined: the oracle prefers neither response")
     if has_order.any():
-        correct = np.sign(difference[has_order]) == np.sign(oracle[has_order] - 0.5)
-        accuracy = proportion_estimate(correct, None if clusters is None else units[has_order], level)
+        accuracy = proportion_estimate(correct[has_order], None if clusters is None else units[has_order], level)
     return OracleScores(
         cross_entropy=mean_estimate(cross_entropy, clusters, level),
         entropy=mean_estimate(entropy, clusters, level),
@@ -133,3 +131,23 @@ def oracle_scores(
         n_pairs=oracle.size,
         n_clusters=int(np.unique(units).size),
     )
+
+
+def oracle_values(difference: np.ndarray, oracle_probability: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    What [`oracle_scores`] is the mean of, for comparisons pair by pair.
+
+    Args:
+        difference (`np.ndarray` of shape `(N,)`):
+            Reward of chosen − rejected.
+        oracle_probability (`np.ndarray` of shape `(N,)`):
+            True probability in [0, 1] that chosen is preferred.
+
+    Returns:
+        `tuple[np.ndarray, np.ndarray, np.ndarray]` of shapes `(N,)`: cross-entropy and entropy in nats, and 1 where the
+        rewards order the pair as the oracle does, 0 where not (a tie is not), NaN where the oracle prefers neither.
+    """
+    p = oracle_probability
+    cross_entropy = p * np.logaddexp(0, -difference) + (1 - p) * np.logaddexp(0, difference)
+    correct = np.where(p == 0.5, np.nan, np.sign(difference) == np.sign(p - 0.5))
+    return cross_entropy, entr(p) + entr(1 - p), correct
