@@ -103,9 +103,16 @@ def estimate_eta(
         >>> from trl_ext.annotators import estimate_eta
         >>> found = estimate_eta(150, 200, c=0.98)
         >>> round(found.value, 3), round(found.ci_low, 3), round(found.ci_high, 3)
-        (0.51, 0.385, 0.627)
+        (0.51, 0.381, 0.625)
         ```
     """
+    return logged(eta_of_counts(agreements, n, c, level, method, allow_negative, chance))
+
+
+def eta_of_counts(
+    agreements: int, n: int, c: float, level: float, method: str, allow_negative: bool, chance: float
+) -> EtaEstimate:
+    """[`estimate_eta`] without a log."""
     c, chance = positive_c(c), check_chance(chance)
     n = int(as_counts(n, "n", 1))
     low, high = agreement_interval(agreements, n, level, method)
@@ -165,12 +172,14 @@ def estimate_c(
         >>> from trl_ext.annotators import estimate_c
         >>> found = estimate_c(190, 200)
         >>> round(found.value, 3), round(found.ci_low, 3), round(found.ci_high, 3)
-        (0.9, 0.828, 0.949)
+        (0.9, 0.825, 0.949)
         ```
     """
     # q = (1 + cη)/2 has c and η in the same place
     found = estimate_eta(agreements, n, trusted_eta, level, method=method, chance=chance)
-    return Estimate(found.value, found.se, found.ci_low, found.ci_high, found.n, f"c at eta {trusted_eta:g}: {found.method}")
+    return Estimate(
+        found.value, found.se, found.ci_low, found.ci_high, found.n, f"c at eta {trusted_eta:g}: {found.method}"
+    )
 
 
 def eta_estimate(
@@ -188,8 +197,6 @@ def eta_estimate(
             f"labels agree more than eta = 1 allows at c = {c:.3f} (interval {ends[0]:.3f} to {ends[1]:.3f}): c is too "
             "small, or the checks are not independent"
         )
-    if note:
-        logger.warning("%d of %d checks agree: %s", agreements, n, note)
     return EtaEstimate(
         value=value,
         se=float(se),
@@ -206,6 +213,12 @@ def eta_estimate(
         log_likelihood=float(log_likelihood(value)),
         note=note,
     )
+
+
+def logged(estimate: EtaEstimate) -> EtaEstimate:
+    if estimate.note:
+        logger.warning("%d of %d checks agree: %s", estimate.agreements, estimate.n, estimate.note)
+    return estimate
 
 
 def _binomial_log_likelihood(k: int, n: int, q: float) -> float:

@@ -52,7 +52,7 @@ def agreement_interval(
         >>> from trl_ext.annotators import agreement_interval
         >>> low, high = agreement_interval([0, 9], 10)
         >>> low.round(3), high.round(3)
-        (array([0.   , 0.596]), array([0.259, 0.995]))
+        (array([0.   , 0.597]), array([0.259, 0.995]))
         ```
     """
     check_level(level)

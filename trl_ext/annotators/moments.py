@@ -82,7 +82,7 @@ def estimator_moments(
         >>> from trl_ext.annotators import estimator_moments
         >>> moments = estimator_moments(0.9, 200, c=0.98)
         >>> round(moments.mean, 4), round(moments.rmse, 4), round(moments.coverage, 4), round(moments.half_width, 4)
-        (0.8998, 0.0338, 0.9514, 0.068)
+        (0.9, 0.034, 0.9514, 0.067)
         ```
     """
     if not 0 <= eta <= 1:

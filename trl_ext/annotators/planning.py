@@ -110,9 +110,9 @@ def plan_sample_size(
         >>> from trl_ext.annotators import plan_sample_size
         >>> plan = plan_sample_size(0.98, eta0=0.8, eta1=0.95)
         >>> plan.n, plan.threshold, round(plan.type_1, 3), round(plan.type_2, 3)
-        (222, 206, 0.044, 0.033)
+        (142, 133, 0.05, 0.026)
         >>> plan_sample_size(0.98, half_width=0.1, eta=0.9).n
-        97
+        91
         ```
     """
     c, chance = positive_c(c), check_chance(chance)
