@@ -55,7 +55,7 @@ def test_by_hand():
     # 150 of 200: (2·.75 - 1)/.98; se 2·sqrt(.75·.25/200)/.98
     found = estimate_eta(150, 200, 0.98)
     assert found.value == found.unclipped == pytest.approx(0.5102041)
-    assert found.se == pytest.approx(0.0624873)
+    assert found.se == pytest.approx(0.062487, abs=1e-6)
     assert (found.n, found.agreements, found.note) == (200, 150, "")
 
 
@@ -159,10 +159,10 @@ class TestItems:
         found = estimate_eta_items([1] * 150 + [0] * 50, [0.98] * 200)
         assert found.value == pytest.approx(estimate_eta(150, 200, 0.98).value, rel=1e-9)
         assert found.se == pytest.approx(estimate_eta(150, 200, 0.98).se, rel=1e-9)
-        low, high = stats.binomtest(150, 200).proportion_ci(method="wilson")
-        np.testing.assert_allclose(
-            (found.ci_low, found.ci_high), ((2 * low - 1) / 0.98, (2 * high - 1) / 0.98), rtol=1e-6
-        )
+        for eta in (found.ci_low, found.ci_high):
+            q = (1 + 0.98 * eta) / 2
+            ratio = 2 * (stats.binom.logpmf(150, 200, 0.75) - stats.binom.logpmf(150, 200, q))
+            assert ratio == pytest.approx(stats.chi2.ppf(0.95, 1), rel=1e-6)
 
     def test_value_maximises_the_likelihood(self):
         rng = np.random.default_rng(1)
@@ -184,7 +184,9 @@ class TestItems:
         assert spread == pytest.approx(1 / np.sqrt(200 * fisher_information(eta, c)), rel=0.1)
 
     def test_extremes(self):
-        assert estimate_eta_items([1] * 20, [1.0] * 20).ci_high == 1
+        found = estimate_eta_items([1] * 20, [1.0] * 20)
+        # ((1 + η)/2)^20 = exp(-χ²/2): η = 2·exp(-1.92073/20) - 1
+        assert (found.value, found.ci_high, found.ci_low) == (1, 1, pytest.approx(0.816862, abs=1e-6))
         assert estimate_eta_items([0] * 20, [0.5] * 20).value == 0
         assert estimate_eta_items([0] * 20, [0.5] * 20, allow_negative=True).value == -1
 

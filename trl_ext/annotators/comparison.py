@@ -1,5 +1,6 @@
 """Which monitor tells more about annotators, a second look by themselves or one by an expert."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -120,12 +121,10 @@ def compare_monitors(
 
 
 def _ratio(self_value: float, expert_value: float) -> float:
-    if self_value == expert_value:
-        return 1.0
     return self_value / expert_value if expert_value else float("inf")
 
 
 def _larger(self_value: float, expert_value: float) -> str:
-    if self_value == expert_value:
+    if math.isclose(self_value, expert_value):
         return "equal"
     return "self" if self_value > expert_value else "expert"

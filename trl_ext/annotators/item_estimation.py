@@ -1,5 +1,7 @@
 """Commitment η when it is known how clear every checked pair was."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
@@ -15,12 +17,12 @@ def estimate_eta_items(
     r"""
     Maximum-likelihood estimate of the commitment from agreements on items of known \( c_i \).
 
-    A disagreement about a clear pair says more than one about a toss-up. The score
-    \( U(\eta) = \sum_i \pm c_i/(1 \pm c_i\eta) \) has variance \( V(\eta) = \sum_i c_i^2/(1 - c_i^2\eta^2) \); the interval
-    is all η with \( |U|/\sqrt V \le z \). For equal \( c_i \) it is Wilson's. Checks must be independent.
+    A disagreement about a clear pair says more than one about a toss-up. The interval is all η whose log-likelihood
+    \( \sum_i \log((1 \pm c_i\eta)/2) \), a concave function, is at most half a χ² quantile below the maximum. Checks must
+    be independent.
 
     References:
-        - Rao, Large Sample Tests of Statistical Hypotheses, 1948: the score test.
+        - Wilks, The Large-Sample Distribution of the Likelihood Ratio, 1938.
         - How Humans Help LLMs, algorithm 1.
 
     Args:
@@ -44,7 +46,7 @@ def estimate_eta_items(
         >>> from trl_ext.annotators import estimate_eta_items
         >>> found = estimate_eta_items([1] * 45 + [0] * 5 + [1] * 30 + [0] * 20, [0.9] * 50 + [0.2] * 50)
         >>> round(found.value, 3), round(found.ci_low, 3), round(found.ci_high, 3)
-        (0.891, 0.646, 1.0)
+        (0.891, 0.668, 1.0)
         ```
     """
     return logged(eta_of_items(agreements, c, level, allow_negative))
@@ -60,13 +62,14 @@ def eta_of_items(agreements: ArrayLike, c: ArrayLike, level: float, allow_negati
     def score(eta: float) -> float:
         return np.sum(signed / (1 + signed * eta))
 
-    def standard_score(eta: float) -> float:
-        return score(eta) * _standard_error(c, eta)
+    def log_likelihood(eta: float) -> float:
+        with np.errstate(divide="ignore"):
+            return np.sum(np.log((1 + signed * eta) / 2))
 
-    inside = limit * (1 - 1e-9)
-    z = stats.norm.ppf((1 + level) / 2)
-    unclipped = _root(score, 0.0, -inside, inside)
-    low, high = (_root(standard_score, value, -inside, inside) for value in (z, -z))
+    unclipped = _root(score, -limit, limit)
+    lowest = log_likelihood(unclipped) - stats.chi2.ppf(level, 1) / 2
+    low = _root(lambda eta: lowest - log_likelihood(eta), -limit, unclipped)
+    high = _root(lambda eta: log_likelihood(eta) - lowest, unclipped, limit)
     return eta_estimate(
         unclipped=unclipped,
         ends=(low, high),
@@ -75,8 +78,8 @@ def eta_of_items(agreements: ArrayLike, c: ArrayLike, level: float, allow_negati
         agreements=int(agree.sum()),
         c=c.mean(),
         level=level,
-        log_likelihood=lambda eta: np.sum(np.log((1 + signed * eta) / 2)),
-        method=f"maximum likelihood with known items, score interval ({level:g} level)",
+        log_likelihood=log_likelihood,
+        method=f"maximum likelihood with known items, likelihood ratio interval ({level:g} level)",
         allow_negative=allow_negative,
     )
 
@@ -114,13 +117,15 @@ def _read(agreements: ArrayLike, c: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _standard_error(c: np.ndarray, eta: float) -> float:
-    return 1 / np.sqrt(np.sum(c**2 / ((1 - c * eta) * (1 + c * eta))))
+    with np.errstate(divide="ignore"):
+        return 1 / np.sqrt(np.sum(c**2 / ((1 - c * eta) * (1 + c * eta))))
 
 
-def _root(decreasing, value: float, low: float, high: float) -> float:
-    """Where a decreasing function has a value; an end of the range if it has it nowhere."""
-    if decreasing(low) <= value:
+def _root(decreasing: Callable[[float], float], low: float, high: float) -> float:
+    """Where a decreasing function is 0; the end at which it is nearest if it is so nowhere between."""
+    margin = 1e-12 * (high - low)  # at the ends themselves it may be infinite
+    if decreasing(low + margin) <= 0:
         return low
-    if decreasing(high) >= value:
+    if decreasing(high - margin) >= 0:
         return high
-    return brentq(lambda x: decreasing(x) - value, low, high, xtol=1e-12)
+    return brentq(decreasing, low + margin, high - margin, xtol=1e-12)
