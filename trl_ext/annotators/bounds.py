@@ -58,6 +58,7 @@ def kl_divergence(eta0: ArrayLike, eta1: ArrayLike, c: ArrayLike, *, floor: floa
     total = 0.0
     for sign in (1, -1):  # agreements, disagreements; 1 - q would lose digits where q is near 1
         total += rel_entr(*(np.clip((1 + sign * c * eta) / 2, floor, 1 - floor) for eta in (eta0, eta1)))
+    total = np.maximum(total, 0.0)  # of commitments that hardly differ, rounding leaves -1e-17
     return plain(total.mean(axis=-1) if c.ndim else total)
 
 

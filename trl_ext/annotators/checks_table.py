@@ -81,7 +81,7 @@ def expert_checks(table: pd.DataFrame, expert_table: pd.DataFrame | None = None)
             row = int(np.flatnonzero(repeated)[0])
             raise ValueError(
                 f"column 'item_id' of the expert table has {repeated.sum()} repeated items; first: row {row}, value "
-                f"{expert['item_id'].iloc[row]!r}. Keep one expert label per item."
+                f"{expert['item_id'].tolist()[row]!r}. Keep one expert label per item."
             )
         table = table.merge(expert, on="item_id", how="left", validate="many_to_one")
     labels = table[table["label"].notna()]
