@@ -103,11 +103,11 @@ def test_more_checks_are_those_that_are_missing():
 def test_the_flag_is_kept_at_its_family_wise_level():
     # all annotators at the standard: anyone called above is wrong
     wrong = 0
-    for seed in range(40):
+    for seed in range(25):
         labels = duplicates(dict.fromkeys(range(10), 0.5), 60, seed=seed, delta=0.0)
         report = monitor_annotators(labels, delta=0.0, eta0=0.5, eta1=0.9, half_width=0.5)
         wrong += (report.table["decision"] == "above").any()
-    assert wrong <= 7  # at most 2 expected; 8 or more has probability .001
+    assert wrong <= 5  # 1.25 expected at most; 6 or more has probability .001
 
 
 def test_annotators_without_checks_stay_in_the_table():

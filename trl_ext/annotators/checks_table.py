@@ -161,6 +161,6 @@ def _probabilities(p: pd.Series) -> np.ndarray:
     if bad.size:
         raise ValueError(
             f"column 'p' has {bad.size} values outside [0, 1] on items that an expert labelled; first: row "
-            f"{p.index[bad[0]]}, value {p.iloc[bad[0]]!r}. Leave the column out to count agreements with a known c."
+            f"{p.index[bad[0]]}, value {p.tolist()[bad[0]]!r}. Leave the column out to count agreements with a known c."
         )
     return values

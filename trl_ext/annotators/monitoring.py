@@ -271,13 +271,15 @@ def _frame(checks: Checks, estimates: dict, tests: dict, alpha: float) -> pd.Dat
 def _missing_for_width(
     frame: pd.DataFrame, c: float, half_width: float, level: float, method: str, chance: float
 ) -> np.ndarray:
-    @functools.cache
-    def needed(eta: float) -> int:
-        return plan_sample_size(c, half_width=half_width, eta=eta, level=level, method=method, chance=chance).n
-
     # to two decimals towards 0, where more is needed; somebody without checks may be anybody
     etas = np.floor(frame["eta"].fillna(0).clip(0, 1) * 100) / 100
-    return np.array([max(needed(eta) - n, 0) for eta, n in zip(etas, frame["n_checks"], strict=True)])
+    needed = [_checks_for_width(c, eta, half_width, level, method, chance) for eta in etas]
+    return np.maximum(np.array(needed) - frame["n_checks"], 0)
+
+
+@functools.lru_cache(maxsize=4096)
+def _checks_for_width(c: float, eta: float, half_width: float, level: float, method: str, chance: float) -> int:
+    return plan_sample_size(c, half_width=half_width, eta=eta, level=level, method=method, chance=chance).n
 
 
 def _pooled(
