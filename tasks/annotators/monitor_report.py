@@ -21,7 +21,7 @@ _COLUMNS = (
     "more_checks_decision",
     "more_checks_half_width",
 )
-_COLOURS = {"above": "C2", "undecided": "C0", "below": "C3"}
+_COLOURS = {"above": "C2", "undecided": "C0", "below": "C3", "trusted": "grey"}
 
 
 def print_report(report: MonitoringReport, sensitivity: pd.DataFrame | None) -> None:

@@ -157,6 +157,17 @@ class TestExpert:
         of_bob = scaled[scaled["annotator_id"] == "bob"]["eta"].tolist()
         assert of_bob[0] == pytest.approx(report.table["eta"][1]) and of_bob[1] == pytest.approx(of_bob[0] / 1.2)
 
+        assert report.table["decision"][0] == "trusted" and np.isnan(report.table["p_above"][0])
+        assert np.isfinite(report.table["p_above"][1])
+
+    def test_coin_flips_tell_nothing(self):
+        labels, expert = self.labels(50)
+        flips = pd.DataFrame({"item_id": [90, 91], "expert_label": [1, 0], "p": 0.5})
+        labels = pd.concat([labels, table([(90, "zed", 1), (91, "zed", 1)])])
+        report = monitor_annotators(labels, "expert", expert_table=pd.concat([expert, flips]))
+        assert report.table["decision"].tolist()[-1] == "no checks" and np.isnan(report.table["eta"].iloc[-1])
+        assert "2 checks on items of probability 0.5 only" in report.messages[-1]
+
     def test_a_c_is_needed(self):
         labels, expert = self.labels(20)
         with pytest.raises(ValueError, match="give c .* a column 'p' .* or trusted annotators"):

@@ -1,9 +1,6 @@
 """The job that monitors annotators, from files to files."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -22,12 +19,10 @@ def run(**config):
     return ex.run(config_updates=config).result
 
 
-def test_the_demo_from_the_command_line(tmp_path):
-    script = Path(__file__).resolve().parents[2] / "tasks" / "annotators" / "monitor.py"
-    command = [sys.executable, str(script), "with", "output_dir=out"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "ada" in done.stdout and "If delta were other" in done.stdout and "56 of 1800 rows" in done.stdout
+def test_the_demo(tmp_path, capfd):
+    run(output_dir="out")
+    printed = capfd.readouterr().out
+    assert "ada" in printed and "If delta were other" in printed and "56 of 1800 rows" in printed
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"annotators.csv", "eta.json", "intervals.csv", "intervals.png", "results.json"}
     table = pd.read_csv("out/annotators.csv").set_index("annotator_id")

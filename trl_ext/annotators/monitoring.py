@@ -7,16 +7,16 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy import stats
 
 from ..evaluation.multiple_testing import adjust_p_values
-from ..evaluation.statistics import Estimate, proportion_estimate
+from ..evaluation.statistics import proportion_estimate
 from ._checks import check_level, positive_c
 from .checks_table import Checks, expert_checks, self_checks
-from .estimation import EtaEstimate, estimate_c, eta_estimate, eta_of_counts
+from .estimation import EtaEstimate, eta_estimate, eta_of_counts
 from .item_estimation import eta_of_items, item_test
-from .model import agreement_probability, expert_c_items, self_consistency_c
+from .model import agreement_probability
+from .monitor_c import MonitorC, c_from_delta, c_from_items, c_from_trusted
 from .monitoring_report import MonitoringReport
 from .planning import plan_sample_size
 
@@ -33,7 +33,7 @@ def monitor_annotators(
     c: float | None = None,
     delta: float = 0.02,
     delta_convention: Literal["paper", "model"] = "paper",
-    expert: float | ArrayLike | Literal["p"] = 1.0,
+    expert: float | Literal["p"] = 1.0,
     expert_table: pd.DataFrame | None = None,
     trusted: Sequence[Hashable] | None = None,
     trusted_eta: float = 1.0,
@@ -145,46 +145,35 @@ def monitor_annotators(
         raise ValueError(f"there is nothing to check: no annotator {what}")
     chance = _chance(checks, n_categories)
 
-    item_c, c_estimate = None, None
     if c is not None:
-        c, source = positive_c(c), "given"
+        known = MonitorC(positive_c(c), "given")
     elif trusted is not None:
-        c_estimate = _c_of_trusted(checks, trusted, trusted_eta, level, method, chance)
-        c, source = c_estimate.value, f"{c_estimate.n} checks of trusted annotators"
+        known = c_from_trusted(checks, trusted, trusted_eta, level, method, chance)
     elif monitor == "self":
-        c, source = (
-            positive_c(self_consistency_c(delta, delta_convention, chance)),
-            f"delta {delta:g}, {delta_convention}",
-        )
-    elif "p" in checks.checks:
-        if chance != 0.5:
-            raise ValueError("column 'p' needs labels of two kinds; give c instead")
-        item_c = expert_c_items(checks.checks["p"], expert)
-        c, source = positive_c(float(item_c.mean())), "probabilities of the items"
+        known = c_from_delta(delta, delta_convention, chance)
     else:
-        raise ValueError(
-            "the expert monitor needs to know how often a committed annotator would agree with the expert: give c (twice "
-            "that share, minus 1), a column 'p' with the true probabilities of the items, or trusted annotators"
-        )
+        known = c_from_items(checks, expert, chance)
+    c = known.c
 
     estimates, tests = {}, {}
     for annotator, own in checks.checks.groupby("annotator_id", sort=False):
         agree = own["agree"].to_numpy()
-        if item_c is None or not item_c[own.index].any():
-            estimates[annotator] = eta_of_counts(
-                int(agree.sum()), agree.size, c, level, method, allow_negative, chance
-            )
+        k, n = int(agree.sum()), agree.size
+        if known.items is None:
+            estimates[annotator] = eta_of_counts(k, n, c, level, method, allow_negative, chance)
             q0 = agreement_probability(eta0, c, chance)
-            tests[annotator] = (
-                stats.binom.sf(agree.sum() - 1, agree.size, q0),
-                stats.binom.cdf(agree.sum(), agree.size, q0),
-            )
+            p_values = stats.binom.sf(k - 1, n, q0), stats.binom.cdf(k, n, q0)
+        elif not known.items[own.index].any():  # coin flips all
+            continue
         else:
-            estimates[annotator] = eta_of_items(agree, item_c[own.index], level, allow_negative)
-            tests[annotator] = item_test(agree, item_c[own.index], eta0)
+            estimates[annotator] = eta_of_items(agree, known.items[own.index], level, allow_negative)
+            p_values = item_test(agree, known.items[own.index], eta0)
+        if known.estimate is None or annotator not in trusted:  # to test them by their own c would go in a circle
+            tests[annotator] = p_values
 
     frame = _frame(checks, estimates, tests, alpha)
-    needed = plan_sample_size(c, eta0=eta0, eta1=eta1, alpha=alpha / len(estimates), beta=beta, chance=chance).n
+    each = alpha / max(len(tests), 1)  # at which Holm's correction rejects whatever the others do
+    needed = plan_sample_size(c, eta0=eta0, eta1=eta1, alpha=each, beta=beta, chance=chance).n
     frame["more_checks_decision"] = np.where(
         frame["decision"].isin(("undecided", "no checks")), np.maximum(needed - frame["n_checks"], 0), 0
     )
@@ -198,9 +187,9 @@ def monitor_annotators(
         heterogeneity=_heterogeneity(checks.checks, estimates),
         monitor=monitor,
         c=c,
-        c_source=source,
-        c_estimate=c_estimate,
-        items_known=item_c is not None,
+        c_source=known.source,
+        c_estimate=known.estimate,
+        items_known=known.items is not None,
         chance=chance,
         eta0=eta0,
         eta1=eta1,
@@ -210,7 +199,7 @@ def monitor_annotators(
         level=level,
         checks_for_decision=needed,
         allow_negative=allow_negative,
-        method=next(iter(estimates.values())).method,
+        method=next((each.method for each in estimates.values()), "no informative checks"),
         messages=messages,
     )
 
@@ -224,22 +213,6 @@ def _chance(checks: Checks, n_categories: int | None) -> float:
             f"n_categories must be at least {max(seen, 2)}, the labels that occur are {checks.categories}"
         )
     return 1 / n_categories
-
-
-def _c_of_trusted(
-    checks: Checks, trusted: Sequence[Hashable], eta: float, level: float, method: str, chance: float
-) -> Estimate:
-    unknown = [annotator for annotator in trusted if annotator not in checks.counts.index]
-    if unknown or isinstance(trusted, str):
-        raise ValueError(f"trusted must be a list of annotator ids; not in the table: {unknown or trusted!r}")
-    own = checks.checks["annotator_id"].isin(trusted)
-    if not own.any():
-        raise ValueError(f"trusted annotators {list(trusted)} have no checks")
-    agreements = int(checks.checks["agree"][own].sum())
-    found = estimate_c(agreements, int(own.sum()), eta, level, method=method, chance=chance)
-    if found.value <= 0:
-        raise ValueError(f"trusted annotators agree in {agreements} of {found.n} checks, no more than guesses do")
-    return found
 
 
 def _frame(checks: Checks, estimates: dict, tests: dict, alpha: float) -> pd.DataFrame:
@@ -257,10 +230,10 @@ def _frame(checks: Checks, estimates: dict, tests: dict, alpha: float) -> pd.Dat
         ("ci_high_unclipped", "unclipped_ci_high"),
     ):
         frame[column] = [np.nan if each is None else getattr(each, attribute) for each in found]
-    decision = np.where(frame["n_checks"] > 0, "undecided", "no checks").astype(object)
+    decision = np.where(frame["n_checks"] > 0, "trusted", "no checks").astype(object)
+    decision[frame["annotator_id"].isin(list(tests))] = "undecided"
     for side, name in enumerate(("above", "below")):
-        p = np.array([tests[annotator][side] for annotator in estimates])
-        adjusted = dict(zip(estimates, adjust_p_values(p), strict=True))
+        adjusted = dict(zip(tests, adjust_p_values([p_values[side] for p_values in tests.values()]), strict=True))
         frame[f"p_{name}"] = [tests[each][side] if each in tests else np.nan for each in frame["annotator_id"]]
         frame[f"p_{name}_holm"] = [adjusted.get(each, np.nan) for each in frame["annotator_id"]]
         decision[(frame[f"p_{name}_holm"] <= alpha).to_numpy()] = name
@@ -328,6 +301,8 @@ def _messages(frame: pd.DataFrame, estimates: dict[Hashable, EtaEstimate], check
     if without := frame["annotator_id"][frame["n_checks"] == 0].tolist():
         messages.append(f"{len(without)} annotators have no checks: {', '.join(map(repr, without[:10]))}")
     messages += [f"{annotator!r}: {each.note}" for annotator, each in estimates.items() if each.note]
+    if uninformative := int(len(checks.checks) - frame["n_checks"].sum()):
+        messages.append(f"{uninformative} checks on items of probability 0.5 only tell nothing about their annotators")
     if len(checks.categories) > 2:
         messages.append(f"{len(checks.categories)} kinds of labels: guesses are taken to agree once in as many times")
     return tuple(messages)

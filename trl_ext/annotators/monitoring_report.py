@@ -28,7 +28,8 @@ class MonitoringReport:
               `ci_low_unclipped`, `ci_high_unclipped`;
             - `p_above`: p-value of "η ≤ eta0", small if the annotator is better; `p_below`: of "η ≥ eta0"; both also
               corrected by Holm over annotators, `p_above_holm` and `p_below_holm`;
-            - `decision`: `"above"` or `"below"` the standard eta0, `"undecided"`, or `"no checks"`;
+            - `decision`: `"above"` or `"below"` the standard eta0, `"undecided"`, `"trusted"` (not tested: c comes
+              from them) or `"no checks"` (that tell anything);
             - `more_checks_decision`: checks still missing until an undecided annotator at eta1 would be found above eta0
               with probability 1 − beta. It is 0 where they were made, and η probably lies between eta0 and eta1;
             - `more_checks_half_width`: checks still missing for an interval of the wanted half width.
