@@ -1,5 +1,6 @@
 """Commitment η from a count of agreements, with an exact interval."""
 
+import functools
 import logging
 from dataclasses import dataclass
 from typing import Literal
@@ -114,22 +115,28 @@ def eta_of_counts(
 ) -> EtaEstimate:
     """[`estimate_eta`] without a log."""
     c, chance = positive_c(c), check_chance(chance)
-    n = int(as_counts(n, "n", 1))
-    low, high = agreement_interval(agreements, n, level, method)
-    share, slope = int(agreements) / n, (1 - chance) * c
+    agreements, n = int(as_counts(agreements, "agreements", 0)), int(as_counts(n, "n", 1))
+    low, high = _interval(agreements, n, level, method)
+    share, slope = agreements / n, (1 - chance) * c
     interval = f"{'mid-p' if method == 'mid-p' else 'Clopper-Pearson'} interval"
     return eta_estimate(
         unclipped=(share - chance) / slope,
-        ends=((float(low) - chance) / slope, (float(high) - chance) / slope),
+        ends=((low - chance) / slope, (high - chance) / slope),
         se=float(np.sqrt(share * (1 - share) / n)) / slope,
         n=n,
-        agreements=int(agreements),
+        agreements=agreements,
         c=c,
         level=level,
-        log_likelihood=lambda eta: _binomial_log_likelihood(int(agreements), n, chance + slope * eta),
+        log_likelihood=lambda eta: _binomial_log_likelihood(agreements, n, chance + slope * eta),
         method=f"maximum likelihood, {interval} of the agreement probability ({level:g} level)",
         allow_negative=allow_negative,
     )
+
+
+@functools.lru_cache(maxsize=4096)  # many annotators have the same counts
+def _interval(agreements: int, n: int, level: float, method: str) -> tuple[float, float]:
+    low, high = agreement_interval(agreements, n, level, method)
+    return float(low), float(high)
 
 
 def estimate_c(
