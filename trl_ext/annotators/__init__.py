@@ -2,6 +2,7 @@
 
 from .assignment import AnnotatorAssignment, assign_annotators
 from .bounds import error_lower_bound, kl_divergence, minimax_error_bound, samples_until_error
+from .comparison import MonitorComparison, compare_monitors
 from .contracts import (
     PROFILES,
     ContractCheck,
@@ -20,6 +21,9 @@ from .contracts import (
 )
 from .corrupted_preferences import CorruptionReport, corrupt_preferences
 from .corruption import corrupt_labels, label_levels
+from .estimation import EtaEstimate, estimate_c, estimate_eta
+from .intervals import agreement_interval
+from .item_estimation import estimate_eta_items
 from .legacy_corruption import corrupt_preferences_legacy, effective_attenuation
 from .model import (
     agreement_probability,
@@ -29,6 +33,10 @@ from .model import (
     preference_label_probability,
     self_consistency_c,
 )
+from .moments import EstimatorMoments, estimator_moments
+from .monitoring import monitor_annotators
+from .monitoring_report import MonitoringReport
+from .monitoring_test import MonitoringTest, minimal_error_sum, monitoring_test
 from .mutual_information import fano_error_bound, maximal_information, most_informative_prior, mutual_information
 from .selection import PairSelection, select_pairs
 
@@ -40,14 +48,22 @@ __all__ = [
     "ContractRates",
     "ContractSolution",
     "CorruptionReport",
+    "EstimatorMoments",
+    "EtaEstimate",
     "FirstBest",
+    "MonitorComparison",
+    "MonitoringReport",
+    "MonitoringTest",
     "PROFILES",
     "PairSelection",
+    "SamplePlan",
+    "agreement_interval",
     "agreement_probability",
     "assign_annotators",
     "best_number_of_checks",
     "cara_utility",
     "check_contract",
+    "compare_monitors",
     "contract_for_budget",
     "contract_rates",
     "corrupt_labels",
@@ -55,6 +71,10 @@ __all__ = [
     "corrupt_preferences_legacy",
     "effective_attenuation",
     "error_lower_bound",
+    "estimate_c",
+    "estimate_eta",
+    "estimate_eta_items",
+    "estimator_moments",
     "expert_c",
     "expert_c_items",
     "fano_error_bound",
@@ -64,9 +84,13 @@ __all__ = [
     "kl_divergence",
     "label_levels",
     "maximal_information",
+    "minimal_error_sum",
     "minimax_error_bound",
+    "monitor_annotators",
+    "monitoring_test",
     "most_informative_prior",
     "mutual_information",
+    "plan_sample_size",
     "preference_label_probability",
     "samples_until_error",
     "select_pairs",

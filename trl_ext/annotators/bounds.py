@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
-from scipy.special import rel_entr
+from scipy.special import xlog1py
 
 from ._checks import as_counts, check_level, in_range, information_c, plain
 
@@ -55,10 +55,19 @@ def kl_divergence(eta0: ArrayLike, eta1: ArrayLike, c: ArrayLike, *, floor: floa
         raise ValueError(f"floor must lie in [0, 0.5), got {floor}")
     if c.ndim:
         eta0, eta1 = eta0[..., None], eta1[..., None]
-    total = 0.0
-    for sign in (1, -1):  # agreements, disagreements; 1 - q would lose digits where q is near 1
-        total += rel_entr(*(np.clip((1 + sign * c * eta) / 2, floor, 1 - floor) for eta in (eta0, eta1)))
+    total = sum(
+        _divergence_of_outcome(*(np.clip((1 + sign * c * eta) / 2, floor, 1 - floor) for eta in (eta0, eta1)))
+        for sign in (1, -1)  # agreements, disagreements; 1 - q would lose digits where q is near 1
+    )
     return plain(total.mean(axis=-1) if c.ndim else total)
+
+
+def _divergence_of_outcome(q0: np.ndarray, q1: np.ndarray) -> np.ndarray:
+    """q0·ln(q0/q1) − q0 + q1: never negative, and with digits where q0 is near q1. What is added sums to 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = (q0 - q1) / q1
+        value = q1 * (xlog1py(1 + change, change) - change)
+    return np.where(q1 > 0, np.maximum(value, 0.0), np.where(q0 > 0, np.inf, 0.0))
 
 
 def error_lower_bound(
