@@ -38,6 +38,7 @@ from .monitoring import monitor_annotators
 from .monitoring_report import MonitoringReport
 from .monitoring_test import MonitoringTest, minimal_error_sum, monitoring_test
 from .mutual_information import fano_error_bound, maximal_information, most_informative_prior, mutual_information
+from .planning import SamplePlan, plan_sample_size
 from .selection import PairSelection, select_pairs
 
 
