@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .monitor import agreement, efforts_around, fail_probability, pass_probability, pass_slope
+from .monitor import agreement, efforts_around, fail_probability, pass_slope
 from .problem import ContractProblem
 from .search import RESOLUTION, all_maxima, local_maxima, refine
 
@@ -82,17 +82,17 @@ class BinarySearch:
             f"temptation {temptation}"
         )
 
-    def terms(self, k: np.ndarray, effort: np.ndarray, rival_pass: np.ndarray | None = None) -> BinaryTerms:
+    def terms(self, k: np.ndarray, effort: np.ndarray, rival_fail: np.ndarray | None = None) -> BinaryTerms:
         problem, n = self.problem, self.n
-        if rival_pass is None:
-            rival_pass = self._rival_pass(k)
+        if rival_fail is None:
+            rival_fail = self._rival_fail(k)
         q = agreement(effort, self.c)
         with np.errstate(all="ignore"):
             fail = fail_probability(k, n, q)
             cost = problem.cost.value(effort)
             spread = problem.cost.derivative(effort) / (self.c / 2 * pass_slope(k, n, q))
             spread = np.where(np.isnan(spread), np.inf, spread)
-            gained = rival_pass[:, :, None] - (1 - fail)
+            gained = fail - rival_fail[:, :, None]
             saved = cost - problem.cost.value(self.rivals)[:, None, None]
             if (effort == 1.0).any():  # nobody can exceed full effort: the bonus may be larger than the condition says
                 needed = np.where(saved > 0, np.where(gained < 0, -saved / gained, np.inf), 0.0).max(axis=0)
@@ -112,16 +112,16 @@ class BinarySearch:
         """The annotator's best effort under the contract for (k, effort), and what it gains him."""
         spread = float(self.terms(np.array([[k]]), np.array([[effort]])).spread[0, 0])
         reply, utility = best_replies(self.problem, self.c, self.n, k, spread)
-        own = spread * float(pass_probability(k, self.n, agreement(effort, self.c))) - self.problem.cost.value(effort)
+        own = -spread * fail_probability(k, self.n, agreement(effort, self.c)) - self.problem.cost.value(effort)
         return float(reply[0]), float(utility[0] - own)
 
-    def _rival_pass(self, k: np.ndarray) -> np.ndarray:
+    def _rival_fail(self, k: np.ndarray) -> np.ndarray:
         """(rivals, thresholds) for thresholds of shape (R, 1)."""
-        return pass_probability(k[:, 0], self.n, agreement(self.rivals, self.c)[:, None])
+        return fail_probability(k[:, 0], self.n, agreement(self.rivals, self.c)[:, None])
 
-    def _values(self, k: np.ndarray, rival_pass: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    def _values(self, k: np.ndarray, rival_fail: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         def values(effort: np.ndarray) -> np.ndarray:
-            terms = self.terms(k, effort, rival_pass)
+            terms = self.terms(k, effort, rival_fail)
             allowed = terms.in_bounds & (terms.temptation <= self.tolerance)
             return np.where(allowed, self.score(effort, terms.expected_wage), -np.inf)
 
@@ -150,9 +150,9 @@ class BinarySearch:
         exact.
         """
         column = k[:, None].astype(np.float64)
-        rival_pass = self._rival_pass(column)
+        rival_fail = self._rival_fail(column)
         grid = self._effort_grid(k, 33)
-        values = self._values(column, rival_pass)(grid)
+        values = self._values(column, rival_fail)(grid)
         peaks = local_maxima(values, 2)
         rows = np.repeat(np.arange(len(k)), 2)
         low = grid[rows, np.maximum(peaks - 1, 0).ravel()]
@@ -162,7 +162,7 @@ class BinarySearch:
         if not rows.size:
             return np.array([], dtype=int), np.array([])
         while True:
-            found = refine(self._values(column[rows], rival_pass[:, rows]), low, high, 13)
+            found = refine(self._values(column[rows], rival_fail[:, rows]), low, high, 13)
             most = found.value.max()
             kept = (found.value + found.room >= most) & (found.value > -np.inf)
             exact = (found.high - found.low)[kept].max(initial=0.0) < 2 * RESOLUTION
@@ -192,16 +192,19 @@ class BinarySearch:
     def _search_thresholds(self, effort: float) -> tuple[int, float] | None:
         first, last = self._thresholds(effort, effort)
         k = np.arange(first, last + 1)[:, None].astype(np.float64)
-        values = self._values(k, self._rival_pass(k))(np.full(k.shape, effort))[:, 0]
+        values = self._values(k, self._rival_fail(k))(np.full(k.shape, effort))[:, 0]
         best = int(np.argmax(values))
         return None if values[best] == -np.inf else (first + best, effort)
 
 
 def best_replies(problem: ContractProblem, c: float, n: int, k: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
-    """Local maxima over effort of spread · P(X ≥ k) − cost, best first: efforts and values."""
+    """
+    Local maxima over effort of −spread · P(X < k) − cost, the annotator's utility less that of the bonus, best first:
+    efforts and values. Written with the probability of failure, which is tiny where the spread is huge.
+    """
 
     def utility(effort: np.ndarray) -> np.ndarray:
-        return spread * pass_probability(k, n, agreement(effort, c)) - problem.cost.value(effort)
+        return -spread * fail_probability(k, n, agreement(effort, c)) - problem.cost.value(effort)
 
     grid = np.union1d(np.linspace(0.0, 1.0, 129), efforts_around(k, n, c, points=129))
     return all_maxima(utility, grid)

@@ -84,6 +84,7 @@ def solve_contract(
         raise ValueError(f"regime must be one of {REGIMES}, got {regime!r}")
     if effort is not None and not (regime == "restricted" and 0 <= effort <= 1):
         raise ValueError(f"effort is for regime='restricted' and in [0, 1], got {effort} with regime {regime!r}")
+    _check_penalty(problem, contract, wage_bounds)
     best = first_best(problem)
 
     def value(effort: np.ndarray, wage: np.ndarray) -> np.ndarray:
@@ -112,6 +113,15 @@ def check_arguments(
             f"wage_bounds must be a finite lowest base and a finite bonus of at least 0, got {wage_bounds}"
         )
     return float(c), int(n), (base_low, bonus_high)
+
+
+def _check_penalty(problem: ContractProblem, contract: str, wage_bounds: tuple[float, float]) -> None:
+    if contract == "binary" and not np.isfinite(problem.utility.value(max(wage_bounds[0], problem.utility.lower))):
+        raise ValueError(
+            f"the utility of the lowest base, {max(wage_bounds[0], problem.utility.lower):g}, is minus infinity: the "
+            "smallest chance of it would deter from anything, and there is no best binary contract. Give wage_bounds "
+            "with a lowest base inside the domain of the utility"
+        )
 
 
 def choose_effort(
