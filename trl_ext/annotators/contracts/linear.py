@@ -95,7 +95,8 @@ def _numeric_terms(problem, c, n, q, required, marginal, base_low, slope_high):
             lacking = required - expected
             low, high = np.where(lacking > 0, base, low), np.where(lacking > 0, high, base)
             newton = base + lacking / by_base
-            following = np.where((newton > low) & (newton < high), newton, (low + high) / 2)
+            inside = (newton >= low) & (newton <= high) & np.isfinite(by_base)
+            following = np.where(inside, newton, (low + high) / 2)
             # at the lower bound there is nothing to solve: it leaves the annotator more than he asks
             settled = (np.abs(following - base) <= 1e-13 * (1 + np.abs(base))) | (low == high)
             if np.all(settled | np.isnan(base)):
@@ -174,6 +175,7 @@ def _binomial_moments(utility, n, q):
     pmf /= pmf.sum(axis=1, keepdims=True)  # the logarithms are large, and their rounding is the same for all
     share, next_share = others / n, (others + 1) / n
 
+    @np.errstate(invalid="ignore")
     def moments(base, slope):
         wage, next_wage = base[:, None] + slope[:, None] * share, base[:, None] + slope[:, None] * next_share
         value, next_value = utility.value(wage), utility.value(next_wage)

@@ -79,12 +79,11 @@ def solve_contract(
 
         ```
     """
-    c, n, wage_bounds = check_arguments(c, n, contract, wage_bounds)
+    c, n, wage_bounds = check_arguments(problem, c, n, contract, wage_bounds)
     if regime not in REGIMES:
         raise ValueError(f"regime must be one of {REGIMES}, got {regime!r}")
     if effort is not None and not (regime == "restricted" and 0 <= effort <= 1):
         raise ValueError(f"effort is for regime='restricted' and in [0, 1], got {effort} with regime {regime!r}")
-    _check_penalty(problem, contract, wage_bounds)
     best = first_best(problem)
 
     def value(effort: np.ndarray, wage: np.ndarray) -> np.ndarray:
@@ -99,7 +98,7 @@ def solve_contract(
 
 
 def check_arguments(
-    c: float, n: int, contract: str, wage_bounds: tuple[float, float]
+    problem: ContractProblem, c: float, n: int, contract: str, wage_bounds: tuple[float, float]
 ) -> tuple[float, int, tuple[float, float]]:
     if contract not in CONTRACTS:
         raise ValueError(f"contract must be one of {CONTRACTS}, got {contract!r}")
@@ -112,16 +111,14 @@ def check_arguments(
         raise ValueError(
             f"wage_bounds must be a finite lowest base and a finite bonus of at least 0, got {wage_bounds}"
         )
-    return float(c), int(n), (base_low, bonus_high)
-
-
-def _check_penalty(problem: ContractProblem, contract: str, wage_bounds: tuple[float, float]) -> None:
-    if contract == "binary" and not np.isfinite(problem.utility.value(max(wage_bounds[0], problem.utility.lower))):
+    lowest = max(base_low, problem.utility.lower)
+    if contract == "binary" and not np.isfinite(problem.utility.value(lowest)):
         raise ValueError(
-            f"the utility of the lowest base, {max(wage_bounds[0], problem.utility.lower):g}, is minus infinity: the "
-            "smallest chance of it would deter from anything, and there is no best binary contract. Give wage_bounds "
-            "with a lowest base inside the domain of the utility"
+            f"the utility of the lowest base, {lowest:g}, is minus infinity: the smallest chance of it would deter from "
+            "anything, and there is no best binary contract. Give wage_bounds with a lowest base inside the domain of "
+            "the utility"
         )
+    return float(c), int(n), (base_low, bonus_high)
 
 
 def choose_effort(
