@@ -35,8 +35,9 @@ def solve_contract(
 
     The annotator accepts a contract if it gives him the reservation utility, and then chooses the effort that he likes
     best. A *linear* contract pays base + slope · (share of agreements); a *binary* one pays a base, and a bonus if at
-    least `threshold` checks agree. The monitor enters through `c` alone: c = 1 − δ for self-consistency (δ: how often
-    a committed annotator disagrees with himself), c = mean 4 (p − ½)(p_e − ½) for an expert.
+    least `threshold` checks agree. The monitor enters through `c` alone: c = 1 − δ for self-consistency in the
+    paper's convention (1 − 2δ if δ is the probability that a committed annotator contradicts himself), c = mean
+    4 (p − ½)(p_e − ½) for an expert.
 
     Args:
         problem ([`ContractProblem`]):
