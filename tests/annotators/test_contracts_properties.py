@@ -137,7 +137,9 @@ class TestOptimality:
         near = np.clip(effort, step, 1 - step) + step * np.array([[-1.0], [0.0], [1.0]])
         left, middle, right = spread * binom.sf(k - 1, n, (1 + c * near) / 2) - problem.cost.value(near)
         bend = left - 2 * middle + right
-        moved = np.where((bend < 0) & (effort > 0) & (effort < 1), effort + step * (left - right) / (2 * bend), effort)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            moved = effort + step * (left - right) / (2 * bend)
+        moved = np.where((bend < 0) & (effort > 0) & (effort < 1), moved, effort)
         return np.where(np.abs(moved - effort) < 0.005, np.clip(moved, 0.0, 1.0), effort)
 
 

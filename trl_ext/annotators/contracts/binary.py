@@ -15,10 +15,6 @@ INCENTIVE_CHECK = (
     "maximum refined to 1e-9 of effort) is at most the tolerance above that of the effort"
 )
 
-# Half-width, in standard deviations, outside of which no bounded bonus can pay for effort is computed from the bounds;
-# wages so wide that this exceeds 38 would be probabilities below 1e-300.
-_WIDEST = 38.0
-
 
 @dataclass(frozen=True)
 class BinaryTerms:
@@ -58,10 +54,11 @@ class BinarySearch:
         self.lowest_utility = float(utility.value(self.base_low))
         # Utility is concave: the bonus is worth most on top of the lowest base.
         most = float(utility.value(min(self.base_low + bonus_high, utility.upper))) - self.lowest_utility
-        peak = self.c * np.sqrt(self.n)  # of dP/dη, generously
-        least = float(self.problem.cost.derivative(0.01))
-        ratio = max(peak * min(most, 1e300) / least, 1.0)
-        self.reach = min(np.sqrt(2 * np.log(ratio)) + 1, _WIDEST) / (2 * np.sqrt(self.n))  # in arcsin(sqrt(q))
+        # A bonus pays for an effort only if dP/dη times its utility reaches the marginal cost (here that of an effort of
+        # 0.01: smaller ones are left to the flat wage). dP/dη is at most n c/2 exp(-n KL), and KL at least the squared
+        # distance of the probabilities' arcsin(sqrt()).
+        ratio = self.n * self.c / 2 * min(most, 1e300) / float(self.problem.cost.derivative(0.01))
+        self.reach = np.sqrt(np.log(max(ratio, 1.0)) / self.n) + 0.5 / np.sqrt(self.n)
         self.rivals = np.array([0.0, 0.01, 0.04, 0.16, 0.36, 0.64, 1.0])
 
     def solve(self, effort: float | None = None) -> tuple[int, float] | None:
@@ -127,7 +124,7 @@ class BinarySearch:
 
         return values
 
-    def _thresholds(self, low_effort: float, high_effort: float) -> tuple[int, int]:
+    def thresholds(self, low_effort: float, high_effort: float) -> tuple[int, int]:
         """No threshold outside can pay for an effort in between."""
         low, high = np.arcsin(np.sqrt(agreement(np.array([low_effort, high_effort]), self.c)))
         first = np.floor(self.n * np.sin(max(low - self.reach, 0.0)) ** 2)
@@ -139,7 +136,8 @@ class BinarySearch:
         angle = np.arcsin(np.sqrt((k - 0.5) / self.n))[:, None]
         ends = np.arcsin(np.sqrt(agreement(np.array([0.0, 1.0]), self.c)))
         low, high = np.clip(angle - self.reach, *ends), np.clip(angle + self.reach, *ends)
-        angles = low + (high - low) * np.linspace(0.0, 1.0, points)
+        steps = np.linspace(0.0, 1.0, points)
+        angles = low * (1 - steps) + high * steps
         effort = np.clip((2 * np.sin(angles) ** 2 - 1) / self.c, 0.0, 1.0)
         return np.where(angles == ends[0], 0.0, np.where(angles == ends[1], 1.0, effort))
 
@@ -151,7 +149,7 @@ class BinarySearch:
         """
         column = k[:, None].astype(np.float64)
         rival_fail = self._rival_fail(column)
-        grid = self._effort_grid(k, 33)
+        grid = self._effort_grid(k, 41)
         values = self._values(column, rival_fail)(grid)
         peaks = local_maxima(values, 2)
         rows = np.repeat(np.arange(len(k)), 2)
@@ -173,7 +171,7 @@ class BinarySearch:
 
     def _promising_thresholds(self) -> np.ndarray:
         """Every threshold near the best ones of a grid that is refined around them; empty if none is allowed."""
-        first, last = self._thresholds(0.0, 1.0)
+        first, last = self.thresholds(0.0, 1.0)
         k = np.unique(np.linspace(first, last, 33).astype(int))
         while True:
             spacing = int(np.diff(k).max(initial=1))
@@ -190,7 +188,7 @@ class BinarySearch:
         return (int(k[0]), float(effort[0])) if k.size else None
 
     def _search_thresholds(self, effort: float) -> tuple[int, float] | None:
-        first, last = self._thresholds(effort, effort)
+        first, last = self.thresholds(effort, effort)
         k = np.arange(first, last + 1)[:, None].astype(np.float64)
         values = self._values(k, self._rival_fail(k))(np.full(k.shape, effort))[:, 0]
         best = int(np.argmax(values))

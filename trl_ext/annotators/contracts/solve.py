@@ -281,7 +281,8 @@ def _binary_solution(search: binary.BinarySearch, regime, best, k, effort) -> Co
 
 
 def _why_no_binary(search: binary.BinarySearch, effort: float) -> str:
-    k = np.arange(1, search.n + 1)[:, None].astype(np.float64)
+    first, last = search.thresholds(effort, effort)
+    k = np.arange(first, last + 1)[:, None].astype(np.float64)
     terms = search.terms(k, np.full(k.shape, effort))
     kept = terms.temptation <= search.tolerance
     if not kept.any():
