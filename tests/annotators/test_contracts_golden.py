@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from trl_ext.annotators import PROFILES, check_contract, first_best, incentive, solve_contract
 
@@ -23,8 +24,6 @@ def information(record: dict, golden: dict) -> float:
     if record["monitor"] == "self":
         return 1 - record["delta"]
     scale = {"syn_pku": 0.4, "syn_helpsteer": 1.0, "syn_ultra": 1.6, "syn_sky": 3.5}[record["dataset"]]
-    from scipy.stats import norm
-
     p = 1 / (1 + np.exp(-scale * norm.ppf((np.arange(2000) + 0.5) / 2000)))
     return float(2 * np.mean(np.abs(p - 0.5)))
 

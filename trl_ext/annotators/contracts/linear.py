@@ -68,8 +68,8 @@ def best_effort(
 
 
 def _cara_terms(utility, c, n, q, required, marginal):
-    # With U = K + E'(cost) constant, G = a - a e^(-b w): x = 1 - e^(-b slope/n) solves the first-order condition in
-    # closed form, and the base makes the annotator just accept.
+    # For G(w) = alpha (1 - exp(-beta w)), x = 1 - exp(-beta slope / n) solves the first-order condition in closed form
+    # once the base is such that the annotator just accepts (derived in docs/contracts.md).
     ((alpha, beta),) = utility.terms
     distance = alpha - required
     x = marginal / (n * (c / 2) * distance + q * marginal)
