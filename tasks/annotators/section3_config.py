@@ -34,7 +34,8 @@ KEYS: Keys = {
     "n_max": (490, (int,), None),
     "n_step": (10, (int,), None),
     "level": (0.95, (float,), None),  # of confidence intervals
-    "seed": (0, (int,), None),  # of the noisy expert
+    "resamples": (1000, (int,), None),  # of their bootstrap
+    "seed": (0, (int,), None),  # of the noisy expert and of the bootstrap
     # Output
     "output_dir": ("outputs/section3", (str,), None),
     "skip_plots": (False, (bool,), None),
@@ -64,6 +65,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         check_range(config, key, 1)
     check_range(config, "n_max", config["n_min"])
     check_range(config, "seed", 0)
+    check_range(config, "resamples", 2)
     for key in ("flips0", "flips1", "eta0", "eta1", "incentive_etas"):
         check_range(config, key, 0, 1)
     check_range(config, "deltas", 0, 1 if config["delta_convention"] == "paper" else 0.5)

@@ -95,7 +95,11 @@ def _write(table: pd.DataFrame, folder: Path, name: str, plot: Any) -> None:
 
 def _c_bar(source: str, p: np.ndarray, level: float) -> dict[str, Any]:
     if source in SYNTHETIC_SCALES:  # quantiles of a distribution, not a sample
-        return {"value": float(np.mean(np.abs(2 * p - 1))), "n": p.size, "method": "by formula, without sampling error"}
+        return {
+            "value": float(np.mean(np.abs(2 * p - 1))),
+            "n": p.size,
+            "method": "by formula, without sampling error",
+        }
     pairs = load_prepared(source)
     clusters = np.asarray(pairs["prompt_id"]) if "prompt_id" in pairs.column_names else np.arange(p.size)
     return expert_information(p, clusters, level).to_dict()
@@ -111,7 +115,7 @@ def _calibration(source: str, name: str, folder: Path, config: Mapping[str, Any]
     figures = {}
     for column in ("preference_score", "preference_probability"):
         p = turned(np.asarray(pairs[column], dtype=np.float64), swapped)
-        options = {"level": config["level"], "seed": config["seed"]}
+        options = {name: config[name] for name in ("level", "resamples", "seed")}
         figures[column] = calibration_report(p, 1.0 - swapped, clusters, **options).to_dict()
         diagram = reliability_diagram(p, 1.0 - swapped, clusters=clusters, level=config["level"])
         path = folder / f"calibration_{name}_{column}.png"

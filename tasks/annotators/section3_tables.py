@@ -13,10 +13,10 @@ from trl_ext.annotators import (
     incentive,
     kl_divergence,
     maximal_information,
-    minimal_error_sum,
     samples_until_error,
     self_consistency_c,
 )
+from trl_ext.annotators.monitoring_test import minimal_error_sum
 
 
 EXPERTS = ("certain", "80%", "random", "noisy")
@@ -156,7 +156,8 @@ def information_bounds(
     probabilities: Probabilities, separations: Sequence[float], n: np.ndarray, *, legacy: bool = False, seed: int = 0
 ) -> pd.DataFrame:
     """
-    Fano's bound on the probability of missing an annotator's commitment, for four kinds of expert.
+    Fano's bound on the probability of missing an annotator's commitment, for four kinds of expert. Agreements are counted, as
+    in the paper, without regard to which pair they come from.
 
     `certain` and `80%` report the better response with probability 1 and 0.8; `random` draws from the true probabilities;
     `noisy` from these with normal noise of standard deviation 0.1, cut to [0, 1].
@@ -175,7 +176,7 @@ def information_bounds(
     tables = []
     for name, p in probabilities.items():
         for expert in EXPERTS:
-            c = _expert_c_items(p, expert, seed)
+            c = float(_expert_c_items(p, expert, seed).mean())
             information = maximal_information(c, units)
             for separation in separations:
                 columns = {"n": n, "information": information, "bound": fano_error_bound(n, c, separation, units)}

@@ -101,7 +101,9 @@ def _read(
         raise TypeError(f"the {name} must be a pandas.DataFrame, got {type(table).__name__}")
     for column in needed:
         if column not in table:
-            raise ValueError(f"the {name} has no column '{column}'; columns are {', '.join(map(repr, table)) or 'none'}")
+            raise ValueError(
+                f"the {name} has no column '{column}'; columns are {', '.join(map(repr, table)) or 'none'}"
+            )
     table = table[[*needed, *(column for column in optional if column in table)]].reset_index(drop=True)
     if table.empty:
         raise ValueError(f"the {name} has no rows")

@@ -170,7 +170,9 @@ def estimate_c(
     """
     # q = (1 + cη)/2 has c and η in the same place
     found = estimate_eta(agreements, n, trusted_eta, level, method=method, chance=chance)
-    return Estimate(found.value, found.se, found.ci_low, found.ci_high, found.n, f"c at eta {trusted_eta:g}: {found.method}")
+    return Estimate(
+        found.value, found.se, found.ci_low, found.ci_high, found.n, f"c at eta {trusted_eta:g}: {found.method}"
+    )
 
 
 def eta_estimate(
