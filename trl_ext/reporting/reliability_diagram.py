@@ -48,9 +48,10 @@ def plot_reliability_diagram(
     known = filled & np.isfinite(diagram.ci_low) & np.isfinite(diagram.ci_high)
     shares.vlines(diagram.mean_predicted[known], diagram.ci_low[known], diagram.ci_high[known], color="C0")
     label = f"observed, {diagram.level:.0%} interval"
-    shares.plot(diagram.mean_predicted[filled], diagram.observed[filled], "o", color="C0", label=label)
+    shares.plot(diagram.mean_predicted[filled], diagram.observed[filled], "o", color="C0", label=label, clip_on=False)
     shares.set(ylabel=f"share: {event}" if " " in event else f"share {event}", xlim=(0, 1), ylim=(0, 1), title=title)
-    shares.legend(loc="upper left")
     counts.bar(diagram.edges[:-1], diagram.n, width=np.diff(diagram.edges), align="edge", edgecolor="white")
     counts.set(xlabel=f"predicted P({event})", ylabel="rows")
+    # below the panels: the interval of a small bin may reach anywhere
+    figure.legend(*shares.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return save_figure(figure, diagram.to_frame(), path)
