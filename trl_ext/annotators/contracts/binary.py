@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .monitor import agreement, efforts_around, fail_probability, pass_probability, pass_slope
-from .search import all_maxima, local_maxima, refine_rows
-from .utilities import ContractProblem
+from .problem import ContractProblem
+from .search import RESOLUTION, all_maxima, local_maxima, refine
 
 
 INCENTIVE_CHECK = (
@@ -66,14 +66,17 @@ class BinarySearch:
 
     def solve(self, effort: float | None = None) -> tuple[int, float] | None:
         """Best threshold and effort (or threshold for the given effort); `None` where no contract is allowed."""
+        thresholds = self._promising_thresholds() if effort is None else np.array([], dtype=int)
         for _ in range(60):
-            found = self._search() if effort is None else self._search_thresholds(effort)
+            found = self._search(thresholds) if effort is None else self._search_thresholds(effort)
             if found is None:
                 return None
             reply, temptation = self.best_reply(*found)
             if temptation <= self.tolerance * (1 + 1e-3):
                 return found
             self.rivals = np.append(self.rivals, reply)
+            if temptation > 1e-4 and effort is None:  # the first rivals were too few to see the problem
+                thresholds = self._promising_thresholds()
         raise RuntimeError(
             f"the incentive constraint did not settle: c={self.c}, n={self.n}, threshold and effort {found}, "
             f"temptation {temptation}"
@@ -89,12 +92,12 @@ class BinarySearch:
             cost = problem.cost.value(effort)
             spread = problem.cost.derivative(effort) / (self.c / 2 * pass_slope(k, n, q))
             spread = np.where(np.isnan(spread), np.inf, spread)
-            gained = rival_pass[:, None, :] - (1 - fail)[:, :, None]
-            saved = cost[:, :, None] - problem.cost.value(self.rivals)
+            gained = rival_pass[:, :, None] - (1 - fail)
+            saved = cost - problem.cost.value(self.rivals)[:, None, None]
             if (effort == 1.0).any():  # nobody can exceed full effort: the bonus may be larger than the condition says
-                needed = np.where(saved > 0, np.where(gained < 0, -saved / gained, np.inf), 0.0).max(axis=2)
+                needed = np.where(saved > 0, np.where(gained < 0, -saved / gained, np.inf), 0.0).max(axis=0)
                 spread = np.where((effort == 1.0) & (spread < needed), needed, spread)
-            temptation = (spread[:, :, None] * gained + saved).max(axis=2)
+            temptation = (spread * gained + saved).max(axis=0)
             top = np.maximum(problem.reservation + cost + spread * fail, self.lowest_utility + spread)
             held = top - spread <= self.lowest_utility
             base = np.where(held, self.base_low, problem.utility.inverse(top - spread))
@@ -113,7 +116,8 @@ class BinarySearch:
         return float(reply[0]), float(utility[0] - own)
 
     def _rival_pass(self, k: np.ndarray) -> np.ndarray:
-        return pass_probability(k, self.n, agreement(self.rivals, self.c))
+        """(rivals, thresholds) for thresholds of shape (R, 1)."""
+        return pass_probability(k[:, 0], self.n, agreement(self.rivals, self.c)[:, None])
 
     def _values(self, k: np.ndarray, rival_pass: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         def values(effort: np.ndarray) -> np.ndarray:
@@ -139,46 +143,51 @@ class BinarySearch:
         effort = np.clip((2 * np.sin(angles) ** 2 - 1) / self.c, 0.0, 1.0)
         return np.where(angles == ends[0], 0.0, np.where(angles == ends[1], 1.0, effort))
 
-    def _best_per_threshold(self, k: np.ndarray, levels: int) -> tuple[np.ndarray, ...]:
-        """Two best local maxima over effort for every threshold: thresholds (2K,), values, brackets of effort."""
+    def _best_of(self, k: np.ndarray, enough: int) -> tuple[np.ndarray, np.ndarray]:
+        """
+        The best thresholds of `k` (K,) and their best efforts, best first. The two largest maxima over effort of each
+        threshold are refined, and left as soon as they can't win, until `enough` thresholds are left or efforts are
+        exact.
+        """
         column = k[:, None].astype(np.float64)
         rival_pass = self._rival_pass(column)
         grid = self._effort_grid(k, 33)
-        peaks = local_maxima(self._values(column, rival_pass)(grid), 2)
+        values = self._values(column, rival_pass)(grid)
+        peaks = local_maxima(values, 2)
         rows = np.repeat(np.arange(len(k)), 2)
         low = grid[rows, np.maximum(peaks - 1, 0).ravel()]
         high = grid[rows, np.minimum(peaks + 1, grid.shape[1] - 1).ravel()]
-        _, values, low, high = refine_rows(self._values(column[rows], rival_pass[rows]), low, high, 13, levels)
-        return k[rows], values, low, high
+        allowed = values[rows, peaks.ravel()] > -np.inf
+        rows, low, high = rows[allowed], low[allowed], high[allowed]
+        if not rows.size:
+            return np.array([], dtype=int), np.array([])
+        while True:
+            found = refine(self._values(column[rows], rival_pass[:, rows]), low, high, 13)
+            most = found.value.max()
+            kept = (found.value + found.room >= most) & (found.value > -np.inf)
+            exact = (found.high - found.low)[kept].max(initial=0.0) < 2 * RESOLUTION
+            if exact or found.room[kept].max(initial=0.0) < 1e-16 or len(np.unique(rows[kept])) <= enough:
+                order = np.flatnonzero(kept)[np.argsort(-found.value[kept])]
+                return k[rows[order]], found.argument[order]
+            rows, low, high = rows[kept], found.low[kept], found.high[kept]
 
-    def _search(self) -> tuple[int, float] | None:
+    def _promising_thresholds(self) -> np.ndarray:
+        """Every threshold near the best ones of a grid that is refined around them; empty if none is allowed."""
         first, last = self._thresholds(0.0, 1.0)
         k = np.unique(np.linspace(first, last, 33).astype(int))
         while True:
-            thresholds, values, low, high = self._best_per_threshold(k, levels=2)
-            if values.max() == -np.inf:
-                return None
             spacing = int(np.diff(k).max(initial=1))
             if spacing == 1:
-                break
-            best = np.unique(thresholds[np.argsort(values)[-3:]])
-            around = [np.linspace(max(b - spacing, first), min(b + spacing, last), 9).astype(int) for b in best]
-            k = np.unique(np.concatenate(around))
-            if spacing <= 8:
-                k = (
-                    np.arange(k.min(), k.max() + 1)
-                    if k.max() - k.min() < 48
-                    else np.unique(
-                        np.concatenate([np.arange(max(b - spacing, first), min(b + spacing, last) + 1) for b in best])
-                    )
-                )
-        order = np.argsort(values)[-6:]
-        column = thresholds[order][:, None].astype(np.float64)
-        effort, values, _, _ = refine_rows(
-            self._values(column, self._rival_pass(column)), low[order], high[order], 17, 13
-        )
-        best = int(np.argmax(values))
-        return int(column[best, 0]), float(effort[best])
+                return k
+            best = np.unique(self._best_of(k, enough=3)[0][:3])
+            steps = np.arange(-spacing, spacing + 1) if spacing <= 8 else np.linspace(-spacing, spacing, 9).astype(int)
+            k = np.unique(np.clip(best[:, None] + steps, first, last))
+            if spacing <= 8 or not k.size:
+                return k
+
+    def _search(self, thresholds: np.ndarray) -> tuple[int, float] | None:
+        k, effort = self._best_of(thresholds, enough=0)
+        return (int(k[0]), float(effort[0])) if k.size else None
 
     def _search_thresholds(self, effort: float) -> tuple[int, float] | None:
         first, last = self._thresholds(effort, effort)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .first_best import first_best
+from .problem import ContractProblem
 from .solution import ContractSolution
 from .solve import DEFAULT_WAGE_BOUNDS, check_arguments, choose_effort, implement, solve_contract
-from .utilities import ContractProblem
 
 
 def contract_for_budget(

@@ -7,8 +7,8 @@ import numpy as np
 
 from .linear import make_moments
 from .monitor import agreement, efforts_around, pass_probability
+from .problem import ContractProblem
 from .search import all_maxima
-from .utilities import ContractProblem
 
 
 @dataclass(frozen=True)

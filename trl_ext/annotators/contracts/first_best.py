@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .utilities import ContractProblem
+from .problem import ContractProblem
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def _marginal_value(problem: ContractProblem, effort: np.ndarray) -> np.ndarray:
 
 def _best_effort(problem: ContractProblem) -> float:
     low, high = 0.0, 1.0
-    for _ in range(4):
-        grid = np.linspace(low, high, 33)
+    for _ in range(3):
+        grid = np.linspace(low, high, 97)
         marginal = _marginal_value(problem, grid)
         if marginal[-1] >= 0:
             return high

@@ -7,7 +7,8 @@ import numpy as np
 from scipy.stats import binom
 
 from .paper_grid import ContractGrid, original_grid
-from .utilities import PROFILES, ContractProblem
+from .problem import ContractProblem
+from .utilities import PROFILES
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaln, xlog1py, xlogy
 
+from .problem import ContractProblem
 from .search import maximise
-from .utilities import ContractProblem, ExponentialUtility
+from .wage_utilities import ExponentialUtility
 
 
 # E[G(wage)] is concave in the probability of agreement for every concave G (Bernstein operators keep concavity) and the
@@ -92,7 +93,7 @@ def _numeric_terms(problem, c, n, q, required, marginal, base_low, slope_high):
         for _ in range(200):
             expected, by_base, by_slope, steps, steps_by_base, steps_by_slope = moments(base, slope)
             rise = (required - expected) / by_base
-            moving = rise > 1e-15 * (1 + np.abs(base))
+            moving = rise > 1e-13 * (1 + np.abs(base))
             accepted |= rise > -1e-12  # the annotator just accepts; else the lower bound leaves him more
             if not moving.any():
                 break
@@ -112,7 +113,7 @@ def _numeric_terms(problem, c, n, q, required, marginal, base_low, slope_high):
         low = np.where((excess < 0) & (growth > 0), slope, low)
         newton = slope - excess / growth
         following = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
-        settled = np.abs(following - slope) <= 1e-14 * (1 + slope)
+        settled = (np.abs(following - slope) <= 1e-12 * (1 + slope)) | (np.abs(excess) <= 1e-13 * marginal)
         if np.all(settled | ~reachable | np.isnan(value)):
             break
         slope = following
@@ -132,7 +133,7 @@ def make_moments(problem: ContractProblem, n: int, q: np.ndarray) -> Callable:
 
 def _exponential_moments(utility, n, q):
     def moments(base, slope):
-        totals = np.zeros((6, *q.shape))
+        totals = None
         for alpha, beta in utility.terms:
             keep = np.exp(-beta * slope / n)
             x = -np.expm1(-beta * slope / n)
@@ -142,14 +143,15 @@ def _exponential_moments(utility, n, q):
             x_by_slope = beta / n * keep
             step = scale * n * x
             step_by_slope = scale * n * x_by_slope * (1 - (n - 1) * q * x / mean)
-            totals += [
+            term = (
                 alpha - scale * mean,
                 beta * scale * mean,
                 scale * n * q * x_by_slope,
                 step,
                 -beta * step,
                 step_by_slope,
-            ]
+            )
+            totals = term if totals is None else tuple(map(np.add, totals, term))
         return totals
 
     return moments

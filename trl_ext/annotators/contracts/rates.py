@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .first_best import first_best
-from .utilities import ContractProblem
+from .problem import ContractProblem
 
 
 @dataclass(frozen=True)

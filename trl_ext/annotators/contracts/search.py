@@ -1,6 +1,7 @@
 """Maximisation by repeated grids: robust where functions have flat parts, jumps to -inf and several maxima."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +15,7 @@ def maximise(function: Callable[[np.ndarray], np.ndarray], low: float, high: flo
     Argument of the largest value of `function` on [low, high], found on a grid that is refined around its best point;
     `-inf` marks what is not allowed. `None` where nothing on the first grid is allowed.
     """
+    ends = (low, high)
     while True:
         grid = np.linspace(low, high, points)
         values = function(grid)
@@ -28,6 +30,10 @@ def maximise(function: Callable[[np.ndarray], np.ndarray], low: float, high: flo
                 return float(grid[best] + spacing * (left - right) / (2 * bend))
         if spacing < RESOLUTION:
             return float(grid[best])
+        if grid[best] in ends and spacing < 2e-4:
+            end, beside, next_beside = values[[0, 1, 2]] if best == 0 else values[[-1, -2, -3]]
+            if 3 * (end - beside) > beside - next_beside > -np.inf:  # a parabola still rises at the end
+                return float(grid[best])
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, points - 1)]
 
 
@@ -39,23 +45,32 @@ def local_maxima(values: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(np.where(peaks, values, -np.inf), axis=1)[:, : -count - 1 : -1]
 
 
-def refine_rows(
-    function: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray, points: int, levels: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """
-    [`maximise`] for R brackets at once, a fixed number of levels: `function` maps (R, points) to (R, points).
+@dataclass(frozen=True)
+class Brackets:
+    """R brackets around maxima: the best argument seen in each, its value, and how much better it may still get."""
 
-    Returns:
-        Best arguments (R,), their values (R,), and the last brackets (R,), (R,).
-    """
+    low: np.ndarray
+    high: np.ndarray
+    argument: np.ndarray
+    value: np.ndarray
+    room: np.ndarray
+
+
+def refine(function: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray, points: int) -> Brackets:
+    """One level of [`maximise`] for R brackets at once: `function` maps (R, points) to (R, points)."""
     steps = np.linspace(0.0, 1.0, points)
     rows = np.arange(len(low))
-    for _ in range(levels):
-        grid = low[:, None] * (1 - steps) + high[:, None] * steps
-        values = function(grid)
-        best = values.argmax(axis=1)
-        low, high = grid[rows, np.maximum(best - 1, 0)], grid[rows, np.minimum(best + 1, points - 1)]
-    return grid[rows, best], values[rows, best], low, high
+    grid = low[:, None] * (1 - steps) + high[:, None] * steps
+    values = function(grid)
+    best = values.argmax(axis=1)
+    left, right = np.maximum(best - 1, 0), np.minimum(best + 1, points - 1)
+    value = values[rows, best]
+    beside = np.stack([values[rows, left], values[rows, right]])
+    with np.errstate(invalid="ignore"):
+        fall = np.where(np.isfinite(beside), value - beside, -np.inf).max(axis=0)
+    # between the best point and its neighbours a function falls or rises about as fast as just beside them
+    room = np.where(np.isfinite(fall), 2 * fall, np.inf)
+    return Brackets(grid[rows, left], grid[rows, right], grid[rows, best], value, room)
 
 
 def all_maxima(function: Callable[[np.ndarray], np.ndarray], grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -70,9 +85,11 @@ def all_maxima(function: Callable[[np.ndarray], np.ndarray], grid: np.ndarray) -
         (values >= np.concatenate([[-np.inf], values[:-1]])) & (values >= np.concatenate([values[1:], [-np.inf]]))
     )
     low, high = grid[np.maximum(peaks - 1, 0)], grid[np.minimum(peaks + 1, len(grid) - 1)]
-    arguments, refined, _, _ = refine_rows(function, low, high, points=17, levels=7)
-    # the ends of the range are exact, and refinement may lose a tie
-    arguments = np.where(values[peaks] >= refined, grid[peaks], arguments)
-    refined = np.maximum(values[peaks], refined)
+    for _ in range(7):
+        found = refine(function, low, high, points=17)
+        low, high = found.low, found.high
+    # refinement may lose a tie, and with it the exact ends of the range
+    arguments = np.where(values[peaks] >= found.value, grid[peaks], found.argument)
+    refined = np.maximum(values[peaks], found.value)
     order = np.argsort(-refined, kind="stable")
     return arguments[order], refined[order]

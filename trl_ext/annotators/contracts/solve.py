@@ -7,8 +7,8 @@ import numpy as np
 from . import binary, linear
 from .first_best import FirstBest, first_best
 from .monitor import agreement, fail_probability, pass_probability
+from .problem import ContractProblem
 from .solution import ContractSolution
-from .utilities import ContractProblem
 
 
 CONTRACTS = ("linear", "binary")
