@@ -7,8 +7,7 @@ import numpy as np
 from scipy.stats import binom
 
 from .paper_grid import ContractGrid, original_grid
-from .problem import ContractProblem
-from .utilities import PROFILES
+from .utilities import PROFILES, ContractProblem
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binom
 
-from .problem import ContractProblem
-from .utilities import ExponentialUtility
+from .utilities import ContractProblem, ExponentialUtility
 
 
 REGIMES = ("FB", "SB", "SB_tilde")
