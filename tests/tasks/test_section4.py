@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.annotators import contract_gaps, payments, section4_sweep
+from tasks.annotators import contract_gaps, payments, section4_solve
 from tasks.annotators.section4_config import parse_list
-from tasks.annotators.section4_sweep import Problem, solve_all
+from tasks.annotators.section4_solve import Problem, solve_all
+from tasks.annotators.section4_sweep import sample_sizes
 from tasks.train_config import ConfigError
 from trl_ext.annotators import self_consistency_c
 from trl_ext.annotators.contracts import PROFILES, check_contract, first_best
@@ -111,9 +112,9 @@ def test_profiles_of_the_updated_version():
 
 def test_sample_sizes_are_those_of_the_original():
     config = {"n_list": None, "uniform_n_grid": False}
-    assert section4_sweep.sample_sizes("pku", config) == list(range(1, 202, 10))
-    assert section4_sweep.sample_sizes("sky", config) == list(range(1, 102, 10))
-    assert section4_sweep.sample_sizes("sky", config | {"uniform_n_grid": True}) == list(range(1, 202, 10))
+    assert sample_sizes("pku", config) == list(range(1, 202, 10))
+    assert sample_sizes("sky", config) == list(range(1, 102, 10))
+    assert sample_sizes("sky", config | {"uniform_n_grid": True}) == list(range(1, 202, 10))
 
 
 def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
@@ -126,15 +127,15 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return original(problem, solver, reservation)
 
-    original = section4_sweep.solve
+    original = section4_solve.solve
     expected = {problem: original(problem, "exact", 0.0) for problem in problems}
-    monkeypatch.setattr(section4_sweep, "solve", stops)
+    monkeypatch.setattr(section4_solve, "solve", stops)
     store = tmp_path / "unfinished.jsonl"
     with pytest.raises(KeyboardInterrupt):
         solve_all(problems, "exact", 0.0, 1, store)
     with store.open("a") as file:
         file.write('{"solver": "ex')  # a line that was cut off
-    monkeypatch.setattr(section4_sweep, "solve", lambda *args: calls.append(args[0]) or original(*args))
+    monkeypatch.setattr(section4_solve, "solve", lambda *args: calls.append(args[0]) or original(*args))
     assert solve_all(problems, "exact", 0.0, 1, store) == expected
     assert [problem.n for problem in calls] == [11, 21, 31, 31]
     assert not store.exists()

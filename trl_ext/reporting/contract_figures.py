@@ -40,7 +40,7 @@ def _gap_axis(axes) -> None:
     axes.set_yticks([0, 1e-3, 1e-2, 1e-1, 1], ["0", "0.001", "0.01", "0.1", "1"])
 
 
-def plot_contract_gaps(rows: pd.DataFrame, path: str | Path, *, title: str | None = None) -> tuple[Path, Path]:
+def plot_contract_gaps(rows: pd.DataFrame, path: str | Path, title: str | None = None) -> tuple[Path, Path]:
     """
     Draws relative gap, effort and agent utility against the number of monitored samples, a column of panels per dataset.
 
