@@ -74,8 +74,8 @@ class TestOrderAndIncentives:
             assert check.value == pytest.approx(solution.value, abs=1e-7)
             assert check.agent_utility == pytest.approx(solution.agent_utility, abs=1e-8)
             assert solution.base >= -10 - 1e-9
-            assert max(solution.slope, 0) <= 10
-            assert max(solution.bonus, 0) <= 10 + 1e-9
+            assert np.nan_to_num(solution.slope) <= 10
+            assert np.nan_to_num(solution.bonus) <= 10 + 1e-9
 
     @settings(max_examples=15)
     @given(problem=problems, n=st.integers(2, 100), contract=st.sampled_from(["linear", "binary"]))
@@ -114,20 +114,33 @@ class TestOptimality:
     )
     def test_no_binary_contract_of_a_dense_grid_is_better(self, problem, c, n, low):
         solution = solve_contract(problem, c, n, "binary", wage_bounds=(low, 10.0))
-        effort = np.linspace(0, 1, 801)
-        q, cost, benefit = (1 + c * effort) / 2, problem.cost.value(effort), problem.benefit.value(effort)
-        for spread in np.geomspace(0.01, 500, 60):  # utility of the bonus
-            for k in range(1, n + 1):
-                reply = int(np.argmax(spread * binom.sf(k - 1, n, q) - cost))
-                fail = binom.cdf(k - 1, n, q[reply])
-                top = problem.reservation + cost[reply] + spread * fail
-                base = max(float(problem.utility.inverse(top - spread)), low)
-                bonus = float(problem.utility.inverse(problem.utility.value(base) + spread)) - base
-                if not bonus <= 10 or benefit[reply] - base - bonus * (1 - fail) <= solution.value:
-                    continue
-                # a candidate, unless the coarse effort flatters it
-                check = check_contract(problem, c, n, base=base, bonus=bonus, threshold=k, tolerance=1e-10)
+        effort = np.linspace(0, 1, 401)
+        spread = np.geomspace(0.01, 500, 80)  # utility of the bonus
+        lowest = problem.utility.value(low)
+        for k in range(1, n + 1):
+            utilities = spread[:, None] * binom.sf(k - 1, n, (1 + c * effort) / 2) - problem.cost.value(effort)
+            reply = self.polish(problem, c, n, k, spread, effort[utilities.argmax(axis=1)])
+            fail, cost = binom.cdf(k - 1, n, (1 + c * reply) / 2), problem.cost.value(reply)
+            top = np.maximum(problem.reservation + cost + spread * fail, lowest + spread)
+            base, high = problem.utility.inverse(top - spread), problem.utility.inverse(top)
+            with np.errstate(invalid="ignore"):
+                value = problem.benefit.value(reply) - high + fail * (high - base)
+                candidates = np.isfinite(high) & (high - base <= 10) & (value > solution.value + 1e-7)
+            for i in np.flatnonzero(candidates):  # the effort may be flattering: best on the grid of efforts only
+                terms = {"base": base[i], "bonus": high[i] - base[i], "threshold": k}
+                check = check_contract(problem, c, n, tolerance=1e-9, **terms)
                 assert not check.accepted or check.value <= solution.value + 1e-7
+
+    def polish(self, problem, c, n, k, spread, effort):
+        """One step of Newton's method towards the annotator's best reply."""
+        step = 1e-5
+        near = np.clip(effort, step, 1 - step) + step * np.array([[-1.0], [0.0], [1.0]])
+        left, middle, right = spread * binom.sf(k - 1, n, (1 + c * near) / 2) - problem.cost.value(near)
+        bend = left - 2 * middle + right
+        with np.errstate(divide="ignore", invalid="ignore"):
+            moved = effort + step * (left - right) / (2 * bend)
+        moved = np.where((bend < 0) & (effort > 0) & (effort < 1), moved, effort)
+        return np.where(np.abs(moved - effort) < 0.005, np.clip(moved, 0.0, 1.0), effort)
 
 
 class TestGeneralUtilities:
@@ -164,17 +177,32 @@ class TestGeneralUtilities:
         solution = solve_contract(self.wrapped(PROFILES["paper_high"]), 0.98, 10**5)
         assert solution.gap == pytest.approx(solve_contract(PROFILES["paper_high"], 0.98, 10**5).gap, rel=1e-5)
 
-    @pytest.mark.parametrize("utility", [PowerUtility(2.0, 0.5), LogUtility(1.0, 0.5)])
+    @pytest.mark.parametrize(("utility", "low"), [(PowerUtility(2.0, 0.5), -10.0), (LogUtility(1.0, 0.5), -0.45)])
     @pytest.mark.parametrize("contract", ["linear", "binary"])
-    def test_wages_stay_in_the_domain(self, utility, contract):
+    def test_wages_stay_in_the_domain(self, utility, low, contract):
         problem = ContractProblem(utility, PowerFunction(0.18, 2), PowerFunction(0.5, 0.8))
-        solution = solve_contract(problem, 0.9, 50, contract)
+        solution = solve_contract(problem, 0.9, 50, contract, wage_bounds=(low, 10.0))
         assert solution.base >= utility.lower
         check = check_contract(problem, 0.9, 50, effort=solution.effort, **solution.terms())
         assert check.accepted
         assert check.incentive_slack >= -2e-9
         assert check.value == pytest.approx(solution.value, abs=1e-7)
-        assert first_best(problem).value > solution.value > 0
+        assert first_best(problem).value > solution.value > 0.2
+
+    def test_linear_contracts_of_a_utility_without_negative_wages(self):
+        # the base is at its bound and the annotator gets a rent: no contract of a dense grid leaves more
+        problem = ContractProblem(PowerUtility(2.0, 0.5), PowerFunction(0.18, 2), PowerFunction(0.5, 0.8))
+        solution = solve_contract(problem, 0.9, 50)
+        assert solution.wage_bound_binds
+        for base in (0.0, 0.001, 0.01):
+            for slope in np.linspace(0.005, 0.5, 100):
+                check = check_contract(problem, 0.9, 50, base=base, slope=slope, grid_points=101)
+                assert not check.accepted or check.value <= solution.value + 1e-7
+
+    def test_limitless_penalties_are_refused(self):
+        problem = ContractProblem(LogUtility(1.0, 0.5), PowerFunction(0.18, 2), PowerFunction(0.5, 0.8))
+        with pytest.raises(ValueError, match="minus infinity.*Give wage_bounds"):
+            solve_contract(problem, 0.9, 50, "binary")
 
 
 class TestEdges:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .monitor import agreement, efforts_around, fail_probability, pass_probability, pass_slope
+from .monitor import agreement, efforts_around, fail_probability, pass_slope
 from .problem import ContractProblem
 from .search import RESOLUTION, all_maxima, local_maxima, refine
 
@@ -14,10 +14,6 @@ INCENTIVE_CHECK = (
     "the annotator's utility at every local maximum over effort (grid of 129 efforts and 129 around the threshold, each "
     "maximum refined to 1e-9 of effort) is at most the tolerance above that of the effort"
 )
-
-# Half-width, in standard deviations, outside of which no bounded bonus can pay for effort is computed from the bounds;
-# wages so wide that this exceeds 38 would be probabilities below 1e-300.
-_WIDEST = 38.0
 
 
 @dataclass(frozen=True)
@@ -58,10 +54,11 @@ class BinarySearch:
         self.lowest_utility = float(utility.value(self.base_low))
         # Utility is concave: the bonus is worth most on top of the lowest base.
         most = float(utility.value(min(self.base_low + bonus_high, utility.upper))) - self.lowest_utility
-        peak = self.c * np.sqrt(self.n)  # of dP/dη, generously
-        least = float(self.problem.cost.derivative(0.01))
-        ratio = max(peak * min(most, 1e300) / least, 1.0)
-        self.reach = min(np.sqrt(2 * np.log(ratio)) + 1, _WIDEST) / (2 * np.sqrt(self.n))  # in arcsin(sqrt(q))
+        # A bonus pays for an effort only if dP/dη times its utility reaches the marginal cost (here that of an effort of
+        # 0.01: smaller ones are left to the flat wage). dP/dη is at most n c/2 exp(-n KL), and KL at least the squared
+        # distance of the probabilities' arcsin(sqrt()).
+        ratio = self.n * self.c / 2 * min(most, 1e300) / float(self.problem.cost.derivative(0.01))
+        self.reach = np.sqrt(np.log(max(ratio, 1.0)) / self.n) + 0.5 / np.sqrt(self.n)
         self.rivals = np.array([0.0, 0.01, 0.04, 0.16, 0.36, 0.64, 1.0])
 
     def solve(self, effort: float | None = None) -> tuple[int, float] | None:
@@ -82,17 +79,17 @@ class BinarySearch:
             f"temptation {temptation}"
         )
 
-    def terms(self, k: np.ndarray, effort: np.ndarray, rival_pass: np.ndarray | None = None) -> BinaryTerms:
+    def terms(self, k: np.ndarray, effort: np.ndarray, rival_fail: np.ndarray | None = None) -> BinaryTerms:
         problem, n = self.problem, self.n
-        if rival_pass is None:
-            rival_pass = self._rival_pass(k)
+        if rival_fail is None:
+            rival_fail = self._rival_fail(k)
         q = agreement(effort, self.c)
         with np.errstate(all="ignore"):
             fail = fail_probability(k, n, q)
             cost = problem.cost.value(effort)
             spread = problem.cost.derivative(effort) / (self.c / 2 * pass_slope(k, n, q))
             spread = np.where(np.isnan(spread), np.inf, spread)
-            gained = rival_pass[:, :, None] - (1 - fail)
+            gained = fail - rival_fail[:, :, None]
             saved = cost - problem.cost.value(self.rivals)[:, None, None]
             if (effort == 1.0).any():  # nobody can exceed full effort: the bonus may be larger than the condition says
                 needed = np.where(saved > 0, np.where(gained < 0, -saved / gained, np.inf), 0.0).max(axis=0)
@@ -112,22 +109,22 @@ class BinarySearch:
         """The annotator's best effort under the contract for (k, effort), and what it gains him."""
         spread = float(self.terms(np.array([[k]]), np.array([[effort]])).spread[0, 0])
         reply, utility = best_replies(self.problem, self.c, self.n, k, spread)
-        own = spread * float(pass_probability(k, self.n, agreement(effort, self.c))) - self.problem.cost.value(effort)
+        own = -spread * fail_probability(k, self.n, agreement(effort, self.c)) - self.problem.cost.value(effort)
         return float(reply[0]), float(utility[0] - own)
 
-    def _rival_pass(self, k: np.ndarray) -> np.ndarray:
+    def _rival_fail(self, k: np.ndarray) -> np.ndarray:
         """(rivals, thresholds) for thresholds of shape (R, 1)."""
-        return pass_probability(k[:, 0], self.n, agreement(self.rivals, self.c)[:, None])
+        return fail_probability(k[:, 0], self.n, agreement(self.rivals, self.c)[:, None])
 
-    def _values(self, k: np.ndarray, rival_pass: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    def _values(self, k: np.ndarray, rival_fail: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         def values(effort: np.ndarray) -> np.ndarray:
-            terms = self.terms(k, effort, rival_pass)
+            terms = self.terms(k, effort, rival_fail)
             allowed = terms.in_bounds & (terms.temptation <= self.tolerance)
             return np.where(allowed, self.score(effort, terms.expected_wage), -np.inf)
 
         return values
 
-    def _thresholds(self, low_effort: float, high_effort: float) -> tuple[int, int]:
+    def thresholds(self, low_effort: float, high_effort: float) -> tuple[int, int]:
         """No threshold outside can pay for an effort in between."""
         low, high = np.arcsin(np.sqrt(agreement(np.array([low_effort, high_effort]), self.c)))
         first = np.floor(self.n * np.sin(max(low - self.reach, 0.0)) ** 2)
@@ -139,7 +136,8 @@ class BinarySearch:
         angle = np.arcsin(np.sqrt((k - 0.5) / self.n))[:, None]
         ends = np.arcsin(np.sqrt(agreement(np.array([0.0, 1.0]), self.c)))
         low, high = np.clip(angle - self.reach, *ends), np.clip(angle + self.reach, *ends)
-        angles = low + (high - low) * np.linspace(0.0, 1.0, points)
+        steps = np.linspace(0.0, 1.0, points)
+        angles = low * (1 - steps) + high * steps
         effort = np.clip((2 * np.sin(angles) ** 2 - 1) / self.c, 0.0, 1.0)
         return np.where(angles == ends[0], 0.0, np.where(angles == ends[1], 1.0, effort))
 
@@ -150,9 +148,9 @@ class BinarySearch:
         exact.
         """
         column = k[:, None].astype(np.float64)
-        rival_pass = self._rival_pass(column)
-        grid = self._effort_grid(k, 33)
-        values = self._values(column, rival_pass)(grid)
+        rival_fail = self._rival_fail(column)
+        grid = self._effort_grid(k, 41)
+        values = self._values(column, rival_fail)(grid)
         peaks = local_maxima(values, 2)
         rows = np.repeat(np.arange(len(k)), 2)
         low = grid[rows, np.maximum(peaks - 1, 0).ravel()]
@@ -162,7 +160,7 @@ class BinarySearch:
         if not rows.size:
             return np.array([], dtype=int), np.array([])
         while True:
-            found = refine(self._values(column[rows], rival_pass[:, rows]), low, high, 13)
+            found = refine(self._values(column[rows], rival_fail[:, rows]), low, high, 13)
             most = found.value.max()
             kept = (found.value + found.room >= most) & (found.value > -np.inf)
             exact = (found.high - found.low)[kept].max(initial=0.0) < 2 * RESOLUTION
@@ -173,7 +171,7 @@ class BinarySearch:
 
     def _promising_thresholds(self) -> np.ndarray:
         """Every threshold near the best ones of a grid that is refined around them; empty if none is allowed."""
-        first, last = self._thresholds(0.0, 1.0)
+        first, last = self.thresholds(0.0, 1.0)
         k = np.unique(np.linspace(first, last, 33).astype(int))
         while True:
             spacing = int(np.diff(k).max(initial=1))
@@ -190,18 +188,21 @@ class BinarySearch:
         return (int(k[0]), float(effort[0])) if k.size else None
 
     def _search_thresholds(self, effort: float) -> tuple[int, float] | None:
-        first, last = self._thresholds(effort, effort)
+        first, last = self.thresholds(effort, effort)
         k = np.arange(first, last + 1)[:, None].astype(np.float64)
-        values = self._values(k, self._rival_pass(k))(np.full(k.shape, effort))[:, 0]
+        values = self._values(k, self._rival_fail(k))(np.full(k.shape, effort))[:, 0]
         best = int(np.argmax(values))
         return None if values[best] == -np.inf else (first + best, effort)
 
 
 def best_replies(problem: ContractProblem, c: float, n: int, k: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
-    """Local maxima over effort of spread · P(X ≥ k) − cost, best first: efforts and values."""
+    """
+    Local maxima over effort of −spread · P(X < k) − cost, the annotator's utility less that of the bonus, best first:
+    efforts and values. Written with the probability of failure, which is tiny where the spread is huge.
+    """
 
     def utility(effort: np.ndarray) -> np.ndarray:
-        return spread * pass_probability(k, n, agreement(effort, c)) - problem.cost.value(effort)
+        return -spread * fail_probability(k, n, agreement(effort, c)) - problem.cost.value(effort)
 
     grid = np.union1d(np.linspace(0.0, 1.0, 129), efforts_around(k, n, c, points=129))
     return all_maxima(utility, grid)

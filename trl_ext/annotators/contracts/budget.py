@@ -46,7 +46,7 @@ def contract_for_budget(
 
         ```
     """
-    c, n, wage_bounds = check_arguments(c, n, contract, wage_bounds)
+    c, n, wage_bounds = check_arguments(problem, c, n, contract, wage_bounds)
     if not (np.isfinite(budget) and cost_per_check >= 0):
         raise ValueError(f"need a finite budget and cost_per_check >= 0, got {budget} and {cost_per_check}")
     wages = budget - n * cost_per_check

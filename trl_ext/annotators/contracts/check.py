@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .linear import make_moments
-from .monitor import agreement, efforts_around, pass_probability
+from .monitor import agreement, efforts_around, fail_probability
 from .problem import ContractProblem
 from .search import all_maxima
 
@@ -136,14 +136,14 @@ def _linear_expectations(problem, c, n, base, slope) -> tuple[Callable, Callable
 def _binary_expectations(problem, c, n, base, bonus, threshold) -> tuple[Callable, Callable]:
     low, high = float(problem.utility.value(base)), float(problem.utility.value(base + bonus))
 
-    def passing(effort: np.ndarray) -> np.ndarray:
+    def failing(effort: np.ndarray) -> np.ndarray:
         if not 1 <= threshold <= n:
-            return np.full(effort.shape, float(threshold < 1))
-        return pass_probability(threshold, n, agreement(effort, c))
+            return np.full(effort.shape, float(threshold > n))
+        return fail_probability(threshold, n, agreement(effort, c))
 
     def utility(effort: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            expected = low + passing(effort) * (high - low)
+        with np.errstate(invalid="ignore"):  # failing is tiny where the penalty is huge: nothing cancels
+            expected = high - failing(effort) * (high - low)
         return np.nan_to_num(expected, nan=-np.inf) - problem.cost.value(effort)
 
-    return utility, lambda effort: base + bonus * passing(effort)
+    return utility, lambda effort: base + bonus * (1 - failing(effort))

@@ -87,30 +87,35 @@ def _numeric_terms(problem, c, n, q, required, marginal, base_low, slope_high):
 
     def incentive(slope):
         """Expected marginal utility of effort under the slope, and its derivative in the slope."""
-        # by Jensen the base is at least this; from the left Newton's method rises monotonically on a concave function
-        base = np.maximum(sure - slope * q, base_low)
-        accepted = np.zeros(q.shape, dtype=bool)
+        # by Jensen the base is at least this; from there Newton's method rises monotonically, unless G' is singular
+        base = low = np.maximum(sure - slope * q, base_low)
+        high = np.maximum(sure, low)
         for _ in range(200):
             expected, by_base, by_slope, steps, steps_by_base, steps_by_slope = moments(base, slope)
-            rise = (required - expected) / by_base
-            moving = rise > 1e-13 * (1 + np.abs(base))
-            accepted |= rise > -1e-12  # the annotator just accepts; else the lower bound leaves him more
-            if not moving.any():
+            lacking = required - expected
+            low, high = np.where(lacking > 0, base, low), np.where(lacking > 0, high, base)
+            newton = base + lacking / by_base
+            inside = (newton >= low) & (newton <= high) & np.isfinite(by_base)
+            following = np.where(inside, newton, (low + high) / 2)
+            # at the lower bound there is nothing to solve: it leaves the annotator more than he asks
+            settled = (np.abs(following - base) <= 1e-13 * (1 + np.abs(base))) | (low == high)
+            if np.all(settled | np.isnan(base)):
                 break
-            base = np.where(moving, base + rise, base)
-        follows = np.where(accepted, -by_slope / by_base, 0.0)
-        return base, c / 2 * steps, c / 2 * (steps_by_slope + steps_by_base * follows)
+            base = following
+        follows = np.where(base > base_low, -by_slope / by_base, 0.0)
+        growth = steps_by_slope + np.where(follows != 0, steps_by_base * follows, 0.0)
+        return base, c / 2 * steps, c / 2 * growth
 
     low, high = np.zeros_like(q), np.full_like(q, slope_high)
     base, at_high, growth_high = incentive(high)
     # Where the annotator just accepts, incentives grow with the slope; past the lower bound they may fall again.
-    reachable = (at_high >= marginal) | (growth_high <= 0)
+    reachable = ~((at_high < marginal) & (growth_high > 0))
     slope = np.clip(marginal / (c / 2 * problem.utility.derivative(sure)), 0.0, slope_high)  # right for many checks
     for _ in range(100):
         base, value, growth = incentive(slope)
         excess = value - marginal
-        high = np.where((excess >= 0) | (growth <= 0), slope, high)
-        low = np.where((excess < 0) & (growth > 0), slope, low)
+        beyond = (excess >= 0) | (growth <= 0)
+        low, high = np.where(beyond, low, slope), np.where(beyond, slope, high)
         newton = slope - excess / growth
         following = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
         settled = (np.abs(following - slope) <= 1e-12 * (1 + slope)) | (np.abs(excess) <= 1e-13 * marginal)
@@ -167,20 +172,23 @@ def _binomial_moments(utility, n, q):
     column = q[:, None]
     log_pmf = xlogy(others, column) + xlog1py(n - 1 - others, -column) - betaln(others + 1, n - others) - np.log(n)
     pmf = np.where(inside, np.exp(log_pmf), 0.0)
+    pmf /= pmf.sum(axis=1, keepdims=True)  # the logarithms are large, and their rounding is the same for all
     share, next_share = others / n, (others + 1) / n
 
+    @np.errstate(invalid="ignore")
     def moments(base, slope):
         wage, next_wage = base[:, None] + slope[:, None] * share, base[:, None] + slope[:, None] * next_share
         value, next_value = utility.value(wage), utility.value(next_wage)
         marginal, next_marginal = utility.derivative(wage), utility.derivative(next_wage)
-        # d/dslope of a utility is its marginal utility times the share of agreements
+        # d/dslope of a utility is its marginal utility times the share of agreements (no share: G' may be singular)
+        shared, next_shared = np.where(share > 0, marginal * share, 0.0), next_marginal * next_share
         return (
             (pmf * ((1 - column) * value + column * next_value)).sum(axis=1),
             (pmf * ((1 - column) * marginal + column * next_marginal)).sum(axis=1),
-            (pmf * ((1 - column) * marginal * share + column * next_marginal * next_share)).sum(axis=1),
+            (pmf * ((1 - column) * shared + column * next_shared)).sum(axis=1),
             n * (pmf * (next_value - value)).sum(axis=1),
             n * (pmf * (next_marginal - marginal)).sum(axis=1),
-            n * (pmf * (next_marginal * next_share - marginal * share)).sum(axis=1),
+            n * (pmf * (next_shared - shared)).sum(axis=1),
         )
 
     return moments

@@ -32,7 +32,8 @@ def maximise(function: Callable[[np.ndarray], np.ndarray], low: float, high: flo
             return float(grid[best])
         if grid[best] in ends and spacing < 2e-4:
             end, beside, next_beside = values[[0, 1, 2]] if best == 0 else values[[-1, -2, -3]]
-            if 3 * (end - beside) > beside - next_beside > -np.inf:  # a parabola still rises at the end
+            # a parabola through the three still rises at the end
+            if next_beside > -np.inf and 3 * (end - beside) > beside - next_beside:
                 return float(grid[best])
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, points - 1)]
 
@@ -69,7 +70,7 @@ def refine(function: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: 
     with np.errstate(invalid="ignore"):
         fall = np.where(np.isfinite(beside), value - beside, -np.inf).max(axis=0)
     # between the best point and its neighbours a function falls or rises about as fast as just beside them
-    room = np.where(np.isfinite(fall), 2 * fall, np.inf)
+    room = np.where(np.isfinite(fall), 2 * fall, np.where(value > -np.inf, np.inf, 0.0))
     return Brackets(grid[rows, left], grid[rows, right], grid[rows, best], value, room)
 
 

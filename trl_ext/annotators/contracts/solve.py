@@ -35,8 +35,9 @@ def solve_contract(
 
     The annotator accepts a contract if it gives him the reservation utility, and then chooses the effort that he likes
     best. A *linear* contract pays base + slope · (share of agreements); a *binary* one pays a base, and a bonus if at
-    least `threshold` checks agree. The monitor enters through `c` alone: c = 1 − δ for self-consistency (δ: how often
-    a committed annotator disagrees with himself), c = mean 4 (p − ½)(p_e − ½) for an expert.
+    least `threshold` checks agree. The monitor enters through `c` alone: c = 1 − δ for self-consistency in the
+    paper's convention (1 − 2δ if δ is the probability that a committed annotator contradicts himself), c = mean
+    4 (p − ½)(p_e − ½) for an expert.
 
     Args:
         problem ([`ContractProblem`]):
@@ -79,7 +80,7 @@ def solve_contract(
 
         ```
     """
-    c, n, wage_bounds = check_arguments(c, n, contract, wage_bounds)
+    c, n, wage_bounds = check_arguments(problem, c, n, contract, wage_bounds)
     if regime not in REGIMES:
         raise ValueError(f"regime must be one of {REGIMES}, got {regime!r}")
     if effort is not None and not (regime == "restricted" and 0 <= effort <= 1):
@@ -98,7 +99,7 @@ def solve_contract(
 
 
 def check_arguments(
-    c: float, n: int, contract: str, wage_bounds: tuple[float, float]
+    problem: ContractProblem, c: float, n: int, contract: str, wage_bounds: tuple[float, float]
 ) -> tuple[float, int, tuple[float, float]]:
     if contract not in CONTRACTS:
         raise ValueError(f"contract must be one of {CONTRACTS}, got {contract!r}")
@@ -110,6 +111,13 @@ def check_arguments(
     if not (np.isfinite(base_low) and 0 <= bonus_high < np.inf):
         raise ValueError(
             f"wage_bounds must be a finite lowest base and a finite bonus of at least 0, got {wage_bounds}"
+        )
+    lowest = max(base_low, problem.utility.lower)
+    if contract == "binary" and not np.isfinite(problem.utility.value(lowest)):
+        raise ValueError(
+            f"the utility of the lowest base, {lowest:g}, is minus infinity: the smallest chance of it would deter from "
+            "anything, and there is no best binary contract. Give wage_bounds with a lowest base inside the domain of "
+            "the utility"
         )
     return float(c), int(n), (base_low, bonus_high)
 
@@ -273,7 +281,8 @@ def _binary_solution(search: binary.BinarySearch, regime, best, k, effort) -> Co
 
 
 def _why_no_binary(search: binary.BinarySearch, effort: float) -> str:
-    k = np.arange(1, search.n + 1)[:, None].astype(np.float64)
+    first, last = search.thresholds(effort, effort)
+    k = np.arange(first, last + 1)[:, None].astype(np.float64)
     terms = search.terms(k, np.full(k.shape, effort))
     kept = terms.temptation <= search.tolerance
     if not kept.any():
