@@ -1,6 +1,6 @@
 """Exact contracts against the search on a grid: seconds, memory, and what the contracts are worth when they are used.
 
-    python benchmarks/contracts.py                    # a minute
+    python benchmarks/contracts.py                    # a minute or two
     python benchmarks/contracts.py --one-piece        # also with all cells of a threshold at once, as the original does
 
 Both solve the second best of the same problems in one process. The grid is that of the original program, in blocks that
@@ -11,6 +11,7 @@ best effort, whatever effort the contract was meant for. A contract that the ann
 import argparse
 import json
 import math
+import resource
 import statistics
 import sys
 import threading
@@ -157,6 +158,8 @@ def main() -> None:
                 f"{contract}, grid in one piece per threshold: {min(ratios):,.0f} to {max(ratios):,.0f} times (median "
                 f"{statistics.median(ratios):,.0f}), {max(row['mib_one_piece'] for row in group):.0f} MiB"
             )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    print(f"largest resident memory of the process, libraries included: {peak:.0f} MiB")
     if options.output is not None:
         options.output.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
