@@ -95,7 +95,8 @@ def main(_config):
 
 def run(config: dict) -> dict:
     """Solve, write the files, and return the results."""
-    from tasks.annotators.section4_sweep import make_problem, mean_gaps, sweep, sweep_table, wide_table
+    from tasks.annotators.section4_solve import make_problem
+    from tasks.annotators.section4_sweep import mean_gaps, sweep, sweep_table, wide_table
     from tasks.atomic_files import atomic_path
     from tasks.json_files import write_json
     from tasks.provenance import command, hash_rows, package_versions
@@ -135,24 +136,14 @@ def run(config: dict) -> dict:
 
 
 def _plot(rows, config: dict, folder: Path) -> list[Path]:
-    from concurrent.futures import ProcessPoolExecutor
-
-    from tqdm import tqdm
-
-    from tasks.annotators.section4_sweep import make_problem
+    from tasks.annotators.section4_solve import make_problem, parallel_map
     from trl_ext.reporting import plot_contract_gaps, plot_gaps_by_delta, plot_utility_profiles
 
-    with ProcessPoolExecutor(config["processes"]) as executor:
-        futures = [
-            executor.submit(
-                plot_contract_gaps,
-                group,
-                folder / f"gaps_{profile}_delta{delta:g}.png",
-                title=f"{profile}, δ = {delta:g}",
-            )
-            for (profile, delta), group in rows.groupby(["profile", "delta"], sort=False)
-        ]
-        paths = [future.result()[0] for future in tqdm(futures, desc="figures", disable=None)]
+    groups = [
+        (group, folder / f"gaps_{profile}_delta{delta:g}.png", f"{profile}, δ = {delta:g}")
+        for (profile, delta), group in rows.groupby(["profile", "delta"], sort=False)
+    ]
+    paths = [png for png, _ in parallel_map(plot_contract_gaps, groups, config["processes"], "figures")]
     if len(config["delta"]) > 1 and "self" in config["monitors"]:
         paths.append(plot_gaps_by_delta(rows, folder / "gap_by_delta.png")[0])
     problems = {name: make_problem(name, config["reservation"]) for name in config["profiles"]}

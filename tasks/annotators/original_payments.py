@@ -12,7 +12,7 @@ from trl_ext.annotators import agreement_probability, expert_c, self_consistency
 from trl_ext.annotators.contracts.legacy_curves import legacy_decision_mean
 
 
-EFFORTS = np.concatenate([[0.001], np.linspace(0.1, 1.0, 10)])
+EFFORTS = np.linspace(0.0, 1.0, 101)
 SIZES = (100, 500, 1000)
 TARGET = 0.9  # effort whose mean agreement is the threshold of the test
 

@@ -128,7 +128,7 @@ def run(config: dict) -> dict:
 
 def payment_table(rows, regime: str, reservation: float):
     """Expected pay, pay without any agreement and with all of them, and the pay of the first best."""
-    from tasks.annotators.section4_sweep import make_problem
+    from tasks.annotators.section4_solve import make_problem
     from trl_ext.annotators.contracts import first_best
 
     table = rows.loc[rows["regime"] == regime].drop(columns=["agent_utility", "gap", "exp_para", "mu_variant"])

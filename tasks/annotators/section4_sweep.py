@@ -1,23 +1,15 @@
-"""Contracts for every dataset, δ, monitor, kind of contract, n and profile: each distinct problem is solved once."""
+"""Contracts for every dataset, δ, monitor, kind of contract, n and profile, as tables."""
 
-import dataclasses
-import json
-import os
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from tasks.annotators.probability_sets import load_probabilities
-from tasks.json_files import as_recorded
+from tasks.annotators.section4_solve import Problem, solve_all
 from trl_ext.annotators import expert_c, self_consistency_c
-from trl_ext.annotators.contracts import PROFILES, ContractProblem, first_best, solve_contract
-from trl_ext.annotators.contracts.paper_grid import solve_on_grid
 
 
 REGIMES = ("FB", "SB_tilde", "SB")
@@ -32,111 +24,6 @@ _ORIGINAL_NAMES = {
     "paper_high_half": (0.5, "high"),
     "paper_low_half": (0.5, "low"),
 }
-
-
-class Problem(NamedTuple):
-    """What a contract depends on: of the data, c alone."""
-
-    profile: str
-    contract: str
-    c: float
-    n: int
-
-
-def make_problem(profile: str, reservation: float) -> ContractProblem:
-    """A profile with a reservation utility."""
-    return dataclasses.replace(PROFILES[profile], reservation=float(reservation))
-
-
-def solve(problem: Problem, solver: str, reservation: float) -> dict[str, dict[str, float]]:
-    """
-    First best, second best and restricted second best of a problem.
-
-    Args:
-        problem ([`Problem`]):
-            Profile, kind of contract, c and n.
-        solver (`str`):
-            `"exact"` or `"paper_grid"`.
-        reservation (`float`):
-            Utility of the agent without a contract.
-
-    Returns:
-        `dict[str, dict[str, float]]`: by regime: `principal_utility`, `agent_utility`, `effort`, `feasible` and the
-        contract: `c0` the share of agreements that earns the bonus (at least c0·n agreements; for `paper_grid` more
-        than c0·n), `c1` bonus or slope, `c2` base.
-    """
-    functions = make_problem(problem.profile, reservation)
-    if solver == "paper_grid":
-        found = solve_on_grid(functions, problem.c, problem.n, contract=problem.contract)
-        return {regime: _row(s.feasible, s.principal_utility, s.agent_utility, s.effort, s.threshold, s.slope, s.base)
-                for regime, s in found.items()}  # fmt: skip
-    best = first_best(functions)
-    rows = {"FB": _row(np.isfinite(best.value), best.value, reservation, best.effort, 0.0, 0.0, best.wage)}
-    for regime, name in (("SB_tilde", "restricted"), ("SB", "second_best")):
-        s = solve_contract(functions, problem.c, problem.n, contract=problem.contract, regime=name)
-        is_binary = problem.contract == "binary" and s.feasible
-        share = s.threshold / problem.n if is_binary else 0.0
-        pay = s.bonus if is_binary else s.slope
-        rows[regime] = _row(s.feasible, s.value, s.agent_utility, s.effort, share, pay, s.base)
-    return rows
-
-
-def _row(feasible, principal, agent, effort, c0, c1, c2) -> dict[str, float]:
-    values = {"principal_utility": principal, "agent_utility": agent, "effort": effort, "c0": c0, "c1": c1, "c2": c2}
-    return {"feasible": bool(feasible)} | {name: float(value) for name, value in values.items()}
-
-
-def solve_all(
-    problems: Iterable[Problem], solver: str, reservation: float, processes: int, store: Path
-) -> dict[Problem, dict[str, dict[str, float]]]:
-    """
-    Solve problems, each once, in several processes.
-
-    Args:
-        problems (`Iterable[Problem]`):
-            May repeat.
-        solver (`str`), reservation (`float`):
-            See [`solve`].
-        processes (`int`):
-            How many to use.
-        store (`Path`):
-            File of what is solved already, to go on from after an interruption. It is removed at the end.
-
-    Returns:
-        `dict[Problem, dict]`
-    """
-    wanted = list(dict.fromkeys(problems))
-    head = {"solver": solver, "reservation": reservation}
-    solved = _read_store(store, head)
-    todo = [problem for problem in wanted if problem not in solved]
-    store.parent.mkdir(parents=True, exist_ok=True)
-    arguments = ([solver] * len(todo), [reservation] * len(todo))
-    pool = ProcessPoolExecutor(processes) if processes > 1 and len(todo) > 1 else nullcontext()
-    with pool as executor, store.open("a", encoding="utf-8") as file:
-        mapped: Callable = map if executor is None else executor.map
-        results = tqdm(mapped(solve, todo, *arguments), total=len(todo), desc=f"{solver} contracts", disable=None)
-        for problem, rows in zip(todo, results, strict=True):
-            solved[problem] = rows
-            file.write(json.dumps(as_recorded(head | {"problem": list(problem), "rows": rows})) + "\n")
-            file.flush()
-        os.fsync(file.fileno())
-    store.unlink()
-    return {problem: solved[problem] for problem in wanted}
-
-
-def _read_store(store: Path, head: Mapping[str, Any]) -> dict[Problem, dict]:
-    solved = {}
-    if store.is_file():
-        for line in store.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the last line of a killed run
-            if all(row[key] == value for key, value in head.items()):
-                rows = {regime: {k: v if k == "feasible" else float(v) for k, v in values.items()}
-                        for regime, values in row["rows"].items()}  # fmt: skip
-                solved[Problem(*row["problem"])] = rows
-    return solved
 
 
 def sample_sizes(source: str, config: Mapping[str, Any]) -> list[int]:

@@ -10,7 +10,7 @@ from scipy.special import expit, ndtri
 
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext.annotators import expert_c, self_consistency_c
-from trl_ext.annotators.contracts import PROFILES, ContractProblem, cara_utility
+from trl_ext.annotators.contracts import PROFILES, ContractProblem, PowerFunction, cara_utility
 from trl_ext.annotators.contracts.legacy_curves import legacy_decision_mean, legacy_incentive
 from trl_ext.annotators.contracts.legacy_downstream import legacy_downstream_contract
 from trl_ext.annotators.contracts.paper_grid import (
@@ -20,7 +20,6 @@ from trl_ext.annotators.contracts.paper_grid import (
     original_grid,
     solve_on_grid,
 )
-from trl_ext.annotators.contracts.utilities import PowerFunction
 
 
 SCALES = {"syn_pku": 0.4, "syn_helpsteer": 1.0, "syn_ultra": 1.6, "syn_sky": 3.5}

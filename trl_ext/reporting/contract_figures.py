@@ -40,7 +40,7 @@ def _gap_axis(axes) -> None:
     axes.set_yticks([0, 1e-3, 1e-2, 1e-1, 1], ["0", "0.001", "0.01", "0.1", "1"])
 
 
-def plot_contract_gaps(rows: pd.DataFrame, path: str | Path, *, title: str | None = None) -> tuple[Path, Path]:
+def plot_contract_gaps(rows: pd.DataFrame, path: str | Path, title: str | None = None) -> tuple[Path, Path]:
     """
     Draws relative gap, effort and agent utility against the number of monitored samples, a column of panels per dataset.
 
@@ -80,7 +80,8 @@ def plot_contract_gaps(rows: pd.DataFrame, path: str | Path, *, title: str | Non
         if name in rows and rows[name].nunique(dropna=False) > 1:
             raise ValueError(f"rows have several values of '{name}': one figure shows one")
     datasets = list(dict.fromkeys(rows["dataset"]))
-    figure = new_figure(1.5 + 3.2 * len(datasets), 8)
+    width = 1.5 + 3.2 * len(datasets)
+    figure = new_figure(width, 8)
     has_first_best = False
     panels = figure.subplots(3, len(datasets), sharex="col", sharey="row", squeeze=False, height_ratios=[3, 2, 2])
     drawn = rows[rows["regime"] != "FB"]
@@ -91,6 +92,7 @@ def plot_contract_gaps(rows: pd.DataFrame, path: str | Path, *, title: str | Non
             lines = drawn[drawn["dataset"] == dataset].groupby(["regime", "contract", "monitor"], sort=False)
             for (regime, contract, monitor), group in lines:
                 group = group.sort_values("n")
+                wider = regime == "SB_tilde"  # seen where both regimes agree
                 values = group[name] - (group["U_0"] if name == "agent_utility" else 0)
                 axes.plot(
                     group["n"],
@@ -98,8 +100,9 @@ def plot_contract_gaps(rows: pd.DataFrame, path: str | Path, *, title: str | Non
                     linestyle=_LINES[contract],
                     marker=_MARKERS[monitor],
                     color=_COLOURS[regime],
-                    markersize=4,
-                    linewidth=1.2,
+                    markersize=6 if wider else 4,
+                    linewidth=2.6 if wider else 1.2,
+                    zorder=2 if wider else 3,
                     markerfacecolor=_COLOURS[regime] if monitor == "self" else "white",
                 )
             axes.grid(alpha=0.25)
@@ -119,7 +122,7 @@ def plot_contract_gaps(rows: pd.DataFrame, path: str | Path, *, title: str | Non
     figure.legend(
         handles=_handles(drawn, with_first_best=has_first_best),
         loc="outside lower center",
-        ncols=4,
+        ncols=min(4, int(width / 2.3)),
         frameon=False,
     )
     if title:

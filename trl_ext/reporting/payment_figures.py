@@ -15,8 +15,8 @@ _SIZES = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#000000")
 
 def plot_payments(table: pd.DataFrame, path: str | Path, *, title: str | None = None) -> tuple[Path, Path]:
     """
-    Draws expected pay against the number of monitored samples, in a band from the pay without to the pay with all
-    agreements: a row of panels per kind of contract, a column per dataset, a colour per monitor.
+    Draws expected pay against the number of monitored samples, and dashed the pay with no and with all agreements: a row
+    of panels per kind of contract, a column per dataset, a colour per monitor.
 
     Args:
         table (`pandas.DataFrame`):
@@ -37,20 +37,20 @@ def plot_payments(table: pd.DataFrame, path: str | Path, *, title: str | None = 
     columns = ["dataset", "monitor", "contract", "n", "expected_pay", "pay_worst", "pay_best", "first_best_pay"]
     require_columns(table, columns)
     datasets, contracts = (list(dict.fromkeys(table[name])) for name in ("dataset", "contract"))
-    figure = new_figure(1.5 + 3.2 * len(datasets), 1.5 + 2.8 * len(contracts))
+    width = max(6, 1.5 + 3.2 * len(datasets))
+    figure = new_figure(width, 1.8 + 2.8 * len(contracts))
     panels = figure.subplots(len(contracts), len(datasets), sharex="col", sharey="row", squeeze=False)
     handles = {}
     for (contract, dataset, monitor), group in table.groupby(["contract", "dataset", "monitor"], sort=False):
         axes = panels[contracts.index(contract), datasets.index(dataset)]
         group = group.sort_values("n")
         colour, marker, label = _MONITORS[monitor]
-        band = axes.fill_between(
-            group["n"], group["pay_worst"], group["pay_best"], color=colour, alpha=0.18, linewidth=0
-        )
+        for name in ("pay_worst", "pay_best"):
+            (extreme,) = axes.plot(group["n"], group[name], linestyle="--", linewidth=1.2, color=colour)
         (line,) = axes.plot(group["n"], group["expected_pay"], marker=marker, markersize=4, color=colour)
         best = axes.axhline(group["first_best_pay"].iloc[0], color="black", linewidth=1, linestyle=":")
         handles[f"{label}: expected pay"] = line
-        handles[f"{label}: from no to all agreements"] = band
+        handles[f"{label}: pay with no and with all agreements"] = extreme
         handles["pay of the first best"] = best
     for axes in panels.flat:
         axes.grid(alpha=0.25)
@@ -60,7 +60,10 @@ def plot_payments(table: pd.DataFrame, path: str | Path, *, title: str | None = 
         axes.set_xlabel("monitored samples n")
     for axes, contract in zip(panels[:, 0], contracts, strict=True):
         axes.set_ylabel(f"{contract} contract\npay (units of money)")
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, frameon=False)
+    best_line = handles.pop("pay of the first best")
+    handles["pay of the first best"] = best_line  # last
+    columns = max(1, int(width / 4.5))
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=columns, frameon=False)
     if title:
         figure.suptitle(title)
     return save_figure(figure, table, path)
@@ -91,7 +94,7 @@ def plot_bonus_by_effort(table: pd.DataFrame, path: str | Path) -> tuple[Path, P
         shown.append(("self-consistency monitor", rows[rows["dataset"] == rows["dataset"].iloc[0]]))
     expert = table[table["monitor"] == "expert"]
     shown += [(f"expert monitor, {name}", rows) for name, rows in expert.groupby("dataset", sort=False)]
-    figure = new_figure(1 + 3 * len(shown), 4)
+    figure = new_figure(max(6, 1 + 3 * len(shown)), 4)
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     handles = {}
     for axes, (title, rows) in zip(panels, shown, strict=True):
@@ -107,7 +110,7 @@ def plot_bonus_by_effort(table: pd.DataFrame, path: str | Path) -> tuple[Path, P
         axes.grid(alpha=0.25)
     panels[0].set_ylabel("probability of the bonus")
     ordered = sorted(handles, key=lambda name: ("η²" in name, len(name)))
-    columns = min(len(handles), 3 * len(shown) // 2 or 1)
+    columns = min(len(handles), max(3, len(shown) + 1))
     figure.legend(
         [handles[name] for name in ordered], ordered, loc="outside lower center", ncols=columns, frameon=False
     )
