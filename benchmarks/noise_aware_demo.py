@@ -7,7 +7,8 @@ detailed one. Every pair of the four responses to a training question is labelle
 with P(label = 1) = η p + (1 − η)/2. Models are judged on questions that no training pair has.
 
 Two scenarios: `one_eta`, the share of four votes of annotators who all have η = 0.5; and `annotators`, one vote by each of
-two of the twelve annotators of the demo data, whose η is between 0.02 and 0.98 and is told to the noise-aware training.
+two of the twelve annotators of the demo data, whose η is between 0.02 and 0.98. `forward` is told the η of each of them,
+`forward_mean_eta` their mean only.
 """
 
 import json
@@ -34,10 +35,16 @@ RUNS = {
     "one_eta": {
         "soft_label": {"noise_method": "soft_label", "num_train_epochs": 3},
         "forward": {"noise_method": "forward", "eta": ONE_ETA, "num_train_epochs": 3},
+        "backward": {"noise_method": "backward", "eta": ONE_ETA, "num_train_epochs": 3},
     },
     "annotators": {  # two rows a pair: fewer epochs
         "soft_label": {"noise_method": "soft_label", "num_train_epochs": 2},
         "forward": {"noise_method": "forward", "annotator_eta_path": "eta.json", "num_train_epochs": 2},
+        "forward_mean_eta": {
+            "noise_method": "forward",
+            "eta": float(np.mean(list(ETA.values()))),
+            "num_train_epochs": 2,
+        },
     },
 }
 SETTINGS = {

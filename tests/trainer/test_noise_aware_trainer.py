@@ -347,7 +347,7 @@ class TestReadAnnotatorEta:
         [
             ("eta.json", '{"a": 0.5, "a": 0.6}', "'a' twice"),
             ("eta.json", '{"a": 1.5}', r"'a' must be a number in \[0, 1\], got 1.5"),
-            ("eta.json", '{"a": NaN}', "got nan"),
+            ("eta.json", '{"a": NaN}', "'a' is missing"),
             ("eta.json", '{"a": true}', "got True"),
             ("eta.json", "[0.5]", "one JSON object"),
             ("eta.json", "{}", "no annotators|one JSON object"),
@@ -355,7 +355,8 @@ class TestReadAnnotatorEta:
             ("eta.csv", "annotator_id,eta\na,0.5\na,0.6\n", "'a' twice"),
             ("eta.csv", "annotator,eta\na,0.5\n", "no column 'annotator_id'; its columns are annotator, eta"),
             ("eta.csv", "annotator_id,eta\na,-0.1\n", r"'a' must be a number in \[0, 1\], got -0.1"),
-            ("eta.csv", "annotator_id,eta\na,\n", "'a' must be a number"),
+            ("eta.csv", "annotator_id,eta\na,\n", "'a' is missing"),
+            ("eta.csv", "annotator_id,eta\na,high\n", "'a' must be a number"),
             ("eta.txt", "", "json or a .csv"),
         ],
     )
