@@ -263,6 +263,14 @@ class TestOracle:
         assert trainer.evaluate(with_oracle)["eval_loss"] == pytest.approx(trainer.evaluate(data)["eval_loss"])
         assert not any("oracle" in name for name in trainer.evaluate(data))
 
+    def test_accuracy_to_the_labels_leaves_out_those_of_one_half(self, tmp_path, tokenizer):
+        data = pairs(6, eta=ETA, label=LABEL)
+        trainer = make(tmp_path, tokenizer, data)
+        d, label = differences(trainer, data), np.array(LABEL)
+        expected = np.mean((d > 0)[label != 0.5] == (label > 0.5)[label != 0.5])
+        assert trainer.evaluate(data)["eval_label_accuracy"] == pytest.approx(expected)
+        assert "eval_label_accuracy" not in trainer.evaluate(pairs(6))
+
     def test_predicted_pairs_keep_it(self, tmp_path, tokenizer):
         data = pairs(6, oracle_probability=ORACLE)
         assert make(tmp_path, tokenizer).predict_pairs(data)["oracle_probability"] == ORACLE
