@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from tqdm.auto import tqdm
 
@@ -26,6 +27,7 @@ from trl_ext.evaluation import mean_estimate, oracle_scores, paired_difference
 
 
 FIGURES = ("cross_entropy", "entropy", "excess", "accuracy")
+MOST_SCALE = 10.0  # largest factor on the rewards that is tried
 CORRECT, DETAILED = 2.0, 0.5  # what a response is worth
 VOTES = {"one_eta": 4, "annotators": 2}  # labels of each training pair
 ONE_ETA = 0.5
@@ -139,6 +141,22 @@ def train(model: str, scenario: str, name: str, seed: int, output_dir: Path) -> 
     return pd.read_csv(folder / "test_rewards.csv")
 
 
+def best_scale(table: pd.DataFrame) -> dict[str, float]:
+    """
+    The factor on the rewards with which scored pairs are closest to the oracle, and the excess that is left.
+
+    It tells apart what is wrong with the scale of rewards and what with their order. Fitted on the test pairs: one
+    parameter, for each model.
+    """
+    differences = (table["reward_chosen"] - table["reward_rejected"]).to_numpy()
+
+    def excess(scale: float) -> float:
+        return oracle_scores(scale * differences, np.zeros(len(table)), table["oracle_probability"]).excess.value
+
+    fit = minimize_scalar(excess, bounds=(0.0, MOST_SCALE), method="bounded")
+    return {"best scale": float(fit.x), "excess at the best scale": float(fit.fun)}
+
+
 def demo_figures(model: str, seeds: list[int], output_dir: Path) -> list[dict]:
     """A row per scenario and run: means over seeds with t intervals, and paired differences to plain soft labels."""
     rows = []
@@ -148,15 +166,15 @@ def demo_figures(model: str, seeds: list[int], output_dir: Path) -> list[dict]:
     for scenario, name, seed in progress:
         table = train(model, scenario, name, seed, output_dir)
         scores = oracle_scores(table["reward_chosen"], table["reward_rejected"], table["oracle_probability"])
-        found[scenario, name, seed] = {key: getattr(scores, key).value for key in FIGURES}
+        found[scenario, name, seed] = {key: getattr(scores, key).value for key in FIGURES} | best_scale(table)
     for scenario, name in runs:
         values, plain = (pd.DataFrame([found[scenario, run, seed] for seed in seeds]) for run in (name, "soft_label"))
         row = {"scenario": scenario, "method": name}
-        row |= {key: mean_estimate(values[key]).to_dict() for key in FIGURES}
+        row |= {key: mean_estimate(values[key]).to_dict() for key in values}
         if name != "soft_label":
             row |= {
                 f"{key} - soft_label": paired_difference(values[key], plain[key]).to_dict()
-                for key in ("excess", "accuracy")
+                for key in ("excess", "accuracy", "excess at the best scale")
             }
         rows.append(row)
     return rows

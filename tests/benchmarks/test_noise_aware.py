@@ -6,7 +6,7 @@ import torch
 from scipy.special import entr, expit
 
 from benchmarks.noise_aware import draw_pairs, run_toy
-from benchmarks.noise_aware_demo import ETA, VOTES, simulate, true_reward
+from benchmarks.noise_aware_demo import ETA, VOTES, best_scale, simulate, true_reward
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -62,6 +62,13 @@ class TestDemo:
         _, test = simulate("one_eta", 0)
         found = np.unique(np.abs(np.log(test["oracle_probability"] / (1 - test["oracle_probability"]))).round(6))
         assert found.tolist() == [0.5, 1.5, 2.0, 2.5]
+
+    def test_the_best_scale_is_that_of_the_truth(self):
+        _, test = simulate("one_eta", 0)
+        truth = np.log(test["oracle_probability"] / (1 - test["oracle_probability"]))
+        found = best_scale(test.assign(reward_chosen=truth / 3, reward_rejected=0.0))
+        assert found["best scale"] == pytest.approx(3, abs=1e-3)
+        assert found["excess at the best scale"] == pytest.approx(0, abs=1e-6)
 
     def test_a_seed_gives_the_same_data(self):
         for scenario in VOTES:
