@@ -10,7 +10,7 @@ from torch import Tensor
 from trl import RewardConfig
 
 from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
-from ..evaluation.oracle import oracle_scores
+from ..evaluation.oracle import ORACLE_PROBABILITY, oracle_scores
 from ..losses import BradleyTerryLoss, SoftLabelLoss
 from ..losses.base import LEVEL_TOLERANCE
 from .annotator_eta import EtaSummary, describe_annotators, eta_of_pairs, read_annotator_eta, unknown_annotators
@@ -19,8 +19,6 @@ from .reward_trainer import PairwiseRewardTrainer
 
 
 logger = logging.getLogger(__name__)
-
-ORACLE_PROBABILITY = "oracle_probability"
 
 
 class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
