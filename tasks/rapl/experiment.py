@@ -187,36 +187,17 @@ class FinishedRuns:
 
     def __contains__(self, cell) -> bool:
         """Whether the results of a run are there. Raises if they are those of another configuration or other data."""
-        from tasks.resume import RUN_FILE, fixed_part
+        from tasks.finished_runs import is_finished
 
-        try:
-            state = json.loads((cell.folder / RUN_FILE).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return False
-        if state["status"] != "complete" or not (cell.folder / "results.json").is_file():
-            return False
-        # A key that train.py got since then had the effect of its default
-        there = fixed_part(_TRAIN_DEFAULTS) | state["config"]
-        here = fixed_part(effective_config(self.config, cell))
-        for key in sorted((there.keys() | here.keys()) - _PLACES):
-            if there.get(key) != here.get(key):
-                raise ConfigError(
-                    f"{cell.folder} has the results of another configuration ({key}: {there.get(key)!r} there, "
-                    f"{here.get(key)!r} here). Set another output_dir, or remove the folder."
-                )
-        if state["data_sha256"] != self._data_hash(cell):
-            raise ConfigError(f"{cell.folder} has the results of other data. Set another output_dir, or remove it.")
-        return True
-
-
-def _remove_weights(cell) -> None:
-    for weights in cell.folder.glob("*.safetensors"):
-        weights.unlink()
+        config = effective_config(self.config, cell)
+        return is_finished(cell.folder, config, _TRAIN_DEFAULTS, lambda: self._data_hash(cell), _PLACES)
 
 
 @ex.main
 def main(_config, _run, train):
     raise_on_sigterm()
+    from tasks.finished_runs import remove_weights
+
     config = copy.deepcopy(_config)
     cells = make_cells(config)
     finished = FinishedRuns(config)
@@ -226,7 +207,7 @@ def main(_config, _run, train):
     if is_main and not config["keep_models"]:  # of a run that was killed before it could
         for cell in cells:
             if cell not in todo:
-                _remove_weights(cell)
+                remove_weights(cell.folder)
     failed = []
     for number, cell in enumerate(todo, 1):
         print(f"\n[{number}/{len(todo)}] {cell.row.title}, {cell.name}", flush=True)
@@ -239,7 +220,7 @@ def main(_config, _run, train):
             print(f"FAILED: {failed[-1]}", file=sys.stderr, flush=True)
             continue
         if is_main and not config["keep_models"]:
-            _remove_weights(cell)
+            remove_weights(cell.folder)
     if is_main and len(failed) < len(cells):
         _report(config)
     if failed:
