@@ -136,7 +136,7 @@ def cell(figure: dict | None) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=None, help="default: 0 to 9, with --model 0 to 2")
+    parser.add_argument("--seeds", type=int, nargs="+", default=None, help="default: 0 to 9, with --model 0 to 4")
     parser.add_argument("--model", help="train this model on the demo questions instead of the toy")
     parser.add_argument("--output_dir", type=Path, default=Path("outputs/noise_aware"))
     parser.add_argument("--json", type=Path, help="write the figures to this file")
@@ -145,7 +145,7 @@ def main() -> None:
     if arguments.model is not None:
         from benchmarks.noise_aware_demo import demo_figures
 
-        rows = demo_figures(arguments.model, arguments.seeds or list(range(3)), arguments.output_dir)
+        rows = demo_figures(arguments.model, arguments.seeds or list(range(5)), arguments.output_dir)
         columns = ["cross_entropy", "excess", "best scale", "excess at the best scale", "accuracy"]
         columns += [f"{name} - soft_label" for name in ("excess", "excess at the best scale", "accuracy")]
     else:
