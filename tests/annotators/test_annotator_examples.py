@@ -6,7 +6,19 @@ from tests.evaluation.doc_examples import failed_examples
 from trl_ext import annotators
 
 
-MODULES = ("model", "bounds", "mutual_information")
+MODULES = (
+    "bounds",
+    "comparison",
+    "estimation",
+    "intervals",
+    "item_estimation",
+    "model",
+    "moments",
+    "monitoring",
+    "monitoring_test",
+    "mutual_information",
+    "planning",
+)
 FUNCTIONS = [
     function
     for function in map(vars(annotators).get, annotators.__all__)

@@ -77,6 +77,25 @@ class TestSelection:
         is_corrupted = column(labelled, "is_corrupted")
         assert distance[is_corrupted].max() <= distance[~is_corrupted].min()
 
+    def test_coin_flips_among_the_closest_of_the_given_pairs(self):
+        # what the original does to data without an oracle: clean pairs keep their order, the others flip a coin
+        gaps = np.random.default_rng(3).normal(size=N)
+        data = pairs(score_gap=gaps, certain=[1.0] * N)
+        settings = {"selection": "ambiguous", "gap_column": "score_gap"}
+        labelled, _ = corrupt_preferences(data, "certain", 0.0, clean_ratio=0.75, **settings)
+        is_corrupted, label = column(labelled, "is_corrupted"), column(labelled, "label")
+        assert (
+            is_corrupted.sum() == 100 and set(label[~is_corrupted]) == {1.0} and set(label[is_corrupted]) == {0.0, 1.0}
+        )
+        assert np.abs(gaps[is_corrupted]).max() < np.abs(gaps[~is_corrupted]).min()
+
+    def test_gaps_are_for_ambiguous_pairs(self):
+        with pytest.raises(ValueError, match="`gap_column` is for selection='ambiguous', got selection='uniform'"):
+            corrupt_preferences(pairs(), "p", 0.5, gap_column="id")
+        with pytest.raises(ValueError, match="'gap' has 1 value.*row 1"):
+            data = pairs(2, gap=[0.5, float("nan")])
+            corrupt_preferences(data, "p", 0.5, selection="ambiguous", gap_column="gap")
+
     def test_a_fixed_size_leaves_rows_out_and_counts_them(self):
         labelled, report = corrupt_preferences(pairs(), "p", 0.2, clean_ratio=0.5, selection="fixed_size")
         assert (report.rows, report.corrupted, report.left_out) == (300, 100, 100)

@@ -93,9 +93,8 @@ def test_value_and_gradient_are_finite_for_every_label(loss, labels, data, d):
 @given(data=st.data(), d=differences)
 def test_reversing_the_label_exchanges_the_responses(loss, labels, data, d):
     label = data.draw(labels)
-    # 1 - label in float32 and back gives another label where it is tiny: nothing to compare
     reverse = torch.tensor(1.0) - torch.tensor(label)
-    label = (1 - reverse).item()
+    label = (1 - reverse).item()  # a label whose reverse is a float32
     values, gradient = evaluate(loss, d, label=label)
     mirrored, opposite = evaluate(loss, [-x for x in d], label=reverse.item())
     torch.testing.assert_close(values, mirrored, rtol=1e-5, atol=1e-6)

@@ -51,6 +51,12 @@ def check_level(level: float, name: str = "level") -> None:
         raise ValueError(f"{name} must lie strictly between 0 and 1, got {level}")
 
 
+def check_chance(chance: float) -> float:
+    if not 0.0 < chance <= 0.5:
+        raise ValueError(f"chance must lie in (0, 0.5], 1/K with K labels to choose from, got {chance}")
+    return float(chance)
+
+
 def as_counts(values: ArrayLike, name: str, least: int) -> np.ndarray:
     """Whole numbers of at least `least`, of any shape, as int64."""
     array = np.asarray(values)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,7 @@ def corrupt_preferences(
     kind: LabelKind = "hard",
     clean_ratio: float = 0.0,
     selection: SelectionMethod = "uniform",
+    gap_column: str | None = None,
     shares: Mapping[str, float] | Mapping[int, float] | None = None,
     annotator_column: str | None = None,
     as_chosen: bool = False,
@@ -93,7 +95,10 @@ def corrupt_preferences(
             Share of the pairs in [0, 1] that stays clean: they are labelled with η = 1, which is still a draw from the true
             probability, whoever the annotator.
         selection (`"uniform"`, `"ambiguous"` or `"fixed_size"`, *optional*, defaults to `"uniform"`):
-            Which stay clean, as in [`select_pairs`]; the gap of a pair is its probability minus one half.
+            Which stay clean, as in [`select_pairs`].
+        gap_column (`str`, *optional*):
+            Column with the gap of each pair for `"ambiguous"`, such as a difference of scores; by default, the probability
+            minus one half. Name it in `negate_columns` as well if its sign depends on the order of the responses.
         shares (`Mapping[str | int, float]`, *optional*):
             Share of the pairs of each annotator, as in [`assign_annotators`]. By default all have as many.
         annotator_column (`str`, *optional*):
@@ -153,7 +158,10 @@ def corrupt_preferences(
     check_is_dataset(dataset, f"{name} dataset")
     reverse = {"complement_columns": complement_columns, "negate_columns": negate_columns}
     plan = plan_swap(dataset, name, **reverse, replaced=(p_column, annotator_column)) if as_chosen else None
-    ranges = {p_column: (0.0, 1.0)} | (plan.ranges() if plan else {})
+    if gap_column is not None and selection != "ambiguous":
+        raise ValueError(f"`gap_column` is for selection='ambiguous', got selection={selection!r}")
+    ranges = {gap_column: (-math.inf, math.inf)} if gap_column is not None else {}
+    ranges |= {p_column: (0.0, 1.0)} | (plan.ranges() if plan else {})
     dataset = validate_preferences(dataset, name=name, numeric_columns=ranges, identical="keep").with_format(None)
     made_here = ["label", "eta", "is_corrupted", "oracle_probability"]
     made_here += ["annotator_id"] * isinstance(eta, Mapping) + ["is_swapped"] * as_chosen
@@ -161,7 +169,8 @@ def corrupt_preferences(
 
     selecting, assigning, labelling = np.random.SeedSequence(seed).spawn(3)
     p = np.asarray(dataset[p_column][:], dtype=np.float64)
-    selected = select_pairs(p - 0.5, clean_ratio, selection, seed=selecting)
+    gaps = p - 0.5 if gap_column is None else dataset[gap_column][:]
+    selected = select_pairs(gaps, clean_ratio, selection, seed=selecting)
     assignment = _assign(dataset, name, eta, shares, annotator_column, assigning)
     is_corrupted = np.isin(np.arange(len(dataset)), selected.corrupted)
     etas = np.where(is_corrupted, assignment.eta, 1.0)

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import in_range, information_c, items_in_range, plain
+from ._checks import check_chance, in_range, information_c, items_in_range, plain
 
 
 DELTA_CONVENTIONS = ("paper", "model")
@@ -46,9 +46,12 @@ def preference_label_probability(p: ArrayLike, eta: ArrayLike) -> float | np.nda
     return plain(eta * p + (1 - eta) / 2)
 
 
-def agreement_probability(eta: ArrayLike, c: ArrayLike) -> float | np.ndarray:
+def agreement_probability(eta: ArrayLike, c: ArrayLike, chance: float = 0.5) -> float | np.ndarray:
     r"""
     Probability that two labels agree, \( q = (1 + c\,\eta)/2 \), under either monitor.
+
+    With K labels to choose from instead of two, guesses agree with probability `chance` = 1/K, and
+    \( q = 1/K + (1 - 1/K)\,c\,\eta \).
 
     References:
         - How Humans Help LLMs, algorithms 1 and 2.
@@ -58,12 +61,14 @@ def agreement_probability(eta: ArrayLike, c: ArrayLike) -> float | np.ndarray:
             Commitment, in [−1, 1].
         c (`array_like`):
             From [`self_consistency_c`], [`expert_c`] or [`expert_c_items`]; it broadcasts against `eta`.
+        chance (`float`, *optional*, defaults to `0.5`):
+            Agreement of guesses.
 
     Returns:
         `float` or `np.ndarray`: the probability, in the common shape.
 
     Raises:
-        ValueError: Values outside [−1, 1].
+        ValueError: Values outside [−1, 1], or a probability below 0 with three labels or more.
 
     Example:
         ```python
@@ -72,10 +77,14 @@ def agreement_probability(eta: ArrayLike, c: ArrayLike) -> float | np.ndarray:
         0.941
         ```
     """
-    return plain((1 + in_range(c, "c", -1, 1) * in_range(eta, "eta", -1, 1)) / 2)
+    chance = check_chance(chance)
+    q = chance + (1 - chance) * in_range(c, "c", -1, 1) * in_range(eta, "eta", -1, 1)
+    return plain(in_range(q, f"agreement probability at chance {chance:g}", 0, 1))
 
 
-def self_consistency_c(delta: ArrayLike, delta_convention: Literal["paper", "model"] = "paper") -> float | np.ndarray:
+def self_consistency_c(
+    delta: ArrayLike, delta_convention: Literal["paper", "model"] = "paper", chance: float = 0.5
+) -> float | np.ndarray:
     r"""
     The c of the self-consistency monitor, that shows annotators some pairs twice.
 
@@ -90,9 +99,11 @@ def self_consistency_c(delta: ArrayLike, delta_convention: Literal["paper", "mod
 
     Args:
         delta (`array_like`):
-            In [0, 1] for `"paper"`, in [0, 0.5] for `"model"`.
+            In [0, 1] for `"paper"`, in [0, 1 − chance] for `"model"`.
         delta_convention (`"paper"` or `"model"`, *optional*, defaults to `"paper"`):
             Which of both.
+        chance (`float`, *optional*, defaults to `0.5`):
+            Agreement of guesses, 1/K with K labels; the `"model"` then has \( c = 1 - \delta/(1 - 1/K) \).
 
     Returns:
         `float` or `np.ndarray`: c, in the shape of `delta`.
@@ -111,8 +122,9 @@ def self_consistency_c(delta: ArrayLike, delta_convention: Literal["paper", "mod
         raise ValueError(f"delta_convention must be one of {', '.join(DELTA_CONVENTIONS)}, got {delta_convention!r}")
     if delta_convention == "paper":
         return plain(1 - in_range(delta, "delta", 0, 1))
-    hint = "Beyond 0.5 a committed annotator would agree less than a coin."
-    return plain(1 - 2 * in_range(delta, "delta", 0, 0.5, hint))
+    guesses_differ = 1 - check_chance(chance)
+    hint = "Beyond, a committed annotator would agree less than guesses do."
+    return plain(1 - in_range(delta, "delta", 0, guesses_differ, hint) / guesses_differ)
 
 
 def expert_c_items(

@@ -95,8 +95,9 @@ class PairwiseLoss(ABC):
             limits = torch.finfo(values.dtype)
             valid[column] = (values >= max(low, limits.min)) & (values <= min(high, limits.max))
             if column in self.levels:
-                distances = (values.unsqueeze(-1) - values.new_tensor(self.levels[column])).abs()
-                valid[column] &= distances.amin(dim=-1) <= LEVEL_TOLERANCE
+                # level by level: a tensor of levels would have to be copied to the accelerator, and waited for
+                matches = [(values - level).abs() <= LEVEL_TOLERANCE for level in self.levels[column]]
+                valid[column] &= torch.stack(matches).any(dim=0)
         if torch.stack(list(valid.values())).all():
             return
         for column, mask in valid.items():

@@ -68,7 +68,7 @@ class BradleyTerryTiesLoss(PairwiseLoss):
         log_win, log_loss = F.logsigmoid(difference - shift), F.logsigmoid(-difference - shift)
         # log(theta^2 - 1) in two terms: the square overflows first. Without ties the constant is never used.
         log_odds = math.log(self.theta - 1) + math.log(self.theta + 1) if self.theta > 1 else 0.0
-        log_tie = log_odds + log_win + log_loss
+        log_tie = log_odds + (log_win + log_loss)  # in this order, rounding is the same for exchanged responses
         return -torch.where(label > 0.75, log_win, torch.where(label < 0.25, log_loss, log_tie))
 
     @property

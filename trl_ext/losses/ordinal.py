@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -79,14 +80,14 @@ class OrdinalLoss(PairwiseLoss):
 
     def forward(self, rewards_chosen: Tensor, rewards_rejected: Tensor, *, label: Tensor) -> Tensor:
         difference = rewards_chosen - rewards_rejected
-        level = (label.unsqueeze(-1) - label.new_tensor(self.levels["label"])).abs().argmin(dim=-1)
-        lower, upper = label.new_tensor(self._lower)[level], label.new_tensor(self._upper)[level]
-        # s(a) - s(b) = s(a) s(-b) (1 - e^(b - a)): the difference of two sigmoids would be 0 far from the interval. The
-        # last factor doesn't depend on the rewards.
-        log_width = label.new_tensor(
-            [math.log(-math.expm1(low - high)) for low, high in zip(self._lower, self._upper, strict=True)]
-        )
-        return -(F.logsigmoid(difference - lower) + F.logsigmoid(upper - difference) + log_width[level])
+        loss = torch.zeros_like(difference)
+        for level, low, high in zip(self.levels["label"], self._lower, self._upper, strict=True):
+            # s(a) - s(b) = s(a) s(-b) (1 - e^(b - a)): the difference of two sigmoids would be 0 far from the interval.
+            # The last factor doesn't depend on the rewards.
+            log_probability = F.logsigmoid(difference - low) + F.logsigmoid(high - difference)
+            log_probability = log_probability + math.log(-math.expm1(low - high))
+            loss = torch.where((label - level).abs() <= LEVEL_TOLERANCE, -log_probability, loss)
+        return loss
 
     @property
     def citation(self) -> str:

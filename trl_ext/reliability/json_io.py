@@ -1,4 +1,4 @@
-"""Fitted objects of this folder as JSON files."""
+"""Fitted objects and results as JSON and text files that are complete or absent."""
 
 import json
 import os
@@ -17,8 +17,12 @@ def save_json(path: str | Path, content: dict[str, Any]) -> None:
         content (`dict`):
             Plain Python types with finite numbers.
     """
+    save_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def save_text(path: str | Path, text: str) -> None:
+    """Writes a file that is complete or absent; its folder is made if need be."""
     path = Path(path)
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
         "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
