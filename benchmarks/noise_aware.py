@@ -146,7 +146,8 @@ def main() -> None:
         from benchmarks.noise_aware_demo import demo_figures
 
         rows = demo_figures(arguments.model, arguments.seeds or list(range(5)), arguments.output_dir)
-        columns = ["cross_entropy", "excess", "accuracy", "excess - soft_label", "accuracy - soft_label"]
+        columns = ["cross_entropy", "excess", "best scale", "excess at the best scale", "accuracy"]
+        columns += [f"{name} - soft_label" for name in ("excess", "excess at the best scale", "accuracy")]
     else:
         rows = toy_figures(arguments.seeds or list(range(10)))
         columns = ["cross_entropy", "entropy", "excess", "accuracy", "excess - soft_label"]
@@ -154,7 +155,7 @@ def main() -> None:
         print(", ".join(f"{name} {row[name]}" for name in row if not isinstance(row[name], dict)))
         for column in columns:
             if column in row:
-                print(f"    {column:<22} {cell(row[column])}")
+                print(f"    {column:<38} {cell(row[column])}")
     print("means over seeds, 95 % t intervals; differences are paired by seed")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")

@@ -6,8 +6,9 @@ oracle's preference between two responses is σ of the difference, e.g. 0.82 for
 detailed one. Every pair of the four responses to a training question is labelled by simulated annotators of commitment η,
 with P(label = 1) = η p + (1 − η)/2. Models are judged on questions that no training pair has.
 
-Two scenarios: `one_eta`, votes of annotators who all have η = 0.5; and `annotators`, one vote by each of some of the twelve
-annotators of the demo data, whose η is between 0.02 and 0.98 and is told to the noise-aware training.
+Two scenarios: `one_eta`, the share of four votes of annotators who all have η = 0.5; and `annotators`, one vote by each of
+two of the twelve annotators of the demo data, whose η is between 0.02 and 0.98. `forward` is told the η of each of them,
+`forward_mean_eta` their mean only.
 """
 
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from tqdm.auto import tqdm
 
@@ -24,31 +26,36 @@ from trl_ext.data.demo import ANNOTATORS, KINDS, demo_prompt, load_demo_question
 from trl_ext.evaluation import mean_estimate, oracle_scores, paired_difference
 
 
+FIGURES = ("cross_entropy", "entropy", "excess", "accuracy")
+MOST_SCALE = 10.0  # largest factor on the rewards that is tried
 CORRECT, DETAILED = 2.0, 0.5  # what a response is worth
-VOTES = 4  # labels of each training pair
+VOTES = {"one_eta": 4, "annotators": 2}  # labels of each training pair
 ONE_ETA = 0.5
 ETA = {annotator.annotator_id: annotator.eta for annotator in ANNOTATORS}
 # What the runs of a scenario differ in
 RUNS = {
     "one_eta": {
-        "soft_label": {"noise_method": "soft_label"},
-        "forward": {"noise_method": "forward", "eta": ONE_ETA},
-        "backward": {"noise_method": "backward", "eta": ONE_ETA},
+        "soft_label": {"noise_method": "soft_label", "num_train_epochs": 3},
+        "forward": {"noise_method": "forward", "eta": ONE_ETA, "num_train_epochs": 3},
+        "backward": {"noise_method": "backward", "eta": ONE_ETA, "num_train_epochs": 3},
     },
-    "annotators": {
-        "soft_label": {"noise_method": "soft_label"},
-        "forward": {"noise_method": "forward", "annotator_eta_path": "eta.json"},
-        "forward, mean eta": {"noise_method": "forward", "eta": float(np.mean(list(ETA.values())))},
+    "annotators": {  # two rows a pair: fewer epochs
+        "soft_label": {"noise_method": "soft_label", "num_train_epochs": 2},
+        "forward": {"noise_method": "forward", "annotator_eta_path": "eta.json", "num_train_epochs": 2},
+        "forward_mean_eta": {
+            "noise_method": "forward",
+            "eta": float(np.mean(list(ETA.values()))),
+            "num_train_epochs": 2,
+        },
     },
 }
 SETTINGS = {
-    "learning_rate": 1e-4,
-    "num_train_epochs": 6,
+    "learning_rate": 5e-4,
     "per_device_train_batch_size": 16,
     "gradient_accumulation_steps": 1,
     "weight_scale": 1.0,
     "use_peft": False,
-    "train_last_layers": 2,
+    "train_last_layers": 1,
     "eval_strategy": "no",
     "eval_before_training": False,
     "verify_round_trip": False,
@@ -86,7 +93,7 @@ def simulate(scenario: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     questions = split_questions(load_demo_questions(), seed)
     pairs = all_pairs(questions["train"] + questions["calibration"], seed)
     test = all_pairs(questions["test"] + questions["validation"], seed)
-    votes = pairs.loc[pairs.index.repeat(VOTES)].reset_index(drop=True)
+    votes = pairs.loc[pairs.index.repeat(VOTES[scenario])].reset_index(drop=True)
     stream = np.random.SeedSequence([seed, 4])
     if scenario == "one_eta":
         votes["label"] = corrupt_labels(votes["oracle_probability"].to_numpy(), ONE_ETA, seed=stream)
@@ -94,7 +101,7 @@ def simulate(scenario: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         pairs["label"] = votes.groupby("id")["label"].mean().loc[pairs["id"]].to_numpy()
         return pairs, test
     generator = np.random.default_rng([seed, 5])
-    names = [generator.choice(list(ETA), VOTES, replace=False) for _ in range(len(pairs))]
+    names = [generator.choice(list(ETA), VOTES[scenario], replace=False) for _ in range(len(pairs))]
     votes["annotator_id"] = np.concatenate(names)
     eta = votes["annotator_id"].map(ETA).to_numpy()
     votes["label"] = corrupt_labels(votes["oracle_probability"].to_numpy(), eta, seed=stream)
@@ -106,7 +113,7 @@ def train(model: str, scenario: str, name: str, seed: int, output_dir: Path) -> 
     from tasks.train import ex
 
     data_dir = output_dir / "data" / f"{scenario}-seed{seed}"
-    folder = output_dir / f"{scenario}-{name.replace(', ', '-').replace(' ', '-')}-seed{seed}"
+    folder = output_dir / f"{scenario}-{name}-seed{seed}"
     if not (folder / "results.json").is_file():
         data_dir.mkdir(parents=True, exist_ok=True)
         for split, rows in zip(("train", "test"), simulate(scenario, seed), strict=True):
@@ -134,6 +141,22 @@ def train(model: str, scenario: str, name: str, seed: int, output_dir: Path) -> 
     return pd.read_csv(folder / "test_rewards.csv")
 
 
+def best_scale(table: pd.DataFrame) -> dict[str, float]:
+    """
+    The factor on the rewards with which scored pairs are closest to the oracle, and the excess that is left.
+
+    It tells apart what is wrong with the scale of rewards and what with their order. Fitted on the test pairs: one
+    parameter, for each model.
+    """
+    differences = (table["reward_chosen"] - table["reward_rejected"]).to_numpy()
+
+    def excess(scale: float) -> float:
+        return oracle_scores(scale * differences, np.zeros(len(table)), table["oracle_probability"]).excess.value
+
+    fit = minimize_scalar(excess, bounds=(0.0, MOST_SCALE), method="bounded")
+    return {"best scale": float(fit.x), "excess at the best scale": float(fit.fun)}
+
+
 def demo_figures(model: str, seeds: list[int], output_dir: Path) -> list[dict]:
     """A row per scenario and run: means over seeds with t intervals, and paired differences to plain soft labels."""
     rows = []
@@ -143,20 +166,15 @@ def demo_figures(model: str, seeds: list[int], output_dir: Path) -> list[dict]:
     for scenario, name, seed in progress:
         table = train(model, scenario, name, seed, output_dir)
         scores = oracle_scores(table["reward_chosen"], table["reward_rejected"], table["oracle_probability"])
-        found[scenario, name, seed] = {key: getattr(scores, key).value for key in FIGURES}
+        found[scenario, name, seed] = {key: getattr(scores, key).value for key in FIGURES} | best_scale(table)
     for scenario, name in runs:
-        values, plain = (
-            pd.DataFrame([found[scenario, run, seed] for seed in seeds]) for run in (name, "soft_label")
-        )
+        values, plain = (pd.DataFrame([found[scenario, run, seed] for seed in seeds]) for run in (name, "soft_label"))
         row = {"scenario": scenario, "method": name}
-        row |= {key: mean_estimate(values[key]).to_dict() for key in FIGURES}
+        row |= {key: mean_estimate(values[key]).to_dict() for key in values}
         if name != "soft_label":
             row |= {
                 f"{key} - soft_label": paired_difference(values[key], plain[key]).to_dict()
-                for key in ("excess", "accuracy")
+                for key in ("excess", "accuracy", "excess at the best scale")
             }
         rows.append(row)
     return rows
-
-
-FIGURES = ("cross_entropy", "entropy", "excess", "accuracy")

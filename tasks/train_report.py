@@ -8,11 +8,9 @@ import pandas as pd
 from datasets import Dataset
 
 from tasks.provenance import command, hash_pairs, model_identity, package_versions, template_hash
-from trl_ext import NoiseAwareRewardTrainer
 from trl_ext.evaluation.lie import RESPONSE_KINDS, lie_weights
-from trl_ext.evaluation.oracle import oracle_scores
+from trl_ext.evaluation.oracle import ORACLE_PROBABILITY, oracle_scores
 from trl_ext.evaluation.statistics import mean_estimate
-from trl_ext.trainer.noise_aware_trainer import ORACLE_PROBABILITY
 
 
 ROWS = (
@@ -114,13 +112,12 @@ def oracle_figures(table: pd.DataFrame) -> dict[str, dict]:
 
 
 def learned_figures(
-    trainer, test: Dataset | None, grid: Dataset | None, truth_column: str
+    trainer, test: Dataset | None, grid: Dataset | None, truth_column: str, label_column: str | None = None
 ) -> tuple[dict[str, dict], pd.DataFrame | None, pd.DataFrame | None]:
     """Score the test pairs and the answer grid; return every figure that the data allow, the scored pairs and grid."""
     figures: dict[str, dict] = {}
     table = rewards = None
     if test is not None:
-        label_column = "label" if isinstance(trainer, NoiseAwareRewardTrainer) else None
         table = mark_pairs(trainer.predict_pairs(test).to_pandas(), truth_column, label_column)
         figures |= pair_figures(table) | oracle_figures(table)
         rewards = grid_rewards(table)

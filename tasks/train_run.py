@@ -206,7 +206,6 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
         logger.warning("eval_before_training is turned off: DeepSpeed and FSDP can't train a model that has evaluated")
         config["eval_before_training"] = False
     training_run, checkpoint = open_run(trainer, config, _hash_data(data, config), defaults)
-    truth = config["correctness_label_col_name"]
     with frozen_layers:
         before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)
         try:
@@ -216,7 +215,7 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
                 training_run.interrupted()
                 print(f"Stopped after step {stop.step}. The same command goes on from {stop.checkpoint}.")
             raise Interrupted("by SIGTERM") from None
-        after, scored, grid = learned_figures(trainer, data.test, data.grid, truth)
+        after, scored, grid = _learned_figures(trainer, config, data)
     rewards = _rewards_of_divided_model(trainer)
     _save(trainer, config)
     if trainer.is_world_process_zero():
@@ -247,6 +246,12 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
     return {name: figure["value"] for name, figure in after.items()}
 
 
+def _learned_figures(trainer: PairwiseRewardTrainer, config: dict[str, Any], data: TrainingData) -> tuple:
+    """What the model has learned by now: figures, the scored pairs and grid."""
+    label_column = "label" if isinstance(trainer, NoiseAwareRewardTrainer) else None
+    return learned_figures(trainer, data.test, data.grid, config["correctness_label_col_name"], label_column)
+
+
 def _figures_before(
     trainer: PairwiseRewardTrainer,
     config: dict[str, Any],
@@ -258,7 +263,7 @@ def _figures_before(
     if not config["eval_before_training"]:
         return {}
     if not resumed:
-        figures = learned_figures(trainer, data.test, data.grid, config["correctness_label_col_name"])[0]
+        figures = _learned_figures(trainer, config, data)[0]
         if training_run is not None:
             training_run.record_figures_before(figures)
         return figures

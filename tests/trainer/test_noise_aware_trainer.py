@@ -263,6 +263,14 @@ class TestOracle:
         assert trainer.evaluate(with_oracle)["eval_loss"] == pytest.approx(trainer.evaluate(data)["eval_loss"])
         assert not any("oracle" in name for name in trainer.evaluate(data))
 
+    def test_accuracy_to_the_labels_leaves_out_those_of_one_half(self, tmp_path, tokenizer):
+        data = pairs(6, eta=ETA, label=LABEL)
+        trainer = make(tmp_path, tokenizer, data)
+        d, label = differences(trainer, data), np.array(LABEL)
+        expected = np.mean((d > 0)[label != 0.5] == (label > 0.5)[label != 0.5])
+        assert trainer.evaluate(data)["eval_label_accuracy"] == pytest.approx(expected)
+        assert "eval_label_accuracy" not in trainer.evaluate(pairs(6))
+
     def test_predicted_pairs_keep_it(self, tmp_path, tokenizer):
         data = pairs(6, oracle_probability=ORACLE)
         assert make(tmp_path, tokenizer).predict_pairs(data)["oracle_probability"] == ORACLE
@@ -347,7 +355,7 @@ class TestReadAnnotatorEta:
         [
             ("eta.json", '{"a": 0.5, "a": 0.6}', "'a' twice"),
             ("eta.json", '{"a": 1.5}', r"'a' must be a number in \[0, 1\], got 1.5"),
-            ("eta.json", '{"a": NaN}', "got nan"),
+            ("eta.json", '{"a": NaN}', "'a' is missing"),
             ("eta.json", '{"a": true}', "got True"),
             ("eta.json", "[0.5]", "one JSON object"),
             ("eta.json", "{}", "no annotators|one JSON object"),
@@ -355,7 +363,8 @@ class TestReadAnnotatorEta:
             ("eta.csv", "annotator_id,eta\na,0.5\na,0.6\n", "'a' twice"),
             ("eta.csv", "annotator,eta\na,0.5\n", "no column 'annotator_id'; its columns are annotator, eta"),
             ("eta.csv", "annotator_id,eta\na,-0.1\n", r"'a' must be a number in \[0, 1\], got -0.1"),
-            ("eta.csv", "annotator_id,eta\na,\n", "'a' must be a number"),
+            ("eta.csv", "annotator_id,eta\na,\n", "'a' is missing"),
+            ("eta.csv", "annotator_id,eta\na,high\n", "'a' must be a number"),
             ("eta.txt", "", "json or a .csv"),
         ],
     )

@@ -10,6 +10,9 @@ from scipy.special import entr
 from .statistics import Estimate, _as_finite, mean_estimate, proportion_estimate
 
 
+ORACLE_PROBABILITY = "oracle_probability"  # the column of true preferences
+
+
 @dataclass(frozen=True)
 class OracleScores:
     r"""

@@ -93,6 +93,8 @@ def read_annotator_eta(source: Mapping[str | int, float] | str | Path) -> dict[s
         if key in eta:
             raise ValueError(f"{where} has annotator {key!r} twice")
         is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if is_number and np.isnan(value):
+            raise ValueError(f"{where}: eta of annotator {key!r} is missing. Fill it in, or leave the annotator out.")
         if not is_number or not 0 <= value <= 1:
             raise ValueError(
                 f"{where}: eta of annotator {key!r} must be a number in [0, 1], got {value!r}. Set an annotator who is "

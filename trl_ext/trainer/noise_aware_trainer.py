@@ -10,7 +10,7 @@ from torch import Tensor
 from trl import RewardConfig
 
 from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
-from ..evaluation.oracle import oracle_scores
+from ..evaluation.oracle import ORACLE_PROBABILITY, oracle_scores
 from ..losses import BradleyTerryLoss, SoftLabelLoss
 from ..losses.base import LEVEL_TOLERANCE
 from .annotator_eta import EtaSummary, describe_annotators, eta_of_pairs, read_annotator_eta, unknown_annotators
@@ -19,8 +19,6 @@ from .reward_trainer import PairwiseRewardTrainer
 
 
 logger = logging.getLogger(__name__)
-
-ORACLE_PROBABILITY = "oracle_probability"
 
 
 class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
@@ -38,7 +36,8 @@ class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
       `oracle_cross_entropy`, `oracle_entropy` (its floor), `oracle_excess` (the difference) and `oracle_accuracy` (the
       share of pairs ordered as the oracle orders them, without the `oracle_ties` at p = 1/2). It is never trained on.
 
-    `args.columns` renames all of them. Evaluation sets without what the loss needs are evaluated with the Bradley–Terry
+    `accuracy`, `margin` and `log_loss` are about chosen, whatever the label; `label_accuracy` is the share of pairs ordered
+    as the label says, without labels of 1/2. `args.columns` renames the columns. Evaluation sets without what the loss needs are evaluated with the Bradley–Terry
     loss (of `label`, where there is one); `args.eta` is for training pairs only.
 
     References:
@@ -80,7 +79,7 @@ class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
         "title": "How Humans Help LLMs: Assessing and Incentivizing Human Preference Annotators",
         "url": "https://arxiv.org/abs/2502.06387",
     }
-    _recorded_columns = (ORACLE_PROBABILITY,)
+    _recorded_columns = ("label", ORACLE_PROBABILITY)
 
     def __init__(
         self,
@@ -235,11 +234,15 @@ class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
         reversed_ = super().pairwise_loss(rewards_rejected, rewards_chosen, columns)
         return label * as_labelled + (1 - label) * reversed_
 
-    def _column_metrics(self, rewards: np.ndarray, columns: np.ndarray) -> dict[str, float]:
-        if columns.shape[1] == 0:
-            return {}
-        scores = oracle_scores(rewards[:, 0], rewards[:, 1], columns[:, 0])
-        return {name: figure.value for name, figure in scores.figures().items()} | {"oracle_ties": scores.oracle_ties}
+    def _column_metrics(self, rewards: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, float]:
+        metrics: dict[str, float] = {}
+        if "label" in columns:
+            metrics["label_accuracy"] = oracle_scores(*rewards.T, columns["label"]).accuracy.value
+        if ORACLE_PROBABILITY in columns:
+            scores = oracle_scores(*rewards.T, columns[ORACLE_PROBABILITY])
+            metrics |= {name: figure.value for name, figure in scores.figures().items()}
+            metrics["oracle_ties"] = scores.oracle_ties
+        return metrics
 
 
 def _check_levels(dataset: Dataset, levels: tuple[float, ...], method: str, name: str) -> None:

@@ -126,6 +126,7 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         self.length_reports: dict[str, LengthReport] = {}
         self._prepared: list[tuple[Dataset, Dataset, bool]] = []  # as given, as prepared, whether for training
         self._pair_records: list[Tensor] = []
+        self._recorded: list[str] = []
         self._evaluated_before_training = False
 
         if processing_class is None:
@@ -419,7 +420,8 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
             rewards_chosen, rewards_rejected, losses, weight, _ = self._pair_losses(model, inputs)
-        recorded = [inputs[name].to(losses.dtype) for name in self._recorded_columns if name in inputs]
+        self._recorded = [name for name in self._recorded_columns if name in inputs]
+        recorded = [inputs[name].to(losses.dtype) for name in self._recorded]
         record = torch.stack([rewards_chosen, rewards_rejected, losses, weight, *recorded], dim=1).detach()
         self._pair_records.append(self.accelerator.gather_for_metrics(record).cpu())
         loss = (weight * losses).sum() / torch.clamp(weight.sum(), min=torch.finfo(losses.dtype).tiny)
@@ -446,16 +448,15 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
             "mean_reward": float(rewards.mean()),
             "max_reward": float(rewards.max()),
             **pairwise_metrics(rewards),
-            **self._column_metrics(rewards, records[:, 4:]),
+            **self._column_metrics(rewards, dict(zip(self._recorded, records[:, 4:].T, strict=True))),
         }
         output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in metrics.items()})
         return output
 
-    def _column_metrics(self, rewards: np.ndarray, columns: np.ndarray) -> dict[str, float]:
+    def _column_metrics(self, rewards: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, float]:
         """
-        Hook for subclasses: metrics of rewards `(N, 2)` and `_recorded_columns` of every pair `(N, C)`, in dataset order.
-
-        C is 0 where a dataset does not have the columns.
+        Hook for subclasses: metrics of the rewards `(N, 2)` of an evaluation set and of those of `_recorded_columns` that
+        it has, each `(N,)`, in dataset order.
         """
         return {}
 
