@@ -3,6 +3,7 @@
 Efforts are numbers in [0, 1]; methods take and return float64 arrays of any shape (or numbers).
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -21,6 +22,10 @@ class EffortFunction(ABC):
 
     @abstractmethod
     def second_derivative(self, effort: ArrayLike) -> np.ndarray: ...
+
+    def expand(self, effort: float) -> tuple[float, float, float]:
+        """Value and both derivatives at one effort above 0, as plain floats."""
+        return float(self.value(effort)), float(self.derivative(effort)), float(self.second_derivative(effort))
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,11 @@ class PowerFunction(EffortFunction):
     def second_derivative(self, effort):
         return self._term(self.coefficient * self.exponent * (self.exponent - 1), self.exponent - 2, effort)
 
+    def expand(self, effort):
+        value = self.coefficient * effort**self.exponent
+        slope = self.exponent * value / effort
+        return value, slope, (self.exponent - 1) * slope / effort
+
 
 @dataclass(frozen=True)
 class PolynomialFunction(EffortFunction):
@@ -74,6 +84,14 @@ class PolynomialFunction(EffortFunction):
     def second_derivative(self, effort):
         return self._evaluate([j * (j - 1) * value for j, value in enumerate(self.coefficients)][2:], effort)
 
+    def expand(self, effort):
+        value = slope = half_bend = 0.0
+        for coefficient in reversed(self.coefficients):
+            half_bend = half_bend * effort + slope
+            slope = slope * effort + value
+            value = value * effort + coefficient
+        return value, slope, 2 * half_bend
+
 
 @dataclass(frozen=True)
 class LogFunction(EffortFunction):
@@ -91,6 +109,10 @@ class LogFunction(EffortFunction):
     def second_derivative(self, effort):
         return -self.scale * self.rate**2 / (1 + self.rate * np.asarray(effort, dtype=np.float64)) ** 2
 
+    def expand(self, effort):
+        slope = self.scale * self.rate / (1 + self.rate * effort)
+        return self.scale * math.log1p(self.rate * effort), slope, -slope * self.rate / (1 + self.rate * effort)
+
 
 @dataclass(frozen=True)
 class SaturatingFunction(EffortFunction):
@@ -107,3 +129,7 @@ class SaturatingFunction(EffortFunction):
 
     def second_derivative(self, effort):
         return -self.scale * self.rate**2 * np.exp(-self.rate * np.asarray(effort, dtype=np.float64))
+
+    def expand(self, effort):
+        left = self.scale * math.exp(-self.rate * effort)
+        return self.scale - left, self.rate * left, -self.rate * self.rate * left

@@ -1,5 +1,6 @@
 """What the employer could have if effort were seen: the benchmark of every contract."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,7 @@ class FirstBest:
     corner: str | None
 
 
+@functools.lru_cache(maxsize=256)  # every contract of a problem is measured against it
 def first_best(problem: ContractProblem) -> FirstBest:
     r"""
     The best effort and wage if effort could be written into the contract:

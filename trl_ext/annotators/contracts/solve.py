@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from . import binary, linear
+from . import binary, linear, linear_cara
 from .first_best import FirstBest, first_best
 from .monitor import agreement, fail_probability, pass_probability
 from .problem import ContractProblem
@@ -86,6 +86,12 @@ def solve_contract(
     if effort is not None and not (regime == "restricted" and 0 <= effort <= 1):
         raise ValueError(f"effort is for regime='restricted' and in [0, 1], got {effort} with regime {regime!r}")
     best = first_best(problem)
+    if contract == "linear" and regime == "second_best" and c > 0:
+        usual = linear_cara.best_interior_effort(problem, c, n, best)
+        if usual is not None:
+            solution = linear_cara.interior_solution(problem, c, n, wage_bounds, best, usual)
+            if solution is not None:
+                return solution
 
     def value(effort: np.ndarray, wage: np.ndarray) -> np.ndarray:
         return problem.benefit.value(effort) - wage
