@@ -31,7 +31,7 @@ from trl_ext.annotators.contracts.paper_grid import BLOCK_CELLS, GridSolution, s
 
 
 PROFILE = "paper_high"
-REPETITIONS = {"linear": (5, 20), "binary": (1, 5)}  # of the grid, of the exact solver
+REPETITIONS = {"linear": (5, 200), "binary": (1, 5)}  # of the grid, of the exact solver
 ONE_PIECE = 10**9
 
 
