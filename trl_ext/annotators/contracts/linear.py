@@ -112,17 +112,18 @@ def _numeric_terms(problem, c, n, q, required, marginal, base_low, slope_high):
     # Where the annotator just accepts, incentives grow with the slope; past the lower bound they may fall again.
     reachable = ~((at_high < marginal) & (growth_high > 0))
     slope = np.clip(marginal / (c / 2 * problem.utility.derivative(sure)), 0.0, slope_high)  # right for many checks
+    following = slope
     for _ in range(100):
+        slope = following
         base, lacking, value, growth = incentive(slope)
         excess = value - marginal
         beyond = (excess >= 0) | (growth <= 0)
         low, high = np.where(beyond, low, slope), np.where(beyond, slope, high)
         newton = slope - excess / growth
         following = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
-        settled = (np.abs(following - slope) <= 1e-12 * (1 + slope)) | (np.abs(excess) <= 1e-13 * marginal)
-        if np.all(settled | ~reachable | np.isnan(value)):
+        settled = (np.abs(following - slope) <= 1e-12 * (1 + slope)) | (np.abs(excess) <= 1e-12 * marginal)
+        if np.all(settled | (high - low <= 1e-12) | ~reachable | np.isnan(value)):
             break
-        slope = following
     found = reachable & (np.abs(excess) <= 1e-9 * (1 + marginal)) & (lacking <= 1e-10)
     return np.where(found, base, np.nan), np.where(found, slope, np.nan)
 
