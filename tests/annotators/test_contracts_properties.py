@@ -266,6 +266,14 @@ class TestEdges:
         check = check_contract(problem, 0.9, 200, effort=1.0, **solution.terms())
         assert check.incentive_slack >= -2e-9
 
+    def test_several_promising_thresholds_far_apart(self):
+        # a weak monitor, a steep utility and no negative wages: the value as a function of the threshold has two peaks
+        problem = ContractProblem(cara_utility(4.1), PowerFunction(0.332, 2.137), SaturatingFunction(0.942, 3.17), 0.2)
+        solution = solve_contract(problem, 0.02, 3000, "binary", wage_bounds=(0.0, 10.0))
+        check = check_contract(problem, 0.02, 3000, effort=solution.effort, **solution.terms())
+        assert check.accepted
+        assert check.value == pytest.approx(solution.value, abs=1e-7)
+
     def test_whole_number_means(self):
         # n q = 60 exactly at effort 0.2: thresholds on either side are solved alike
         for n in (99, 100, 101):

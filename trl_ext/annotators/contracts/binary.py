@@ -173,15 +173,13 @@ class BinarySearch:
         """Every threshold near the best ones of a grid that is refined around them; empty if none is allowed."""
         first, last = self.thresholds(0.0, 1.0)
         k = np.unique(np.linspace(first, last, 33).astype(int))
-        while True:
-            spacing = int(np.diff(k).max(initial=1))
-            if spacing == 1:
-                return k
+        spacing = int(np.diff(k).max(initial=1))
+        while spacing > 1 and k.size:
             best = np.unique(self._best_of(k, enough=3)[0][:3])
             steps = np.arange(-spacing, spacing + 1) if spacing <= 8 else np.linspace(-spacing, spacing, 9).astype(int)
+            spacing = int(np.diff(steps).max())
             k = np.unique(np.clip(best[:, None] + steps, first, last))
-            if spacing <= 8 or not k.size:
-                return k
+        return k
 
     def _search(self, thresholds: np.ndarray) -> tuple[int, float] | None:
         k, effort = self._best_of(thresholds, enough=0)

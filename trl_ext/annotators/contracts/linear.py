@@ -86,7 +86,7 @@ def _numeric_terms(problem, c, n, q, required, marginal, base_low, slope_high):
     sure = np.where(np.isfinite(sure), sure, np.nan)
 
     def incentive(slope):
-        """Expected marginal utility of effort under the slope, and its derivative in the slope."""
+        """Base, utility it lacks for acceptance, expected marginal utility of effort, and its derivative in the slope."""
         # by Jensen the base is at least this; from there Newton's method rises monotonically, unless G' is singular
         base = low = np.maximum(sure - slope * q, base_low)
         high = np.maximum(sure, low)
@@ -98,31 +98,33 @@ def _numeric_terms(problem, c, n, q, required, marginal, base_low, slope_high):
             inside = (newton >= low) & (newton <= high) & np.isfinite(by_base)
             following = np.where(inside, newton, (low + high) / 2)
             # at the lower bound there is nothing to solve: it leaves the annotator more than he asks
-            settled = (np.abs(following - base) <= 1e-13 * (1 + np.abs(base))) | (low == high)
+            still = np.abs(following - base) <= 4e-16 * (1 + np.abs(base))
+            settled = still | (np.abs(lacking) <= 1e-13 * (1 + np.abs(required))) | (low == high)
             if np.all(settled | np.isnan(base)):
                 break
             base = following
         follows = np.where(base > base_low, -by_slope / by_base, 0.0)
         growth = steps_by_slope + np.where(follows != 0, steps_by_base * follows, 0.0)
-        return base, c / 2 * steps, c / 2 * growth
+        return base, lacking, c / 2 * steps, c / 2 * growth
 
     low, high = np.zeros_like(q), np.full_like(q, slope_high)
-    base, at_high, growth_high = incentive(high)
+    _, _, at_high, growth_high = incentive(high)
     # Where the annotator just accepts, incentives grow with the slope; past the lower bound they may fall again.
     reachable = ~((at_high < marginal) & (growth_high > 0))
     slope = np.clip(marginal / (c / 2 * problem.utility.derivative(sure)), 0.0, slope_high)  # right for many checks
+    following = slope
     for _ in range(100):
-        base, value, growth = incentive(slope)
+        slope = following
+        base, lacking, value, growth = incentive(slope)
         excess = value - marginal
         beyond = (excess >= 0) | (growth <= 0)
         low, high = np.where(beyond, low, slope), np.where(beyond, slope, high)
         newton = slope - excess / growth
         following = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
-        settled = (np.abs(following - slope) <= 1e-12 * (1 + slope)) | (np.abs(excess) <= 1e-13 * marginal)
-        if np.all(settled | ~reachable | np.isnan(value)):
+        settled = (np.abs(following - slope) <= 1e-12 * (1 + slope)) | (np.abs(excess) <= 1e-12 * marginal)
+        if np.all(settled | (high - low <= 1e-12) | ~reachable | np.isnan(value)):
             break
-        slope = following
-    found = reachable & (np.abs(excess) <= 1e-9 * (1 + marginal))
+    found = reachable & (np.abs(excess) <= 1e-9 * (1 + marginal)) & (lacking <= 1e-10)
     return np.where(found, base, np.nan), np.where(found, slope, np.nan)
 
 

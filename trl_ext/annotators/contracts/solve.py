@@ -247,8 +247,8 @@ def _linear_solution(problem, c, n, regime, wage_bounds, best, effort) -> Contra
         gap=best.value - value,
         base=base,
         slope=slope,
-        participation_binds=utility <= problem.reservation + 1e-9,
-        wage_bound_binds=base <= lowest + 1e-9 or slope >= wage_bounds[1] - 1e-9,
+        participation_binds=bool(utility <= problem.reservation + 1e-9),
+        wage_bound_binds=bool(base <= lowest + 1e-9 or slope >= wage_bounds[1] - 1e-9),
         incentive_check=linear.INCENTIVE_CHECK,
     )
 
@@ -279,8 +279,8 @@ def _binary_solution(search: binary.BinarySearch, regime, best, k, effort) -> Co
         bonus=bonus,
         threshold=k,
         pass_probability=1 - fail,
-        participation_binds=utility <= problem.reservation + 1e-9,
-        wage_bound_binds=base <= search.base_low + 1e-9 or bonus >= search.wage_bounds[1] - 1e-9,
+        participation_binds=bool(utility <= problem.reservation + 1e-9),
+        wage_bound_binds=bool(base <= search.base_low + 1e-9 or bonus >= search.wage_bounds[1] - 1e-9),
         global_incentive_binds=bool(utilities.max() - utilities[rivals].max(initial=-np.inf) <= 1e-6),
         incentive_check=binary.INCENTIVE_CHECK,
     )
