@@ -12,6 +12,7 @@ from datasets import Dataset
 from tests.evaluation.doc_examples import failed_examples
 from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import NoiseAwareRewardConfig, NoiseAwareRewardTrainer
+from trl_ext.annotators import monitor_annotators
 from trl_ext.evaluation import oracle_scores
 from trl_ext.losses import BradleyTerryTiesLoss, FocalLoss, HingeLoss, OrdinalLoss, SymmetricLoss
 from trl_ext.trainer import EtaSummary, read_annotator_eta
@@ -169,6 +170,19 @@ class TestEta:
             table.to_csv(path, index=False)
         trainer = make(tmp_path, tokenizer, pairs(6, annotator_id=ANNOTATORS), annotator_eta=path)
         assert trainer.train_dataset["eta"] == [0.9, 0.4, 0.9, 0.0, 0.4, 0.0]
+
+    @pytest.mark.parametrize("suffix", ["json", "csv"])
+    def test_from_monitoring(self, suffix, tmp_path, tokenizer):
+        # pairs of labels of the same item by one annotator: agreements (58 of 60 and 33 of 60) tell who looks
+        labels = [("ann", 1, 1)] * 58 + [("ann", 1, 0)] * 2 + [("bob", 1, 1)] * 33 + [("bob", 1, 0)] * 27
+        rows = [(item, who, label) for item, (who, *both) in enumerate(labels) for label in both]
+        report = monitor_annotators(pd.DataFrame(rows, columns=["item_id", "annotator_id", "label"]))
+        report.save(tmp_path / f"eta.{suffix}")
+        data = pairs(4, annotator_id=["ann", "bob"] * 2)
+        trainer = make(tmp_path, tokenizer, data, annotator_eta=tmp_path / f"eta.{suffix}")
+        eta = report.to_mapping()
+        assert trainer.train_dataset["eta"] == pytest.approx([eta["ann"], eta["bob"]] * 2)
+        assert eta["ann"] > 0.8 and eta["bob"] < 0.4
 
     def test_ids_may_be_numbers(self, tmp_path, tokenizer):
         data = pairs(4, annotator_id=[7, 8, 7, 8])
