@@ -1,5 +1,7 @@
 """The examples in the docstrings of the annotator model, its bounds and the monitoring print what they say."""
 
+import inspect
+
 import pytest
 
 from tests.evaluation.doc_examples import failed_examples
@@ -22,7 +24,7 @@ MODULES = (
 FUNCTIONS = [
     function
     for function in map(vars(annotators).get, annotators.__all__)
-    if function.__module__.rpartition(".")[2] in MODULES and not isinstance(function, type)
+    if inspect.isfunction(function) and function.__module__.rpartition(".")[2] in MODULES
 ]
 
 
