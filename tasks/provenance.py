@@ -72,6 +72,11 @@ def hash_rows(rows: Dataset | pd.DataFrame, columns: Sequence[str]) -> str:
     return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()
 
 
+def hash_training_data(dataset: Dataset) -> str:
+    """SHA-256 of all columns: what a resumed training must share, since labels and weights are beside the texts."""
+    return hash_rows(dataset, sorted(dataset.column_names))
+
+
 def hash_pairs(dataset: Dataset) -> str:
     """SHA-256 of the texts of a preference dataset, in their order."""
     return hash_rows(dataset, [name for name in ("prompt", "chosen", "rejected") if name in dataset.column_names])

@@ -13,7 +13,7 @@ from transformers import AutoConfig, TrainerCallback
 
 from tasks.interrupt import Interrupted
 from tasks.json_files import write_json
-from tasks.provenance import hash_file, hash_pairs
+from tasks.provenance import hash_file, hash_training_data
 from tasks.resume import TrainingRun, open_run
 from tasks.train_arguments import lora_config, method_name, trainer_classes, training_arguments
 from tasks.train_config import ConfigError
@@ -70,7 +70,7 @@ def find_model(name: str) -> str:
 
 def _hash_data(data: TrainingData, config: dict[str, Any]) -> str:
     """Hash of the training pairs, and of the file that says how far to believe their annotators."""
-    digest = hash_pairs(data.train)
+    digest = hash_training_data(data.train)
     if config["annotator_eta_path"] is not None:
         digest += f"+{hash_file(Path(config['annotator_eta_path']).expanduser())}"
     return digest

@@ -209,11 +209,13 @@ class Downstream:
     def is_finished(self, cell) -> bool:
         """Whether a training is complete. Raises if its folder holds another one."""
         from tasks.finished_runs import is_finished
-        from tasks.provenance import hash_pairs
+        from tasks.provenance import hash_training_data
+        from tasks.train_data import load_training_data
 
         config = _TRAIN_DEFAULTS | self.training(cell)
-        texts = self.splits[cell.dataset].train
-        return is_finished(cell.folder, config, _TRAIN_DEFAULTS, lambda: hash_pairs(texts), _PLACES)
+        return is_finished(
+            cell.folder, config, _TRAIN_DEFAULTS, lambda: hash_training_data(load_training_data(config).train), _PLACES
+        )
 
 
 @ex.main

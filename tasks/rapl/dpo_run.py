@@ -11,7 +11,7 @@ from datasets import Dataset
 from peft import LoraConfig
 
 from tasks.json_files import write_json
-from tasks.provenance import command, hash_pairs, model_identity, package_versions, template_hash
+from tasks.provenance import command, hash_pairs, hash_training_data, model_identity, package_versions, template_hash
 from tasks.resume import open_run
 from tasks.train_config import ConfigError, check_trainer_fields
 from tasks.train_report import mark_pairs, pair_figures
@@ -145,7 +145,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
         raise ConfigError(str(error)) from error
 
     data_sha256 = hash_pairs(train)
-    training_run, checkpoint = open_run(trainer, config, data_sha256)
+    training_run, checkpoint = open_run(trainer, config, hash_training_data(train))
     try:
         trainer.train(resume_from_checkpoint=checkpoint)
     except KeyboardInterrupt:

@@ -177,12 +177,12 @@ class FinishedRuns:
         self.hashes: dict[tuple[int, int], str] = {}
 
     def _data_hash(self, cell) -> str:
-        from tasks.provenance import hash_pairs
+        from tasks.provenance import hash_training_data
         from tasks.train_data import load_training_data
 
         key = (cell.fold, cell.seed)
         if key not in self.hashes:  # all rows of the table share the data
-            self.hashes[key] = hash_pairs(load_training_data(effective_config(self.config, cell)).train)
+            self.hashes[key] = hash_training_data(load_training_data(effective_config(self.config, cell)).train)
         return self.hashes[key]
 
     def __contains__(self, cell) -> bool:
