@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from trl_ext.annotators import MonitoringReport
-from trl_ext.reporting.figures import new_figure, save_figure
+from trl_ext.reporting.figures import COLOURS, new_figure, save_figure
 
 
 _COLUMNS = (
@@ -21,7 +21,7 @@ _COLUMNS = (
     "more_checks_decision",
     "more_checks_half_width",
 )
-_COLOURS = {"above": "C2", "undecided": "C0", "below": "C3", "trusted": "grey"}
+_COLOURS = {"above": COLOURS[2], "undecided": COLOURS[0], "below": COLOURS[1], "trusted": "grey"}
 
 
 def print_report(report: MonitoringReport, sensitivity: pd.DataFrame | None) -> None:

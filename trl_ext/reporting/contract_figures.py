@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .figures import new_figure, save_figure
+from .figures import COLOURS, new_figure, save_figure
 
 
 if TYPE_CHECKING:
     from ..annotators.contracts import ContractProblem
 
 # Of Okabe and Ito's palette, told apart by colour-blind readers
-_COLOURS = {"SB": "#0072B2", "SB_tilde": "#D55E00"}
-_CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_COLOURS = {"SB": COLOURS[0], "SB_tilde": COLOURS[1]}
 _REGIMES = {"SB": "second best", "SB_tilde": "restricted to first-best effort"}
 _MARKERS = {"self": "o", "expert": "s"}
 _LINES = {"linear": "-", "binary": "--"}
@@ -193,7 +192,7 @@ def plot_gaps_by_delta(rows: pd.DataFrame, path: str | Path) -> tuple[Path, Path
     figure = new_figure(1.5 + 4.2 * len(contracts), 4.8)
     panels = figure.subplots(1, len(contracts), sharey=True, squeeze=False)[0]
     for axes, contract in zip(panels, contracts, strict=True):
-        for colour, profile in zip(_CYCLE, profiles, strict=False):
+        for colour, profile in zip(COLOURS, profiles, strict=False):
             for regime, style in (("SB", "-"), ("SB_tilde", "--")):
                 chosen = (means["contract"] == contract) & (means["profile"] == profile) & (means["regime"] == regime)
                 line = means[chosen]
@@ -206,7 +205,7 @@ def plot_gaps_by_delta(rows: pd.DataFrame, path: str | Path) -> tuple[Path, Path
     panels[0].set_ylabel(f"relative gap, mean over n = {sizes[0]} … {sizes[-1]}")
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=c, linewidth=3, label=name) for c, name in zip(_CYCLE, profiles, strict=False)]
+    handles = [Line2D([], [], color=c, linewidth=3, label=name) for c, name in zip(COLOURS, profiles, strict=False)]
     handles += [
         Line2D([], [], color="black", linestyle=style, label=_REGIMES[name])
         for name, style in (("SB", "-"), ("SB_tilde", "--"))
@@ -236,8 +235,8 @@ def plot_utility_profiles(problems: Mapping[str, "ContractProblem"], path: str |
         ImportError: matplotlib is not installed.
         ValueError: No problem, or more than seven.
     """
-    if not 1 <= len(problems) <= len(_CYCLE):
-        raise ValueError(f"problems must be 1 to {len(_CYCLE)}, got {len(problems)}")
+    if not 1 <= len(problems) <= len(COLOURS):
+        raise ValueError(f"problems must be 1 to {len(COLOURS)}, got {len(problems)}")
     effort, wage = np.linspace(0, 1, 101), np.linspace(-0.5, 1.5, 101)
     figure = new_figure(11, 4)
     panels = figure.subplots(1, 3)
@@ -250,7 +249,7 @@ def plot_utility_profiles(problems: Mapping[str, "ContractProblem"], path: str |
         )
         for axes, (function, x, y) in zip(panels, functions, strict=True):
             # Profiles share functions: a thinner line on a wider one shows both
-            axes.plot(x, y, color=_CYCLE[i], linewidth=(len(problems) - i) * 1.4, label=name)
+            axes.plot(x, y, color=COLOURS[i], linewidth=(len(problems) - i) * 1.4, label=name)
             numbers.append(pd.DataFrame({"profile": name, "function": function, "x": x, "value": y}))
     panels[0].set(title="utility of pay G(w)", xlabel="pay w", ylabel="utils")
     panels[1].set(title="cost of effort E(η)", xlabel="effort η", ylabel="utils")

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .figures import new_figure, save_figure
+from .figures import COLOURS, new_figure, save_figure
 
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-METHOD_STYLES = {"plain": ("#0072B2", "o", "plain"), "forward": ("#D55E00", "s", "noise-aware")}
-OTHER_STYLES = (("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"))
+METHOD_STYLES = {"plain": (COLOURS[0], "o", "plain"), "forward": (COLOURS[1], "s", "noise-aware")}
+OTHER_STYLES = ((COLOURS[2], "^"), (COLOURS[3], "D"), (COLOURS[4], "v"))
 FIGURE_LABELS = {"cross_entropy": "oracle cross-entropy (nats)", "accuracy": "oracle accuracy"}
 
 

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# Okabe and Ito's colours, which people with colour blindness can tell apart: blue, vermilion, green, purple, orange,
+# light blue, black
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
 def new_figure(width: float, height: float) -> "Figure":
     """
     A matplotlib figure without a window, so that no display is needed.

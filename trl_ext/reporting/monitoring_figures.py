@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .figures import new_figure, save_figure
+from .figures import COLOURS, new_figure, save_figure
 
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Of Okabe and Ito's palette, told apart by colour-blind readers
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES = ("-", "--", ":", "-.")
 
 
@@ -69,9 +68,9 @@ def plot_probability_histograms(
     for axes, dataset in zip(panels, datasets, strict=True):
         group = rows[rows["dataset"] == dataset]
         widths = group["bin_high"] - group["bin_low"]
-        axes.bar(group["bin_low"], group["density"], width=widths, align="edge", color=_COLOURS[0], edgecolor="white")
+        axes.bar(group["bin_low"], group["density"], width=widths, align="edge", color=COLOURS[0], edgecolor="white")
         mean = group["mean"].iloc[0]
-        axes.axvline(mean, color=_COLOURS[1], linestyle="--", label="mean")
+        axes.axvline(mean, color=COLOURS[1], linestyle="--", label="mean")
         axes.set(xlabel="max(p, 1 − p)", xlim=(0.5, 1))
         axes.set_title(f"{dataset} (mean {mean:.3f})", fontsize="medium")
     panels[0].set_ylabel("density")
@@ -125,7 +124,7 @@ def plot_error_lower_bounds(
                 axes.plot(
                     group["n"],
                     group["lower_bound"],
-                    color=_COLOURS[index % len(_COLOURS)],
+                    color=COLOURS[index % len(COLOURS)],
                     linestyle=_LINES[index % len(_LINES)],
                     label=f"η₀ = {eta0:g}",
                 )
@@ -183,7 +182,7 @@ def plot_monitor_errors(rows: pd.DataFrame, path: str | Path, *, title: str | No
             here = rows[(rows["eta0"] == eta0) & (rows["eta1"] == eta1)]
             for index, delta in enumerate(deltas):
                 group = here[(here["monitor"] == "self") & (here["delta"] == delta)]
-                colour = _COLOURS[index % len(_COLOURS)]
+                colour = COLOURS[index % len(COLOURS)]
                 axes.plot(group["n"], group["error_sum"], color=colour, label=f"self, δ = {delta:g}")
             for index, dataset in enumerate(datasets):
                 group = here[(here["monitor"] != "self") & (here["dataset"] == dataset)]
@@ -316,7 +315,7 @@ def plot_information_bounds(rows: pd.DataFrame, path: str | Path, *, title: str 
                 axes.plot(
                     group["n"],
                     group["bound"],
-                    color=_COLOURS[index % len(_COLOURS)],
+                    color=COLOURS[index % len(COLOURS)],
                     linestyle=_LINES[index % len(_LINES)],
                     label=f"{expert} expert",
                 )

@@ -5,12 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from .contract_figures import require_columns
-from .figures import new_figure, save_figure
+from .figures import COLOURS, new_figure, save_figure
 
 
-# Of Okabe and Ito's palette, told apart by colour-blind readers
-_MONITORS = {"self": ("#0072B2", "o", "self-consistency monitor"), "expert": ("#D55E00", "s", "expert monitor")}
-_SIZES = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#000000")
+_MONITORS = {"self": (COLOURS[0], "o", "self-consistency monitor"), "expert": (COLOURS[1], "s", "expert monitor")}
+_SIZES = COLOURS[2:]
 
 
 def plot_payments(table: pd.DataFrame, path: str | Path, *, title: str | None = None) -> tuple[Path, Path]:
