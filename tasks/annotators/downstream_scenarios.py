@@ -13,7 +13,7 @@ from trl_ext.annotators.contracts import PROFILES, contract_for_budget, solve_co
 
 
 CLEAN, CORRUPTED, SOLVED, BUDGET = "clean", "fully_corrupted", "contract", "budget"
-ETA_DIGITS = 4  # no training could tell efforts apart that agree so far: they share one
+ETA_DIGITS = 2  # no training could tell efforts apart that agree so far: they share one
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from .figures import COLOURS, new_figure, save_figure
 if TYPE_CHECKING:
     from ..annotators.contracts import ContractProblem
 
-# Of Okabe and Ito's palette, told apart by colour-blind readers
 _COLOURS = {"SB": COLOURS[0], "SB_tilde": COLOURS[1]}
 _REGIMES = {"SB": "second best", "SB_tilde": "restricted to first-best effort"}
 _MARKERS = {"self": "o", "expert": "s"}

@@ -11,7 +11,6 @@ from .figures import COLOURS, new_figure, save_figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Of Okabe and Ito's palette, told apart by colour-blind readers
 _LINES = ("-", "--", ":", "-.")
 
 
