@@ -3,8 +3,8 @@
 From a contract to a reward model: the effort it buys, the labels of that effort, and what a reward model learns from them.
 
     python tasks/annotators/downstream.py                                        # demo data, small, offline
-    python tasks/annotators/downstream.py with n_monitor=5 "budgets=[0.02,0.05,0.1]"
-    python tasks/annotators/downstream.py with paper "datasets=['oracle/helpsteer','oracle/pku']"
+    python tasks/annotators/downstream.py with n_monitor=5 budgets=0.02,0.05,0.1
+    python tasks/annotators/downstream.py with paper datasets=outputs/oracle-helpsteer,outputs/oracle-pku
     python tasks/annotators/downstream.py report                                 # the table of what is there so far
 
 Every training is made once, however many scenarios share it. Finished ones are skipped and an interrupted one is resumed:
@@ -28,6 +28,7 @@ from sacred import SETTINGS
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tasks.annotators.section4_config import CONTRACTS, MONITORS, parse_list
 from tasks.interrupt import exit_interrupted, raise_on_sigterm
 from tasks.train import ex as train_experiment
 from tasks.train_config import ConfigError, check_config, check_keys
@@ -108,33 +109,46 @@ ex.add_named_config(
 )
 
 
+_LISTS = {
+    "datasets": (str, None),
+    "monitors": (str, MONITORS),
+    "contracts": (str, CONTRACTS),
+    "methods": (str, ("plain", "forward", "backward")),
+    "seeds": (int, None),
+    "budgets": (float, None),
+}
+_CHOICES = {
+    "regime": ("second_best", "restricted"),
+    "delta_convention": ("paper", "model"),
+    "label_kind": ("hard", "soft"),
+    "budget_monitor": MONITORS,
+    "budget_contract": CONTRACTS,
+}
+
+
+def _with_lists(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the configuration in which lists that were written as text are lists."""
+    lists = {
+        key: parse_list(key, config[key], *kind)
+        for key, kind in _LISTS.items()
+        if key != "budgets" or config[key]  # the only list that may be empty
+    }
+    return copy.deepcopy(dict(config)) | lists
+
+
 @ex.config_hook
 def check(config, command_name, logger):
+    config = _with_lists(config)
     check_keys({key: value for key, value in config.items() if key != "seed"}, _DEFAULTS, SCRIPT)
-    for key, kind in (("datasets", str), ("monitors", str), ("contracts", str), ("methods", str), ("seeds", int)):
-        values = config[key]
-        if not values or len(set(values)) < len(values) or not all(type(value) is kind for value in values):
-            raise ConfigError(f"{key} must be a list of different {kind.__name__} values, got {list(values)}")
-    choices = {
-        "monitors": ("self", "expert"),
-        "contracts": ("linear", "binary"),
-        "regime": ("second_best", "restricted"),
-        "delta_convention": ("paper", "model"),
-        "label_kind": ("hard", "soft"),
-        "budget_monitor": ("self", "expert"),
-        "budget_contract": ("linear", "binary"),
-        "methods": ("plain", "forward", "backward"),
-    }
-    for key, allowed in choices.items():
-        for value in [config[key]] if isinstance(config[key], str) else config[key]:
-            if value not in allowed:
-                raise ConfigError(f"{key} must be among {', '.join(allowed)}, got {value!r}")
+    for key, allowed in _CHOICES.items():
+        if config[key] not in allowed:
+            raise ConfigError(f"{key} must be one of {', '.join(allowed)}, got {config[key]!r}")
     from trl_ext.annotators.contracts import PROFILES
 
     if config["profile"] not in PROFILES:
         raise ConfigError(f"profile must be one of {', '.join(PROFILES)}, got {config['profile']!r}")
-    if not all(type(budget) in (int, float) and budget > 0 for budget in config["budgets"]):
-        raise ConfigError(f"budgets must be a list of positive numbers, got {list(config['budgets'])}")
+    if not all(budget > 0 for budget in config["budgets"]):
+        raise ConfigError(f"budgets must be positive, got {config['budgets']}")
     if not config["n_monitor"] > 0:
         raise ConfigError(f"n_monitor must be positive, got {config['n_monitor']}")
     if not 0 < config["evaluation_share"] < 1:
@@ -223,7 +237,7 @@ def main(_config, _run, train):  # `train` declares that new keys below it are u
     raise_on_sigterm()
     from tasks.finished_runs import remove_weights
 
-    config = copy.deepcopy(_config)
+    config = _with_lists(_config)
     experiment = _open(config)
     is_main = int(os.environ.get("RANK", 0)) == 0
     if is_main:
@@ -251,7 +265,7 @@ def main(_config, _run, train):  # `train` declares that new keys below it are u
 @ex.command
 def report(_config, train):
     """The table of the trainings that are finished."""
-    _report(_open(copy.deepcopy(_config)))
+    _report(_open(_with_lists(_config)))
 
 
 def _open(config: dict[str, Any]) -> Downstream:

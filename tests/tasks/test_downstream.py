@@ -189,14 +189,16 @@ def test_it_survives_a_kill_and_trains_nothing_twice(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("updates", "message"),
     [
-        ({"monitors": ["expert", "oracle"]}, "monitors must be among"),
-        ({"contracts": []}, "contracts must be a list"),
+        ({"monitors": ["expert", "oracle"]}, "unknown value 'oracle'"),
+        ({"contracts": "linear,linear"}, "contracts must have"),
+        ({"seeds": []}, "seeds must have"),
         ({"methods": ["forward"]}, "methods must contain plain"),
         ({"train": {"seed": 3}}, "set by the experiment"),
         ({"train": {"learning_rat": 1}}, "learning_rat"),
         ({"profile": "papr"}, "profile must be one of"),
         ({"n_monitor": 0}, "n_monitor must be positive"),
         ({"budgets": [0.1, "a lot"]}, "budgets"),
+        ({"budgets": "0.1,-1"}, "budgets must be positive"),
         ({"datasets": ["a/x", "b/x"]}, "different names"),
         ({"evaluation_share": 1.0}, "evaluation_share"),
         ({"monitor": ["self"]}, "monitor"),
