@@ -80,9 +80,9 @@ def default():
         "train_last_layers": 1,
         "frozen_cache_dir": "outputs/frozen-minilm",
         "weight_scale": 1.0,
-        "learning_rate": 1e-3,
-        "num_train_epochs": 2,
-        "per_device_train_batch_size": 16,
+        "learning_rate": 5e-4,
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": 8,
         "gradient_accumulation_steps": 1,
     }
 
