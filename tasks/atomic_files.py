@@ -1,14 +1,15 @@
-"""Files of any kind that are complete or absent."""
+"""Files of any kind that are complete or absent, and none of an earlier run."""
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from datasets import Dataset
 
+from trl_ext.atomic_files import atomic_path
+
+
+__all__ = ["WRITERS", "atomic_path", "remove_stale"]
 
 WRITERS: dict[str, Callable[[Dataset, Path], object]] = {
     "csv": lambda dataset, path: dataset.to_pandas().to_csv(path, index=False),
@@ -18,15 +19,14 @@ WRITERS: dict[str, Callable[[Dataset, Path], object]] = {
 }
 
 
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes `path` when the block succeeds and vanishes when it fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    try:
-        yield Path(name)
-        os.chmod(name, 0o644)  # mkstemp makes files only their owner can read
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+def remove_stale(folder: Path, *patterns: str) -> None:
+    """
+    Remove files that an earlier run with another configuration may have left, before this one writes its own.
+
+    Args:
+        folder (`Path`): Where; it may not exist.
+        *patterns (`str`): Names of files that the caller writes, as [`~pathlib.Path.glob`] takes them.
+    """
+    for pattern in patterns:
+        for path in Path(folder).glob(pattern):
+            path.unlink()

@@ -1,5 +1,6 @@
 """What a reader needs to repeat a result: versions, which weights, which rows, which command."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import sys
@@ -20,14 +21,21 @@ PACKAGES = (
     "datasets",
     "torch",
     "numpy",
+    "scipy",
+    "pandas",
     "scikit-learn",
     "sacred",
 )
+OPTIONAL_PACKAGES = ("matplotlib",)
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that a result depends on."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
+    """Versions of the packages that a result depends on; of the optional ones, of those that are installed."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    for name in OPTIONAL_PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def command(script: str) -> list[str]:

@@ -97,10 +97,10 @@ def run(config: dict) -> dict:
     """Solve, write the files, and return the results."""
     from tasks.annotators.section4_solve import make_problem
     from tasks.annotators.section4_sweep import mean_gaps, sweep, sweep_table, wide_table
-    from tasks.atomic_files import atomic_path
+    from tasks.atomic_files import atomic_path, remove_stale
     from tasks.json_files import write_json
     from tasks.provenance import command, hash_rows, package_versions
-    from trl_ext.annotators.contracts import first_best
+    from trl_ext.annotators.contracts import PROFILES, first_best
 
     output = Path(config["output_dir"])
     start = time.perf_counter()
@@ -112,6 +112,8 @@ def run(config: dict) -> dict:
     ):
         with atomic_path(output / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False)
+    names = [*(f"gaps_{profile}_delta*" for profile in PROFILES), "gap_by_delta", "profiles"]
+    remove_stale(output / "figures", *(f"{name}.{suffix}" for name in names for suffix in ("png", "csv")))
     figures = [] if config["skip_plots"] else _plot(rows, config, output / "figures")
     best = {name: vars(first_best(make_problem(name, config["reservation"]))) for name in config["profiles"]}
     results = {
@@ -124,7 +126,8 @@ def run(config: dict) -> dict:
         "method": f"solver {config['solver']}; deterministic, no sampling error",
         "provenance": {
             "command": command(SCRIPT),
-            "config": config,
+            # without the seed that Sacred draws: nothing here is random
+            "config": {key: value for key, value in config.items() if key != "seed"},
             "versions": package_versions(),
             "rows_sha256": hash_rows(rows, list(rows.columns)),
         },

@@ -10,6 +10,7 @@ Writes annotators.csv, eta.json (annotator to commitment), results.json, and the
 """
 
 import copy
+import logging
 import sys
 import warnings
 from pathlib import Path
@@ -29,6 +30,8 @@ from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver,
 
 
 SETTINGS.CAPTURE_MODE = "sys"
+
+logger = logging.getLogger("tasks.annotators.monitor")
 
 ex = PrivateExperiment("monitor_annotators", save_git_info=False)
 ex.captured_out_filter = filter_output
@@ -107,9 +110,17 @@ def _read(config: dict) -> tuple:
 
     def table(path):
         try:
-            return read_file(Path(path), ids).to_pandas().rename(columns=names)
+            found = read_file(Path(path), ids).to_pandas()
         except ValueError as error:
             raise ValueError(f"can't read '{path}': {error}") from error
+        taken = {ours: given for given, ours in names.items() if given != ours and given in found}
+        others = [column for column in found if column in taken and column not in names]
+        for column in others:
+            logger.warning(
+                "'%s': column '%s' is left out, since %s_col_name says that column '%s' takes its place",
+                path, column, column.removesuffix("_id") if column != "p" else "probability", taken[column],
+            )  # fmt: skip
+        return found.drop(columns=others).rename(columns=names)
 
     return table(config["labels_path"]), None if config["expert_path"] is None else table(config["expert_path"])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from trl_ext.annotators import MonitoringReport
-from trl_ext.reporting.figures import COLOURS, new_figure, save_figure
+from trl_ext.reporting.figures import COLOURS, add_legend, new_figure, save_figure
 
 
 _COLUMNS = (
@@ -71,5 +71,6 @@ def plot_intervals(report: MonitoringReport, path: Path) -> tuple[Path, Path]:
     axes.set(xlabel="commitment η", xlim=(-1.02 if report.allow_negative else -0.02, 1.02))
     axes.set_yticks(np.arange(len(rows)), [f"{r.annotator_id} ({r.n_checks})" for r in rows.itertuples()])
     axes.set_title(f"{report.monitor} monitor: annotators (checks)", fontsize="medium")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, fontsize="small")
+    axes.margins(y=0.5 / max(len(rows), 5))
+    add_legend(figure, max_columns=3)
     return save_figure(figure, rows, path)

@@ -23,6 +23,7 @@ from tasks.annotators.oracle_calibration import (
 from tasks.annotators.oracle_scores import score_pairs
 from tasks.annotators.oracle_sources import load_source
 from tasks.annotators.probability_sets import PAIRS_DIR
+from tasks.atomic_files import remove_stale
 from tasks.json_files import write_json
 from tasks.provenance import command, hash_pairs, package_versions
 from trl_ext.evaluation import mean_estimate
@@ -126,8 +127,10 @@ def _figures(
     folder: Path,
 ) -> dict[str, Any]:
     level = config["level"]
-    for name in ("calibrator.json", "calibrator_half_0.json", "calibrator_half_1.json"):
-        (folder / name).unlink(missing_ok=True)  # of an earlier run with another configuration
+    remove_stale(folder, "calibrator.json", "calibrator_half_[01].json")
+    remove_stale(
+        folder, *(f"calibration_{name}.{suffix}" for name in ("raw", "calibrated") for suffix in ("png", "csv"))
+    )
     ordered = (differences > 0) + 0.5 * (differences == 0)
     figures: dict[str, Any] = {
         "accuracy": mean_estimate(ordered, clusters, level).to_dict(),

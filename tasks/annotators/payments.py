@@ -82,9 +82,10 @@ def run(config: dict) -> dict:
     """Solve, write the files, and return the results."""
     from tasks.annotators.original_payments import bonus_by_effort
     from tasks.annotators.section4_sweep import sweep
-    from tasks.atomic_files import atomic_path
+    from tasks.atomic_files import atomic_path, remove_stale
     from tasks.json_files import write_json
     from tasks.provenance import command, hash_rows, package_versions
+    from trl_ext.annotators.contracts import PROFILES
     from trl_ext.reporting import plot_bonus_by_effort, plot_payments
 
     output = Path(config["output_dir"])
@@ -93,6 +94,9 @@ def run(config: dict) -> dict:
     table = payment_table(rows, "SB_tilde" if config["restricted"] else "SB", config["reservation"])
     with atomic_path(output / "payments.csv") as temporary:
         table.to_csv(temporary, index=False)
+    names = [*(f"payments_{profile}_delta*" for profile in PROFILES), "bonus_by_effort"]
+    remove_stale(output / "figures", *(f"{name}.{suffix}" for name in names for suffix in ("png", "csv")))
+    remove_stale(output, "bonus_by_effort.csv")
     figures = []
     if not config["skip_plots"]:
         for (profile, delta), group in table.groupby(["profile", "delta"], sort=False):
@@ -113,7 +117,8 @@ def run(config: dict) -> dict:
         "method": f"solver {config['solver']}; deterministic, no sampling error",
         "provenance": {
             "command": command(SCRIPT),
-            "config": config,
+            # without the seed that Sacred draws: nothing here is random
+            "config": {key: value for key, value in config.items() if key != "seed"},
             "versions": package_versions(),
             "rows_sha256": hash_rows(table, list(table.columns)),
         },

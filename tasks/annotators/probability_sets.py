@@ -70,7 +70,7 @@ def load_prepared(source: str | Path) -> Dataset:
         [`~datasets.Dataset`]
 
     Raises:
-        ValueError: There is no such directory, or it was not written by `save_to_disk`.
+        ValueError: There is no such directory, it was not written by `save_to_disk`, or its files are damaged.
     """
     path = Path(source).expanduser()
     if not path.is_dir():
@@ -80,6 +80,10 @@ def load_prepared(source: str | Path) -> Dataset:
         return load_from_disk(str(path))
     except FileNotFoundError as error:
         raise ValueError(f"'{source}' holds no prepared pairs: run prepare_oracle_data.py") from error
+    except Exception as error:  # whatever Arrow, JSON and the description of columns make of damaged files
+        raise ValueError(
+            f"the prepared pairs in '{path}' are damaged ({type(error).__name__}: {error}): run prepare_oracle_data.py again"
+        ) from error
 
 
 def probability_column(dataset: Dataset, name: str | Path) -> str:

@@ -4,7 +4,7 @@ Section 3 of the paper: how clear pairs are, how many samples monitoring needs, 
 
     python tasks/annotators/section3.py                                            # four synthetic sets, seconds
     python tasks/annotators/section3.py with skip_plots=True
-    python tasks/annotators/section3.py with "datasets=['outputs/oracle-demo','pku']"
+    python tasks/annotators/section3.py with datasets=outputs/oracle-demo,pku
     python tasks/annotators/section3.py print_config
 
 Writes each figure as PNG with its numbers as CSV beside it, samples_needed.csv and results.json. See
@@ -50,7 +50,7 @@ def main(_config):
     from tasks.annotators.section3_run import run
 
     try:
-        return run(copy.deepcopy(dict(_config)))
+        return run(check_config(copy.deepcopy(dict(_config))))
     except (ValueError, TypeError, OSError) as error:
         raise ConfigError(str(error)) from error
 

@@ -6,11 +6,13 @@ from typing import Any
 
 from tasks.annotators.config_keys import Keys, check_keys, check_range, defaults
 from tasks.annotators.probability_sets import SYNTHETIC_SCALES
+from tasks.annotators.section4_config import parse_list
 from tasks.train_config import ConfigError
 from trl_ext.annotators.model import DELTA_CONVENTIONS
 
 
 KEYS: Keys = {
+    # Lists may be written as [a,b], a,b or a single value
     # Synthetic sets (pku, helpsteer, ultra, sky), or output directories of prepare_oracle_data.py
     "datasets": (list(SYNTHETIC_SCALES), (list, tuple), None),
     "probability_bins": (15, (int,), None),  # of the histograms
@@ -43,13 +45,21 @@ KEYS: Keys = {
 DEFAULTS = defaults(KEYS)
 
 
-def check_config(config: Mapping[str, Any]) -> None:
+def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     Check the configuration.
+
+    Returns:
+        `dict[str, Any]`: the configuration, in which lists that came as text or as one value are lists.
 
     Raises:
         ConfigError: On a credential, an unknown key, a wrong type or value, or an unknown dataset.
     """
+    config = dict(config) | {
+        key: parse_list(key, config[key], type(default[0]))
+        for key, default in DEFAULTS.items()
+        if isinstance(default, list) and isinstance(config.get(key), str | int | float)
+    }
     check_keys(config, KEYS)
     for name in config["datasets"]:
         if name not in SYNTHETIC_SCALES and not Path(name).expanduser().is_dir():
@@ -80,6 +90,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         )
     if 1 - max(config["flips0"]) >= 1 - min(config["flips1"]):
         raise ConfigError("flips0 must reach above flips1: no pair has 1 - flip0 below 1 - flip1")
+    return config
 
 
 def dataset_name(source: str) -> str:

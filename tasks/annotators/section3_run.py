@@ -11,7 +11,7 @@ from tasks.annotators import section3_tables as tables
 from tasks.annotators.oracle_calibration import expert_information, turned
 from tasks.annotators.probability_sets import SYNTHETIC_SCALES, load_prepared, load_probabilities
 from tasks.annotators.section3_config import dataset_name
-from tasks.atomic_files import atomic_path
+from tasks.atomic_files import atomic_path, remove_stale
 from tasks.json_files import write_json
 from tasks.provenance import command, hash_rows, package_versions
 from trl_ext import reporting
@@ -51,6 +51,8 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
             probabilities, config["separations"], n, legacy=config["legacy_information"], seed=config["seed"]
         ),
     }
+    names = [*results, "calibration_*_preference_score", "calibration_*_preference_probability"]
+    remove_stale(folder, *(f"{name}.{suffix}" for name in names for suffix in ("png", "csv")))
     for name, table in results.items():
         _write(table, folder, name, None if config["skip_plots"] else PLOTS[name])
     needed = tables.samples_needed(probabilities, *flips, config["error"])

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import os
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -12,9 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from tasks.atomic_files import atomic_path
 from tasks.json_files import as_recorded
+from tasks.provenance import package_versions
 from trl_ext.annotators.contracts import PROFILES, ContractProblem, first_best, solve_contract
 from trl_ext.annotators.contracts.paper_grid import solve_on_grid
+
+
+logger = logging.getLogger(__name__)
+
+REGIMES = ("FB", "SB_tilde", "SB")
+_SOLVED_BY = ("trl_ext", "numpy", "scipy")
 
 
 class Problem(NamedTuple):
@@ -91,24 +99,20 @@ def solve_all(
         `dict[Problem, dict]`
     """
     wanted = list(dict.fromkeys(problems))
-    head = {"solver": solver, "reservation": reservation}
+    versions = package_versions()
+    # Another version of the solver may find another contract
+    head = {"solver": solver, "reservation": reservation, "versions": {name: versions[name] for name in _SOLVED_BY}}
     solved = _read_store(store, head)
     todo = [problem for problem in wanted if problem not in solved]
-    store.parent.mkdir(parents=True, exist_ok=True)
     arguments = [(problem, solver, reservation) for problem in todo]
-    with store.open("w", encoding="utf-8") as file:
-
-        def keep(problem: Problem, rows: dict) -> None:
-            file.write(json.dumps(as_recorded(head | {"problem": list(problem), "rows": rows})) + "\n")
-            file.flush()
-
-        for problem, rows in solved.items():  # without the line that was cut off
-            keep(problem, rows)
+    with atomic_path(store) as temporary:  # without the line that was cut off, and those of other settings
+        temporary.write_text("".join(_line(head, *item) for item in solved.items()), encoding="utf-8")
+    with store.open("a", encoding="utf-8") as file:
         results = parallel_map(solve, arguments, processes, f"{solver} contracts")
         for problem, rows in zip(todo, results, strict=True):
             solved[problem] = rows
-            keep(problem, rows)
-        os.fsync(file.fileno())
+            file.write(_line(head, problem, rows))
+            file.flush()
     store.unlink()
     return {problem: solved[problem] for problem in wanted}
 
@@ -136,17 +140,39 @@ def parallel_map(function: Callable, arguments: Sequence[tuple], processes: int,
                 raise
 
 
+def _line(head: Mapping[str, Any], problem: Problem, rows: Mapping[str, Any]) -> str:
+    return json.dumps(as_recorded(dict(head) | {"problem": list(problem), "rows": rows})) + "\n"
+
+
 def _read_store(store: Path, head: Mapping[str, Any]) -> dict[Problem, dict]:
-    solved = {}
-    if store.is_file():
-        for line in store.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
+    """What an interrupted run has solved with the same settings."""
+    if not store.is_file():
+        return {}
+    solved, others = {}, 0
+    lines = store.read_bytes().splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            if number == len(lines):
                 continue  # the last line of a killed run
-            if all(row[key] == value for key, value in head.items()):
-                solved[Problem(*row["problem"])] = {
-                    regime: {key: value if key == "feasible" else float(value) for key, value in values.items()}
-                    for regime, values in row["rows"].items()
+            raise ValueError(f"{_damaged(store, number)} ({error})") from error
+        try:
+            if any(row.get(key) != value for key, value in head.items()) and {"solver", "problem", "rows"} <= set(row):
+                others += 1
+                continue
+            solved[Problem(*row["problem"])] = {
+                regime: {
+                    key: value if key == "feasible" else float(value) for key, value in row["rows"][regime].items()
                 }
+                for regime in REGIMES
+            }
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{_damaged(store, number)} ({type(error).__name__}: {error})") from error
+    if others:
+        logger.warning("%s: %d contracts of another solver, reservation or version are solved anew", store, others)
     return solved
+
+
+def _damaged(store: Path, number: int) -> str:
+    return f"line {number} of '{store}' is no contract of an interrupted run: remove the file to solve all anew"

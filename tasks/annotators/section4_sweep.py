@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from tasks.annotators.probability_sets import load_probabilities
-from tasks.annotators.section4_solve import Problem, solve_all
+from tasks.annotators.section4_solve import REGIMES, Problem, solve_all
 from trl_ext.annotators import expert_c, self_consistency_c
 
 
-REGIMES = ("FB", "SB_tilde", "SB")
 SWEEP_COLUMNS = (
     *("dataset", "delta", "monitor", "contract", "n", "regime", "principal_utility", "agent_utility", "effort"),
     *("c0", "c1", "c2", "exp_para", "U_0", "mu_variant"),

@@ -1,10 +1,10 @@
 """Fitted objects and results as JSON and text files that are complete or absent."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from ..atomic_files import atomic_path
 
 
 def save_json(path: str | Path, content: dict[str, Any]) -> None:
@@ -22,19 +22,8 @@ def save_json(path: str | Path, content: dict[str, Any]) -> None:
 
 def save_text(path: str | Path, text: str) -> None:
     """Writes a file that is complete or absent; its folder is made if need be."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-    ) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def load_json(path: str | Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .figures import COLOURS, new_figure, save_figure
+from .figures import COLOURS, add_legend, new_figure, save_figure
 
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ def plot_contract_gaps(rows: pd.DataFrame, path: str | Path, title: str | None =
         if name in rows and rows[name].nunique(dropna=False) > 1:
             raise ValueError(f"rows have several values of '{name}': one figure shows one")
     datasets = list(dict.fromkeys(rows["dataset"]))
-    width = 1.5 + 3.2 * len(datasets)
-    figure = new_figure(width, 8)
+    figure = new_figure(1.5 + 3.2 * len(datasets), 8)
     has_first_best = False
     panels = figure.subplots(3, len(datasets), sharex="col", sharey="row", squeeze=False, height_ratios=[3, 2, 2])
     drawn = rows[rows["regime"] != "FB"]
@@ -117,12 +116,7 @@ def plot_contract_gaps(rows: pd.DataFrame, path: str | Path, title: str | None =
     low, high = panels[2, 0].get_ylim()
     if max(abs(low), abs(high)) < 1e-3:  # zero but for rounding
         panels[2, 0].set_ylim(-0.01, 0.01)
-    figure.legend(
-        handles=_handles(drawn, with_first_best=has_first_best),
-        loc="outside lower center",
-        ncols=min(4, int(width / 2.3)),
-        frameon=False,
-    )
+    add_legend(figure, _handles(drawn, with_first_best=has_first_best), max_columns=4)
     if title:
         figure.suptitle(title)
     return save_figure(figure, rows, path)
@@ -209,7 +203,7 @@ def plot_gaps_by_delta(rows: pd.DataFrame, path: str | Path) -> tuple[Path, Path
         Line2D([], [], color="black", linestyle=style, label=_REGIMES[name])
         for name, style in (("SB", "-"), ("SB_tilde", "--"))
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(contracts) + 1, frameon=False)
+    add_legend(figure, handles, max_columns=len(contracts) + 1)
     return save_figure(figure, means, path)
 
 
@@ -255,6 +249,5 @@ def plot_utility_profiles(problems: Mapping[str, "ContractProblem"], path: str |
     panels[2].set(title="benefit of effort μ(η)", xlabel="effort η", ylabel="units of pay")
     for axes in panels:
         axes.grid(alpha=0.25)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    add_legend(figure, max_columns=4)
     return save_figure(figure, pd.concat(numbers, ignore_index=True), path)

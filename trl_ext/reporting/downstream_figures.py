@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .figures import COLOURS, new_figure, save_figure
+from .figures import COLOURS, add_legend, new_figure, save_figure
 
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 METHOD_STYLES = {"plain": (COLOURS[0], "o", "plain"), "forward": (COLOURS[1], "s", "noise-aware")}
 OTHER_STYLES = ((COLOURS[2], "^"), (COLOURS[3], "D"), (COLOURS[4], "v"))
+_SHIFT = 0.02  # between methods, as a share of the range of wages
+_LABEL = 0.1  # width of the label of an effort, as a share of the range of wages
 FIGURE_LABELS = {"cross_entropy": "oracle cross-entropy (nats)", "accuracy": "oracle accuracy"}
 
 
@@ -26,9 +28,9 @@ def plot_scenarios(table: pd.DataFrame, entropy: Mapping[str, float], path: str 
     Args:
         table (`pandas.DataFrame`):
             Columns `dataset`, `condition`, `name`, `reason`, `method`, `figure` (`cross_entropy`, `accuracy`), `value`,
-            `ci_low`, `ci_high`. A row with a `reason` is a scenario without a contract.
+            `ci_low`, `ci_high`. A row with a `reason` (neither missing nor empty) is a scenario without a contract.
         entropy (`Mapping[str, float]`):
-            Entropy of the oracle by dataset, in nats.
+            Entropy of the oracle by dataset, in nats; none of a dataset without a finished training.
         path (`str` or `pathlib.Path`):
             The PNG file.
 
@@ -48,11 +50,11 @@ def plot_scenarios(table: pd.DataFrame, entropy: Mapping[str, float], path: str 
             _mark_missing(axes[row][column], part, names)
             axes[row][column].set_ylabel(FIGURE_LABELS[name])
             axes[row][column].grid(axis="y", alpha=0.3)
-        axes[0][column].axhline(entropy[dataset], color="grey", linestyle="--", label="entropy of the oracle")
+        _draw_entropy(axes[0][column], entropy.get(dataset))
         axes[0][column].set_title(dataset)
         axes[1][column].set_xticks(range(len(names)), [_wrap(name) for name in names], rotation=30, ha="right")
         axes[1][column].set_xlim(-0.5, len(names) - 0.5)
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    add_legend(figure, loc="outside upper center", max_columns=3)
     return save_figure(figure, shown, path)
 
 
@@ -65,7 +67,7 @@ def plot_budget_curve(table: pd.DataFrame, entropy: Mapping[str, float], path: s
             As for [`plot_scenarios`], with the columns `wage` and `effort`; the rows of the condition `budget` are drawn,
             those of `clean` for comparison.
         entropy (`Mapping[str, float]`):
-            Entropy of the oracle by dataset, in nats.
+            Entropy of the oracle by dataset, in nats; none of a dataset without a finished training.
         path (`str` or `pathlib.Path`):
             The PNG file.
 
@@ -77,13 +79,15 @@ def plot_budget_curve(table: pd.DataFrame, entropy: Mapping[str, float], path: s
     figure = new_figure(5.5 * len(datasets), 7)
     axes = figure.subplots(2, len(datasets), squeeze=False, sharex="col")
     paid = shown[shown["condition"] == "budget"]
+    methods = _methods(paid)
     for column, dataset in enumerate(datasets):
         for row, name in enumerate(FIGURE_LABELS):
             panel, part = axes[row][column], paid[(paid["dataset"] == dataset) & (paid["figure"] == name)]
-            for method, (colour, marker, label) in _methods(paid).items():
+            step = _SHIFT * _span(part["wage"])  # intervals of methods beside each other
+            for index, (method, (colour, marker, label)) in enumerate(methods.items()):
                 own = part[part["method"] == method].sort_values("wage")
                 panel.errorbar(
-                    own["wage"], own["value"], yerr=_errors(own),
+                    own["wage"] + step * (index - (len(methods) - 1) / 2), own["value"], yerr=_errors(own),
                     color=colour, marker=marker, capsize=3, label=label,
                 )  # fmt: skip
             clean = shown[(shown["dataset"] == dataset) & (shown["condition"] == "clean") & (shown["figure"] == name)]
@@ -91,14 +95,14 @@ def plot_budget_curve(table: pd.DataFrame, entropy: Mapping[str, float], path: s
                 panel.axhline(value, color="black", linestyle=":", label="every label meant (η = 1)")
             panel.set_ylabel(FIGURE_LABELS[name])
             panel.grid(alpha=0.3)
-        axes[0][column].axhline(entropy[dataset], color="grey", linestyle="--", label="entropy of the oracle")
+        _draw_entropy(axes[0][column], entropy.get(dataset))
         axes[0][column].set_title(dataset)
         axes[1][column].set_xlabel("expected wage (units of the contract problem)")
-        efforts = paid[paid["dataset"] == dataset].drop_duplicates("wage").sort_values("wage")
+        efforts = _apart(paid[paid["dataset"] == dataset].drop_duplicates("wage").sort_values("wage"))
         top = axes[0][column].secondary_xaxis("top")
         top.set_xticks(efforts["wage"], [f"{effort:.2f}" for effort in efforts["effort"]])
         top.set_xlabel("effort η it buys")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    add_legend(figure, max_columns=2)
     return save_figure(figure, shown, path)
 
 
@@ -121,12 +125,32 @@ def _draw_points(axes: "Axes", rows: pd.DataFrame, names: Sequence[str], methods
 
 
 def _mark_missing(axes: "Axes", rows: pd.DataFrame, names: Sequence[str]) -> None:
-    for name in rows.loc[rows["reason"] != "", "name"].unique():
+    # a table read from a file has NaN where there is no reason
+    for name in rows.loc[rows["reason"].fillna("") != "", "name"].unique():
         axes.text(names.index(name), 0.5, "no contract", rotation=90, ha="center", va="center", color="grey",
                   transform=axes.get_xaxis_transform())  # fmt: skip
 
 
-def _errors(rows: pd.DataFrame) -> np.ndarray | None:
+def _draw_entropy(axes: "Axes", entropy: float | None) -> None:
+    if entropy is not None:
+        axes.axhline(entropy, color="grey", linestyle="--", label="entropy of the oracle")
+
+
+def _span(wages: pd.Series) -> float:
+    """Range of wages; 1 where there is none."""
+    return float(wages.max() - wages.min()) or 1.0 if len(wages) else 1.0
+
+
+def _apart(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of rows sorted by wage those whose labels do not run into each other, the last one included."""
+    least, kept = _LABEL * _span(rows["wage"]), []
+    for position, wage in reversed(list(enumerate(rows["wage"]))):
+        if not kept or rows["wage"].iloc[kept[-1]] - wage >= least:
+            kept.append(position)
+    return rows.iloc[sorted(kept)]
+
+
+def _errors(rows: pd.DataFrame) -> np.ndarray:
     """Lengths of the error bars; none where a single run leaves the interval undetermined."""
     errors = np.array([rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]], dtype=float)
     return np.nan_to_num(errors, nan=0.0)

@@ -1,16 +1,20 @@
 """Figures as files."""
 
-import os
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..atomic_files import atomic_path
+
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
+_MARGIN = 0.1  # inches
 
 # Okabe and Ito's colours, which people with colour blindness can tell apart: blue, vermilion, green, purple, orange,
 # light blue, black
@@ -58,19 +62,70 @@ def save_figure(figure: "Figure", numbers: pd.DataFrame, path: str | Path) -> tu
     path = Path(path)
     if path.suffix != ".png":
         raise ValueError(f"path must end with .png, got '{path}'")
-    path.parent.mkdir(parents=True, exist_ok=True)
     table = path.with_suffix(".csv")
-    for target in (table, path):
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{target.name}.", delete=False) as file:
-            try:
-                if target == path:
-                    figure.savefig(file, format="png", dpi=150)
-                else:
-                    numbers.to_csv(file, index=False)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, target)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+    with atomic_path(table) as temporary:
+        numbers.to_csv(temporary, index=False)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
     return path, table
+
+
+def add_legend(
+    figure: "Figure",
+    handles: Sequence["Artist"] | None = None,
+    labels: Sequence[str] | None = None,
+    *,
+    loc: str = "outside lower center",
+    max_columns: int = 6,
+) -> "Legend":
+    """
+    A legend outside the panels with as many columns as fit into the figure, which grows if one column does not fit.
+
+    A legend above or below the panels takes no room from them: the figure gets higher by all its rows but the first.
+
+    Args:
+        figure (`matplotlib.figure.Figure`):
+            The figure, with its panels drawn.
+        handles (`Sequence[matplotlib.artist.Artist]`, *optional*):
+            Entries. By default those of all panels, each label once.
+        labels (`Sequence[str]`, *optional*):
+            Their labels, by default their own.
+        loc (`str`, *optional*, defaults to `"outside lower center"`):
+            As matplotlib takes it; beside the panels, there is one column.
+        max_columns (`int`, *optional*, defaults to `6`):
+            At most.
+
+    Returns:
+        `matplotlib.legend.Legend`
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    if handles is None:
+        entries: dict[str, Artist] = {}
+        for axes in figure.axes:
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                entries.setdefault(label, handle)
+        handles, labels = list(entries.values()), list(entries)
+    elif labels is None:
+        labels = [handle.get_label() for handle in handles]
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    beside = "right" in loc or "left" in loc
+    for columns in range(1 if beside else min(max_columns, len(handles)), 0, -1):
+        legend = figure.legend(handles, labels, loc=loc, ncols=columns, frameon=False)
+        width, height = _inches(legend, renderer)
+        if width <= figure.get_figwidth() or columns == 1:
+            break
+        legend.remove()
+    if beside:
+        figure.set_figheight(max(figure.get_figheight(), height + _MARGIN))
+    else:
+        figure.set_figwidth(max(figure.get_figwidth(), width))
+        rows = -(-len(handles) // columns)
+        figure.set_figheight(figure.get_figheight() + height * (rows - 1) / rows)
+    return legend
+
+
+def _inches(legend: "Legend", renderer) -> tuple[float, float]:
+    """Width and height, with a margin beside it."""
+    box = legend.get_window_extent(renderer)
+    return box.width / legend.figure.dpi + _MARGIN, box.height / legend.figure.dpi

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .figures import COLOURS, new_figure, save_figure
+from .figures import COLOURS, add_legend, new_figure, save_figure
 
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def plot_probability_histograms(
         axes.set(xlabel="max(p, 1 − p)", xlim=(0.5, 1))
         axes.set_title(f"{dataset} (mean {mean:.3f})", fontsize="medium")
     panels[0].set_ylabel("density")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", frameon=False)
+    add_legend(figure)
     if title:
         figure.suptitle(title)
     return save_figure(figure, rows, path)
@@ -134,7 +134,7 @@ def plot_error_lower_bounds(
         panels[row, 0].set_ylabel("type I + type II error\nat least")
     for axes in panels[-1]:
         axes.set_xlabel("monitored samples n")
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
+    add_legend(figure)
     if title:
         figure.suptitle(title)
     return save_figure(figure, rows, path)
@@ -203,7 +203,7 @@ def plot_monitor_errors(rows: pd.DataFrame, path: str | Path, *, title: str | No
         panels[row, 0].set_ylabel("type I + type II error")
     for axes in panels[-1]:
         axes.set_xlabel("monitored samples n")
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    add_legend(figure, max_columns=3)
     if title:
         figure.suptitle(title)
     return save_figure(figure, rows, path)
@@ -266,7 +266,7 @@ def plot_incentives(rows: pd.DataFrame, path: str | Path, *, title: str | None =
         panels[0].set_yticks([], minor=True)
     figure.supylabel("d P(pass) / dη, per unit of η", fontsize="medium")
     figure.supxlabel("monitored samples n", fontsize="medium")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+    add_legend(figure, loc="outside right center")
     if title:
         figure.suptitle(title)
     return save_figure(figure, rows, path)
@@ -323,7 +323,7 @@ def plot_information_bounds(rows: pd.DataFrame, path: str | Path, *, title: str 
         panels[row, 0].set_ylabel("P(miss η by ε/2)\nat least")
     for axes in panels[-1]:
         axes.set_xlabel("monitored samples n")
-    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    add_legend(figure, max_columns=4)
     if title:
         figure.suptitle(title)
     return save_figure(figure, rows, path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from .contract_figures import require_columns
-from .figures import COLOURS, new_figure, save_figure
+from .figures import COLOURS, add_legend, new_figure, save_figure
 
 
 _MONITORS = {"self": (COLOURS[0], "o", "self-consistency monitor"), "expert": (COLOURS[1], "s", "expert monitor")}
@@ -36,8 +36,7 @@ def plot_payments(table: pd.DataFrame, path: str | Path, *, title: str | None = 
     columns = ["dataset", "monitor", "contract", "n", "expected_pay", "pay_worst", "pay_best", "first_best_pay"]
     require_columns(table, columns)
     datasets, contracts = (list(dict.fromkeys(table[name])) for name in ("dataset", "contract"))
-    width = max(6, 1.5 + 3.2 * len(datasets))
-    figure = new_figure(width, 1.8 + 2.8 * len(contracts))
+    figure = new_figure(max(6, 1.5 + 3.2 * len(datasets)), 1.8 + 2.8 * len(contracts))
     panels = figure.subplots(len(contracts), len(datasets), sharex="col", sharey="row", squeeze=False)
     handles = {}
     for (contract, dataset, monitor), group in table.groupby(["contract", "dataset", "monitor"], sort=False):
@@ -45,7 +44,10 @@ def plot_payments(table: pd.DataFrame, path: str | Path, *, title: str | None = 
         group = group.sort_values("n")
         colour, marker, label = _MONITORS[monitor]
         for name in ("pay_worst", "pay_best"):
-            (extreme,) = axes.plot(group["n"], group[name], linestyle="--", linewidth=1.2, color=colour)
+            # a marker, as a line of a single n is nowhere
+            (extreme,) = axes.plot(
+                group["n"], group[name], linestyle="--", linewidth=1.2, marker="_", markersize=6, color=colour
+            )
         (line,) = axes.plot(group["n"], group["expected_pay"], marker=marker, markersize=4, color=colour)
         best = axes.axhline(group["first_best_pay"].iloc[0], color="black", linewidth=1, linestyle=":")
         handles[f"{label}: expected pay"] = line
@@ -61,8 +63,7 @@ def plot_payments(table: pd.DataFrame, path: str | Path, *, title: str | None = 
         axes.set_ylabel(f"{contract} contract\npay (units of money)")
     best_line = handles.pop("pay of the first best")
     handles["pay of the first best"] = best_line  # last
-    columns = max(1, int(width / 4.5))
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=columns, frameon=False)
+    add_legend(figure, list(handles.values()), list(handles))
     if title:
         figure.suptitle(title)
     return save_figure(figure, table, path)
@@ -109,8 +110,5 @@ def plot_bonus_by_effort(table: pd.DataFrame, path: str | Path) -> tuple[Path, P
         axes.grid(alpha=0.25)
     panels[0].set_ylabel("probability of the bonus")
     ordered = sorted(handles, key=lambda name: ("η²" in name, len(name)))
-    columns = min(len(handles), max(3, len(shown) + 1))
-    figure.legend(
-        [handles[name] for name in ordered], ordered, loc="outside lower center", ncols=columns, frameon=False
-    )
+    add_legend(figure, [handles[name] for name in ordered], ordered, max_columns=max(3, len(shown) + 1))
     return save_figure(figure, table, path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..evaluation.reliability_diagram import ReliabilityDiagram
-from .figures import new_figure, save_figure
+from .figures import add_legend, new_figure, save_figure
 
 
 def plot_reliability_diagram(
@@ -13,7 +13,7 @@ def plot_reliability_diagram(
 ) -> tuple[Path, Path]:
     """
     Draws observed shares against predictions, with Wilson intervals, the diagonal of perfect calibration, and below it
-    how many rows each bin has.
+    how many rows each bin has. Bins too small for an interval are small and hollow.
 
     Args:
         diagram ([`~trl_ext.evaluation.ReliabilityDiagram`]):
@@ -48,10 +48,22 @@ def plot_reliability_diagram(
     known = filled & np.isfinite(diagram.ci_low) & np.isfinite(diagram.ci_high)
     shares.vlines(diagram.mean_predicted[known], diagram.ci_low[known], diagram.ci_high[known], color="C0")
     label = f"observed, {diagram.level:.0%} interval"
-    shares.plot(diagram.mean_predicted[filled], diagram.observed[filled], "o", color="C0", label=label, clip_on=False)
+    shares.plot(diagram.mean_predicted[known], diagram.observed[known], "o", color="C0", label=label, clip_on=False)
+    bare = filled & ~known
+    if bare.any():
+        points = diagram.mean_predicted[bare], diagram.observed[bare]
+        shares.plot(
+            *points,
+            "o",
+            color="C0",
+            markerfacecolor="white",
+            markersize=4,
+            label="too few for an interval",
+            clip_on=False,
+        )
     shares.set(ylabel=f"share: {event}" if " " in event else f"share {event}", xlim=(0, 1), ylim=(0, 1), title=title)
     counts.bar(diagram.edges[:-1], diagram.n, width=np.diff(diagram.edges), align="edge", edgecolor="white")
     counts.set(xlabel=f"predicted P({event})", ylabel="rows")
     # below the panels: the interval of a small bin may reach anywhere
-    figure.legend(*shares.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    add_legend(figure, max_columns=2)
     return save_figure(figure, diagram.to_frame(), path)
