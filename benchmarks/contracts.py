@@ -6,6 +6,9 @@
 Both solve the second best of the same problems in one process. The grid is that of the original program, in blocks that
 stay in the cache. Contracts are compared by `check_contract`: what is left for the employer if the annotator chooses the
 best effort, whatever effort the contract was meant for. A contract that the annotator would refuse is worth nothing.
+
+"warm" is the exact solver after the first best is known, as in a sweep over n; "cold" is a first problem, with nothing kept.
+Profiles: that of the paper, whose equations have a single exponential, and one whose cost is a sum of them: the slow case.
 """
 
 import argparse
@@ -26,12 +29,20 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tasks.annotators.probability_sets import load_probabilities
 from trl_ext.annotators import expert_c, self_consistency_c
-from trl_ext.annotators.contracts import PROFILES, check_contract, solve_contract
+from trl_ext.annotators.contracts import (
+    PROFILES,
+    ContractProblem,
+    check_contract,
+    first_best,
+    linear_cara,
+    solve_contract,
+)
 from trl_ext.annotators.contracts.paper_grid import BLOCK_CELLS, GridSolution, solve_on_grid
 
 
-PROFILE = "paper_high"
+PROFILE_NAMES = ("paper_high", "risk_averse_poly")
 REPETITIONS = {"linear": (5, 200), "binary": (1, 5)}  # of the grid, of the exact solver
+COLD_REPETITIONS = 5
 ONE_PIECE = 10**9
 
 
@@ -42,10 +53,13 @@ def problems(sizes: list[int]) -> list[tuple[str, float, int]]:
     return [(name, float(c), n) for name, c in monitors.items() for n in sizes]
 
 
-def timed(function: Callable[[], Any], repetitions: int) -> tuple[Any, float]:
-    """Result, and median seconds of CPU time of this process."""
+def timed(
+    function: Callable[[], Any], repetitions: int, before: Callable[[], None] = lambda: None
+) -> tuple[Any, float]:
+    """Result, and median seconds of CPU time of this process; `before` each repetition something untimed may be done."""
     seconds = []
     for _ in range(repetitions):
+        before()
         start = time.process_time()
         result = function()
         seconds.append(time.process_time() - start)
@@ -72,20 +86,28 @@ class PeakMemory:
         self.mib = (self._peak - self._start) / 2**20
 
 
-def value_in_use(contract: str, c: float, n: int, found: GridSolution, slack: float = 1e-8) -> float:
+def forget() -> None:
+    """Empty what the solver keeps between problems."""
+    first_best.cache_clear()
+    linear_cara._value_without_effort.cache_clear()
+
+
+def value_in_use(
+    problem: ContractProblem, contract: str, c: float, n: int, found: GridSolution, slack: float = 1e-8
+) -> float:
     """What a contract of the grid leaves the employer at the annotator's best effort; nothing if it is refused."""
     terms = {"base": found.base}
     if contract == "linear":
         terms["slope"] = found.slope
     else:  # more than threshold * n agreements
         terms |= {"bonus": found.slope, "threshold": math.floor(found.threshold * n) + 1}
-    check = check_contract(PROFILES[PROFILE], c, n, **terms)
+    check = check_contract(problem, c, n, **terms)
     return check.value if check.participation_slack >= -slack else 0.0
 
 
-def run(contract: str, c: float, n: int, one_piece: bool) -> dict[str, Any]:
+def run(contract: str, c: float, n: int, one_piece: bool, profile: str = PROFILE_NAMES[0]) -> dict[str, Any]:
     """Solve one problem both ways."""
-    problem = PROFILES[PROFILE]
+    problem = PROFILES[profile]
     often_grid, often_exact = REPETITIONS[contract]
 
     def grid(block_cells: int = BLOCK_CELLS) -> GridSolution:
@@ -95,24 +117,31 @@ def run(contract: str, c: float, n: int, one_piece: bool) -> dict[str, Any]:
         return solve_contract(problem, c, n, contract=contract)
 
     exact()  # what is computed once and kept is not part of the time of a problem
+    # Watching memory takes time of the process: not while it is timed
     with PeakMemory() as memory_exact:
-        solution, seconds_exact = timed(exact, often_exact)
+        exact()
     with PeakMemory() as memory_grid:
-        found, seconds_grid = timed(grid, often_grid)
+        grid()
+    solution, seconds_exact = timed(exact, often_exact)
+    _, seconds_cold = timed(exact, COLD_REPETITIONS, forget)
+    found, seconds_grid = timed(grid, often_grid)
     check = check_contract(problem, c, n, **solution.terms(), effort=solution.effort)
     row = {
+        "profile": profile,
         "contract": contract,
         "c": c,
         "n": n,
         "seconds_exact": seconds_exact,
+        "seconds_cold": seconds_cold,
         "seconds_grid": seconds_grid,
         "ratio": seconds_grid / seconds_exact,
+        "ratio_cold": seconds_grid / seconds_cold,
         "mib_exact": memory_exact.mib,
         "mib_grid": memory_grid.mib,
         "value_exact": solution.value,
         "checked_exact": check.value if check.participation_slack >= -1e-8 else 0.0,
         "claimed_grid": found.principal_utility,
-        "checked_grid": value_in_use(contract, c, n, found),
+        "checked_grid": value_in_use(problem, contract, c, n, found),
     }
     if one_piece:
         with PeakMemory() as memory:
@@ -121,43 +150,58 @@ def run(contract: str, c: float, n: int, one_piece: bool) -> dict[str, Any]:
     return row
 
 
+def summary(name: str, group: list[dict[str, Any]], one_piece: bool) -> str:
+    """What the rows of a profile and a kind of contract come to."""
+    better = [row["checked_exact"] >= row["checked_grid"] - 1e-9 for row in group]
+    lines = [
+        f"{name}: at least as good in use in {sum(better)} of {len(better)}; additional memory at most "
+        f"{max(row['mib_exact'] for row in group):.0f} MiB, grid {max(row['mib_grid'] for row in group):.0f} MiB"
+    ]
+    kinds = {"ratio": "warm", "ratio_cold": "cold"} | ({"ratio_one_piece": "grid in one piece"} if one_piece else {})
+    for key, kind in kinds.items():
+        ratios = [row[key] for row in group]
+        lines.append(
+            f"{name}, {kind}: exact is {min(ratios):,.0f} to {max(ratios):,.0f} times as fast (median "
+            f"{statistics.median(ratios):,.0f})"
+        )
+    if one_piece:
+        lines.append(f"{name}, grid in one piece: {max(row['mib_one_piece'] for row in group):.0f} MiB")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[11, 51, 101], help="n (default: 11 51 101)")
     parser.add_argument("--contracts", nargs="+", default=["linear", "binary"], choices=["linear", "binary"])
+    parser.add_argument("--profiles", nargs="+", default=list(PROFILE_NAMES), choices=sorted(PROFILES))
     parser.add_argument("--one-piece", action="store_true", help="also without blocks: up to 0.5 GB")
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
     options = parser.parse_args()
 
-    print("| contract | monitor | n | grid, s | exact, ms | ratio | grid claims | grid in use | exact in use |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| profile | contract | monitor | n | exact | grid, s | exact, ms | ratio | grid claims | in use | exact in use |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     rows = []
-    for contract in options.contracts:
-        for monitor, c, n in problems(options.sizes):
-            row = run(contract, c, n, options.one_piece)
-            rows.append({"monitor": monitor} | row)
-            print(
-                f"| {contract} | {monitor} | {n} | {row['seconds_grid']:.3f} | {1e3 * row['seconds_exact']:.2f} | "
-                f"{row['ratio']:,.0f} | {row['claimed_grid']:.5f} | {row['checked_grid']:.5f} | "
-                f"{row['checked_exact']:.5f} |",
-                flush=True,
-            )
-    for contract in options.contracts:
-        group = [row for row in rows if row["contract"] == contract]
-        ratios = [row["ratio"] for row in group]
-        better = [row["checked_exact"] >= row["checked_grid"] - 1e-9 for row in group]
-        print(
-            f"{contract}: exact is {min(ratios):,.0f} to {max(ratios):,.0f} times as fast (median "
-            f"{statistics.median(ratios):,.0f}), at least as good in use in {sum(better)} of {len(better)}; additional "
-            f"memory at most {max(row['mib_exact'] for row in group):.0f} MiB, grid "
-            f"{max(row['mib_grid'] for row in group):.0f} MiB"
-        )
-        if options.one_piece:
-            ratios = [row["ratio_one_piece"] for row in group]
-            print(
-                f"{contract}, grid in one piece per threshold: {min(ratios):,.0f} to {max(ratios):,.0f} times (median "
-                f"{statistics.median(ratios):,.0f}), {max(row['mib_one_piece'] for row in group):.0f} MiB"
-            )
+    for profile in options.profiles:
+        for contract in options.contracts:
+            for monitor, c, n in problems(options.sizes):
+                row = run(contract, c, n, options.one_piece, profile)
+                rows.append({"monitor": monitor} | row)
+                for caches, seconds, ratio in (
+                    ("warm", "seconds_exact", "ratio"),
+                    ("cold", "seconds_cold", "ratio_cold"),
+                ):
+                    print(
+                        f"| {profile} | {contract} | {monitor} | {n} | {caches} | {row['seconds_grid']:.3f} | "
+                        f"{1e3 * row[seconds]:.2f} | {row[ratio]:,.0f} | {row['claimed_grid']:.5f} | "
+                        f"{row['checked_grid']:.5f} | {row['checked_exact']:.5f} |",
+                        flush=True,
+                    )
+    for profile in options.profiles:
+        for contract in options.contracts:
+            group = [row for row in rows if (row["profile"], row["contract"]) == (profile, contract)]
+            print(summary(f"{profile}, {contract}", group, options.one_piece))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     print(f"largest resident memory of the process, libraries included: {peak:.0f} MiB")
     if options.output is not None:

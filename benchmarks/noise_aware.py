@@ -112,14 +112,15 @@ def run_toy(eta: float, seeds: Sequence[int], methods: Sequence[str] = METHODS) 
 
 def toy_figures(seeds: Sequence[int], etas: Sequence[float] = ETAS) -> list[dict]:
     """A row per η and method: means over seeds with t intervals, and the paired difference to plain soft labels."""
-    from trl_ext.evaluation import mean_estimate, paired_difference
+    from benchmarks.noise_aware_demo import mean_over_seeds
+    from trl_ext.evaluation import paired_difference
 
     rows = []
     for eta in etas:
         found = run_toy(eta, seeds)
         for method, figures in found.items():
             row = {"eta": eta, "method": method}
-            row |= {name: mean_estimate(values).to_dict() for name, values in figures.items()}
+            row |= {name: mean_over_seeds(name, values) for name, values in figures.items()}
             if method != "soft_label":
                 plain = found["soft_label"]["excess"]
                 row["excess - soft_label"] = paired_difference(figures["excess"], plain).to_dict()
@@ -156,7 +157,7 @@ def main() -> None:
         for column in columns:
             if column in row:
                 print(f"    {column:<38} {cell(row[column])}")
-    print("means over seeds, 95 % t intervals; differences are paired by seed")
+    print("means over seeds, 95 % t intervals, those of accuracies cut to [0, 1]; differences are paired by seed")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 

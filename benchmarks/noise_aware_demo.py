@@ -11,12 +11,14 @@ two of the twelve annotators of the demo data, whose η is between 0.02 and 0.98
 `forward_mean_eta` their mean only.
 """
 
+import dataclasses
 import json
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from tqdm.auto import tqdm
@@ -61,6 +63,16 @@ SETTINGS = {
     "verify_round_trip": False,
     "cpu_threads": 1,
 }
+
+
+def mean_over_seeds(name: str, values: ArrayLike) -> dict:
+    """Mean with a t interval; that of an accuracy, which knows no bounds, is cut to [0, 1]."""
+    estimate = mean_estimate(values)
+    if name == "accuracy":
+        low, high = np.clip((estimate.ci_low, estimate.ci_high), 0.0, 1.0)
+        method = f"{estimate.method}, cut to [0, 1]"
+        estimate = dataclasses.replace(estimate, ci_low=float(low), ci_high=float(high), method=method)
+    return estimate.to_dict()
 
 
 def true_reward(kind: str) -> float:
@@ -170,7 +182,7 @@ def demo_figures(model: str, seeds: list[int], output_dir: Path) -> list[dict]:
     for scenario, name in runs:
         values, plain = (pd.DataFrame([found[scenario, run, seed] for seed in seeds]) for run in (name, "soft_label"))
         row = {"scenario": scenario, "method": name}
-        row |= {key: mean_estimate(values[key]).to_dict() for key in values}
+        row |= {key: mean_over_seeds(key, values[key]) for key in values}
         if name != "soft_label":
             row |= {
                 f"{key} - soft_label": paired_difference(values[key], plain[key]).to_dict()

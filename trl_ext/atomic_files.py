@@ -24,6 +24,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Example:
         ```python
         >>> import tempfile
+        >>> from pathlib import Path
+        >>> from trl_ext.atomic_files import atomic_path
         >>> path = Path(tempfile.mkdtemp(), "results", "numbers.txt")
         >>> with atomic_path(path) as temporary:
         ...     written = temporary.write_text("1 2 3")

@@ -6,7 +6,7 @@ import torch
 from scipy.special import entr, expit
 
 from benchmarks.noise_aware import draw_pairs, run_toy
-from benchmarks.noise_aware_demo import ETA, VOTES, best_scale, simulate, true_reward
+from benchmarks.noise_aware_demo import ETA, VOTES, best_scale, mean_over_seeds, simulate, true_reward
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,3 +75,9 @@ class TestDemo:
             first, again, other = simulate(scenario, 3), simulate(scenario, 3), simulate(scenario, 4)
             assert first[0].equals(again[0]) and first[1].equals(again[1])
             assert not first[0].equals(other[0])
+
+
+def test_intervals_of_accuracies_stay_between_0_and_1():
+    high = mean_over_seeds("accuracy", [0.9, 1.0, 1.0])
+    assert high["ci_high"] == 1.0 and "cut to [0, 1]" in high["method"] and 0 < high["ci_low"] < high["value"]
+    assert mean_over_seeds("excess", [0.9, 1.0, 1.0])["ci_high"] > 1

@@ -7,6 +7,7 @@ import pytest
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext.annotators.contracts import PROFILES
 from trl_ext.reporting import (
+    payment_figures,
     plot_bonus_by_effort,
     plot_contract_gaps,
     plot_gaps_by_delta,
@@ -83,3 +84,17 @@ def test_bonus_by_effort(tmp_path):
 
 def test_docstring_example():
     assert failed_examples(plot_contract_gaps) == 0
+
+
+def test_payments_of_a_single_n_are_seen(rows, monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr(payment_figures, "save_figure", lambda figure, *rest: figures.append(figure) or rest)
+    table = rows[rows["n"] == 1].assign(expected_pay=0.2, pay_worst=-0.1, pay_best=0.4, first_best_pay=0.17)
+    plot_payments(table, tmp_path / "payments.png")
+    drawn = [
+        line
+        for axes in figures[0].axes
+        for line in axes.lines
+        if len(line.get_xdata()) and line.get_ydata()[0] != 0.17
+    ]
+    assert drawn and all(line.get_marker() not in (None, "None", "") for line in drawn)

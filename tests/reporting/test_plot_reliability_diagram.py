@@ -53,3 +53,19 @@ def test_a_missing_matplotlib_is_named():
         [sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_bins_without_interval_are_hollow_and_explained(monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib")
+    from trl_ext.reporting import reliability_diagram as module
+
+    figures = []
+    monkeypatch.setattr(module, "save_figure", lambda figure, *rest: figures.append(figure))
+    p = [0.1] + [0.8] * 20
+    one_and_many = reliability_diagram(p, [1] + [0, 1, 1, 1] * 5, clusters=list(range(21)))
+    plot_reliability_diagram(one_and_many, tmp_path / "model.png")
+    lines = {line.get_label(): line for line in figures[0].axes[0].lines}
+    hollow = lines["too few for an interval"]
+    assert hollow.get_markerfacecolor() == "white" and list(hollow.get_ydata()) == [1.0]
+    assert list(lines["observed, 95% interval"].get_ydata()) == [0.75]
+    assert "too few for an interval" in [text.get_text() for text in figures[0].legends[0].get_texts()]

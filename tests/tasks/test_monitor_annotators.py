@@ -63,3 +63,13 @@ def test_mistakes_are_reported_before_a_run_is_recorded(tmp_path, config, messag
 def test_a_file_that_is_not_there():
     with pytest.raises(ConfigError, match="can't read 'nowhere.csv': there is no such file"):
         run(labels_path="nowhere.csv")
+
+
+def test_another_column_of_our_name_is_left_out(caplog):
+    labels, _ = demo_labels(seed=1)
+    run(output_dir="plain")
+    labels.assign(rating=labels["label"], label="a remark").to_csv("labels.csv", index=False)
+    summary = run(labels_path="labels.csv", label_col_name="rating", output_dir="out")
+    assert "column 'label' is left out, since label_col_name says that column 'rating' takes its place" in caplog.text
+    labels.to_csv("other.csv", index=False)
+    assert summary["pooled_eta"] == run(labels_path="other.csv", output_dir="other")["pooled_eta"]

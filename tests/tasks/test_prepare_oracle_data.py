@@ -301,3 +301,12 @@ def test_the_paper_calibrates_with_thirty_bins(tmp_path):
     result = ex.run(named_configs=["paper"], config_updates={"skip_plots": True, "resamples": 50, "output_dir": "out"})
     assert result.config["n_bins"] == 30 and result.config["both_orders"] is False
     assert json.loads(Path("out/calibrator.json").read_text())["smoothing"] == 0
+
+
+def test_files_of_an_earlier_calibration_are_removed():
+    run(skip_plots=False)
+    folder = Path("outputs/oracle-demo")
+    assert len(list(folder.glob("calibration_*.*"))) == 4 and len(list(folder.glob("calibrator*.json"))) == 3
+    (folder / "calibration_notes.txt").touch()
+    run(calibration="none", skip_plots=False)
+    assert [path.name for path in folder.glob("calibrat*")] == ["calibration_notes.txt"]

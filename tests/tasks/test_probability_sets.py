@@ -35,3 +35,27 @@ def test_refuses_what_is_no_probability(tmp_path, rows, message):
 def test_refuses_an_unknown_source():
     with pytest.raises(ValueError, match="neither a synthetic set"):
         load_probabilities("pkuu")
+
+
+def damage(path, name, change):
+    (file,) = path.glob(name)
+    file.write_bytes(change(file.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("*.arrow", lambda content: content[: len(content) // 2]),
+        ("*.arrow", lambda content: content[:-16]),
+        ("*.arrow", lambda content: b""),
+        ("dataset_info.json", lambda content: content[:20]),
+        ("dataset_info.json", lambda content: b"[]"),
+        ("state.json", lambda content: b"{}"),
+    ],
+)
+def test_damaged_pairs_are_named(tmp_path, name, change):
+    path = tmp_path / "oracle" / "pairs"
+    Dataset.from_dict({"preference_score": np.linspace(0, 1, 5000)}).save_to_disk(path)
+    damage(path, name, change)
+    with pytest.raises(ValueError, match=rf"'{path}' are damaged .*: run prepare_oracle_data.py again"):
+        load_probabilities(path.parent)

@@ -167,9 +167,16 @@ class TestRun:
         run(datasets=["outputs/oracle-demo"], n_step=240)
         assert json.loads(Path("outputs/section3/results.json").read_text())["calibration"] == {}
 
+    def test_lists_may_be_text(self):
+        run(datasets="pku,sky", deltas=0.1, flips0="0.1,0.2", n_step=240)
+        config = json.loads(Path("outputs/section3/results.json").read_text())["provenance"]["config"]
+        assert config["datasets"] == ["pku", "sky"] and config["deltas"] == [0.1] and config["flips0"] == [0.1, 0.2]
+        assert set(pd.read_csv("outputs/section3/lower_bounds.csv")["dataset"]) == {"pku", "sky"}
+
     @pytest.mark.parametrize(
         ("config", "message"),
         [
+            ({"deltas": "0.1,b"}, "deltas must be a list of float values, got 'b'"),
             ({"datasets": ["pkuu"]}, "'pkuu' is neither a synthetic set"),
             ({"datasets": []}, "it is empty"),
             ({"datasets": ["pku", "pku"]}, "several are called 'pku'"),

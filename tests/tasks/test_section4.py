@@ -8,7 +8,7 @@ import pytest
 
 from tasks.annotators import contract_gaps, payments, section4_solve
 from tasks.annotators.section4_config import parse_list
-from tasks.annotators.section4_solve import Problem, solve_all
+from tasks.annotators.section4_solve import Problem, solve, solve_all
 from tasks.annotators.section4_sweep import sample_sizes
 from tasks.train_config import ConfigError
 from trl_ext.annotators import self_consistency_c
@@ -200,3 +200,53 @@ def test_mistakes_of_the_configuration(config, message):
 )
 def test_lists_may_be_text(value, kind, expected):
     assert parse_list("key", value, kind) == expected
+
+
+@pytest.mark.parametrize("damaged", ["{}", "[1]", '{"solver": "exact", "problem": 3, "rows": {}}', "no JSON\n{}"])
+def test_a_damaged_file_of_an_interrupted_run_is_named(damaged, tmp_path):
+    store = tmp_path / "out" / "unfinished.jsonl"
+    store.parent.mkdir()
+    store.write_text(damaged + "\n")
+    with pytest.raises(ConfigError, match=r"line 1 of 'out.unfinished.jsonl' .* remove the file"):
+        run(n_list=11, skip_plots=True)
+    assert store.read_text() == damaged + "\n"
+
+
+def test_contracts_of_another_version_are_solved_anew(tmp_path, monkeypatch, caplog):
+    problems = [Problem("paper_high", "linear", 0.98, n) for n in (11, 21)]
+    store = tmp_path / "unfinished.jsonl"
+    monkeypatch.setattr(
+        section4_solve, "solve", lambda problem, *rest: stop() if problem.n == 21 else original(problem, *rest)
+    )
+    original, solved = solve, []
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        solve_all(problems, "exact", 0.0, 1, store)
+    (line,) = [json.loads(line) for line in store.read_text().splitlines()]
+    assert set(line["versions"]) == {"trl_ext", "numpy", "scipy"}
+    store.write_text(json.dumps(line | {"versions": line["versions"] | {"scipy": "0.1"}}) + "\n")
+    monkeypatch.setattr(section4_solve, "solve", lambda *args: solved.append(args[0].n) or original(*args))
+    solve_all(problems, "exact", 0.0, 1, store)
+    assert solved == [11, 21] and "1 contracts of another solver, reservation or version" in caplog.text
+
+
+def test_figures_of_an_earlier_configuration_are_removed(tmp_path):
+    figures = tmp_path / "out" / "figures"
+    figures.mkdir(parents=True)
+    for name in ("gaps_paper_low_delta0.3.png", "gap_by_delta.csv", "gaps_mine.png"):
+        (figures / name).touch()
+    run(n_list=11)
+    assert {path.stem for path in figures.iterdir()} == {"gaps_paper_high_delta0.02", "profiles", "gaps_mine"}
+    run(payments.ex, n_list=11, monitors="self", contracts="linear", profiles="paper_low", output_dir="pay")
+    run(payments.ex, n_list=11, monitors="self", contracts="linear", output_dir="pay")
+    assert {path.stem for path in (tmp_path / "pay" / "figures").iterdir()} == {"payments_paper_high_delta0.02"}
+
+
+def test_no_seed_is_recorded_with_results_that_need_none(tmp_path):
+    run(n_list=11, skip_plots=True)
+    provenance = json.loads((tmp_path / "out" / "results.json").read_text())["provenance"]
+    assert "seed" not in provenance["config"] and provenance["config"]["n_list"] == [11]
+    assert {"scipy", "pandas"} <= set(provenance["versions"])

@@ -78,7 +78,7 @@ def plot_contract_gaps(rows: pd.DataFrame, path: str | Path, title: str | None =
         if name in rows and rows[name].nunique(dropna=False) > 1:
             raise ValueError(f"rows have several values of '{name}': one figure shows one")
     datasets = list(dict.fromkeys(rows["dataset"]))
-    figure = new_figure(1.5 + 3.2 * len(datasets), 8)
+    figure = new_figure(max(6, 1.5 + 3.2 * len(datasets)), 8)
     has_first_best = False
     panels = figure.subplots(3, len(datasets), sharex="col", sharey="row", squeeze=False, height_ratios=[3, 2, 2])
     drawn = rows[rows["regime"] != "FB"]

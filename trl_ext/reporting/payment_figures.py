@@ -46,7 +46,7 @@ def plot_payments(table: pd.DataFrame, path: str | Path, *, title: str | None = 
         for name in ("pay_worst", "pay_best"):
             # a marker, as a line of a single n is nowhere
             (extreme,) = axes.plot(
-                group["n"], group[name], linestyle="--", linewidth=1.2, marker="_", markersize=6, color=colour
+                group["n"], group[name], linestyle="--", linewidth=1.2, marker=".", markersize=5, color=colour
             )
         (line,) = axes.plot(group["n"], group["expected_pay"], marker=marker, markersize=4, color=colour)
         best = axes.axhline(group["first_best_pay"].iloc[0], color="black", linewidth=1, linestyle=":")
