@@ -59,7 +59,9 @@ def plot_intervals(report: MonitoringReport, path: Path) -> tuple[Path, Path]:
     """
     columns = ["annotator_id", "n_checks", "eta", "ci_low", "ci_high", "decision"]
     rows = report.table.loc[report.table["n_checks"] > 0, columns].sort_values("eta").reset_index(drop=True)
-    figure = new_figure(6, 1.5 + 0.25 * len(rows))
+    names = [f"{r.annotator_id} ({r.n_checks})" for r in rows.itertuples()]
+    room = 0.07 * max(0, max(map(len, names), default=0) - 15)  # of long names
+    figure = new_figure(6 + room, 1.5 + 0.25 * len(rows))
     axes = figure.subplots()
     axes.axvspan(report.pooled.ci_low, report.pooled.ci_high, color="grey", alpha=0.15, linewidth=0)
     axes.axvline(report.pooled.value, color="grey", linewidth=1, label=f"all, {report.level:.0%} interval shaded")
@@ -69,7 +71,7 @@ def plot_intervals(report: MonitoringReport, path: Path) -> tuple[Path, Path]:
         axes.hlines(group.index, group["ci_low"], group["ci_high"], color=colour)
         axes.plot(group["eta"], group.index, "o", color=colour, label=decision)
     axes.set(xlabel="commitment η", xlim=(-1.02 if report.allow_negative else -0.02, 1.02))
-    axes.set_yticks(np.arange(len(rows)), [f"{r.annotator_id} ({r.n_checks})" for r in rows.itertuples()])
+    axes.set_yticks(np.arange(len(rows)), names)
     axes.set_title(f"{report.monitor} monitor: annotators (checks)", fontsize="medium")
     axes.margins(y=0.5 / max(len(rows), 5))
     add_legend(figure, max_columns=3)

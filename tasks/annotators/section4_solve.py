@@ -158,17 +158,19 @@ def _read_store(store: Path, head: Mapping[str, Any]) -> dict[Problem, dict]:
                 continue  # the last line of a killed run
             raise ValueError(f"{_damaged(store, number)} ({error})") from error
         try:
-            if any(row.get(key) != value for key, value in head.items()) and {"solver", "problem", "rows"} <= set(row):
-                others += 1
-                continue
-            solved[Problem(*row["problem"])] = {
+            found = {
                 regime: {
                     key: value if key == "feasible" else float(value) for key, value in row["rows"][regime].items()
                 }
                 for regime in REGIMES
             }
+            problem = Problem(*row["problem"])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{_damaged(store, number)} ({type(error).__name__}: {error})") from error
+        if all(row.get(key) == value for key, value in head.items()):
+            solved[problem] = found
+        else:
+            others += 1
     if others:
         logger.warning("%s: %d contracts of another solver, reservation or version are solved anew", store, others)
     return solved

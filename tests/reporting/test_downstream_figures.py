@@ -54,6 +54,7 @@ def test_a_dataset_without_a_finished_training(table, drawn, tmp_path):
     assert png.exists() and "sky" in set(pd.read_csv(csv)["dataset"])
     entries = {text.get_text() for text in drawn[0].legends[0].get_texts()}
     assert entries == {"entropy of the oracle", "plain", "noise-aware"}
+    assert texts(drawn[0]).count("no training has finished") == 2
     plot_budget_curve(table, {}, tmp_path / "budget.png")
 
 

@@ -147,7 +147,15 @@ def test_columns_follow_the_width():
         for index in range(6):
             axes.plot([0, 1], [0, index], label=f"entry number {index}")
         columns.append(add_legend(figure)._ncols)
-    assert columns[0] == 1 < columns[1] < columns[2] == 6
+    assert columns == sorted(columns) and columns[0] == 1 < columns[1] < columns[2] == 6
+
+
+def test_no_row_is_nearly_empty():
+    figure = new_figure(20, 3)
+    axes = figure.subplots()
+    for index in range(5):
+        axes.plot([0, 1], [0, index], label=f"entry {index}")
+    assert add_legend(figure, max_columns=4)._ncols == 3  # 3 and 2, not 4 and 1
 
 
 def test_a_label_wider_than_the_figure_makes_it_wider():

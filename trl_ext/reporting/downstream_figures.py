@@ -48,6 +48,10 @@ def plot_scenarios(table: pd.DataFrame, entropy: Mapping[str, float], path: str 
         for row, name in enumerate(FIGURE_LABELS):
             _draw_points(axes[row][column], part[part["figure"] == name], names, methods)
             _mark_missing(axes[row][column], part, names)
+            if not part["value"].notna().any():
+                axes[row][column].set_yticks([])
+                axes[row][column].text(0.5, 0.5, "no training has finished", ha="center", va="center", color="grey",
+                                       transform=axes[row][column].transAxes)  # fmt: skip
             axes[row][column].set_ylabel(FIGURE_LABELS[name])
             axes[row][column].grid(axis="y", alpha=0.3)
         _draw_entropy(axes[0][column], entropy.get(dataset))

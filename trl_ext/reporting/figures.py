@@ -110,7 +110,10 @@ def add_legend(
         labels = [handle.get_label() for handle in handles]
     renderer = FigureCanvasAgg(figure).get_renderer()
     beside = "right" in loc or "left" in loc
-    for columns in range(1 if beside else min(max_columns, len(handles)), 0, -1):
+    count = len(handles)
+    wanted = [1] if beside else range(min(max_columns, count), 0, -1)
+    # of several numbers of columns with as many rows, the smallest: no row is nearly empty
+    for columns in dict.fromkeys(-(-count // -(-count // wish)) for wish in wanted):
         legend = figure.legend(handles, labels, loc=loc, ncols=columns, frameon=False)
         width, height = _inches(legend, renderer)
         if width <= figure.get_figwidth() or columns == 1:
@@ -120,7 +123,7 @@ def add_legend(
         figure.set_figheight(max(figure.get_figheight(), height + _MARGIN))
     else:
         figure.set_figwidth(max(figure.get_figwidth(), width))
-        rows = -(-len(handles) // columns)
+        rows = -(-count // columns)
         figure.set_figheight(figure.get_figheight() + height * (rows - 1) / rows)
     return legend
 
