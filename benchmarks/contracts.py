@@ -1,6 +1,6 @@
 """Exact contracts against the search on a grid: seconds, memory, and what the contracts are worth when they are used.
 
-    python benchmarks/contracts.py                    # a minute or two
+    python benchmarks/contracts.py                    # two or three minutes
     python benchmarks/contracts.py --one-piece        # also with all cells of a threshold at once, as the original does
 
 Both solve the second best of the same problems in one process. The grid is that of the original program, in blocks that
@@ -8,7 +8,7 @@ stay in the cache. Contracts are compared by `check_contract`: what is left for 
 best effort, whatever effort the contract was meant for. A contract that the annotator would refuse is worth nothing.
 
 "warm" is the exact solver after the first best is known, as in a sweep over n; "cold" is a first problem, with nothing kept.
-Profiles: that of the paper, whose equations have a single exponential, and one whose cost is a sum of them: the slow case.
+Profiles: that of the paper, whose utility of pay is one exponential, and one whose utility is a sum of two: the slow case.
 """
 
 import argparse
