@@ -15,6 +15,7 @@ def is_finished(
     defaults: Mapping[str, Any],
     data_sha256: Callable[[], str],
     places: Collection[str] = (),
+    hashed_files: Collection[str] = (),
 ) -> bool:
     """
     Whether the results of a run are there.
@@ -25,6 +26,7 @@ def is_finished(
         defaults (`dict`): Default configuration of `tasks/train.py`: a key it got since a run had the effect of its default.
         data_sha256 (`Callable`): Gives the hash of the training pairs; only called if there is something to compare.
         places (`Collection[str]`): Keys that say where things are, not what they are: they are not compared.
+        hashed_files (`Collection[str]`): Keys of files whose names tell their content: names are compared, folders not.
 
     Raises:
         ConfigError: If the results there are those of another configuration or of other data.
@@ -37,6 +39,8 @@ def is_finished(
         return False
     there = fixed_part(defaults) | state["config"]
     here = fixed_part(config)
+    for part, key in ((part, key) for part in (there, here) for key in hashed_files):
+        part[key] = Path(part[key]).name
     for key in sorted((there.keys() | here.keys()) - set(places)):
         if there.get(key) != here.get(key):
             raise ConfigError(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from datasets import Dataset
 
@@ -91,13 +92,19 @@ def mark_pairs(table: pd.DataFrame, truth_column: str, label_column: str | None 
     return table
 
 
+def _prompts(table: pd.DataFrame) -> np.ndarray | None:
+    """What pairs share: their question, or their prompt, if the data say so."""
+    column = next((name for name in ("question_id", "prompt_id") if name in table.columns), None)
+    return None if column is None else table[column].to_numpy()
+
+
 def pair_figures(table: pd.DataFrame) -> dict[str, dict]:
     """Accuracy of pairs from [`mark_pairs`] to the labels and to the truth, clustered by question where that is known."""
     figures = {}
     for figure, column in (("accuracy_to_labels", "agrees_with_label"), ("accuracy_to_truth", "agrees_with_truth")):
         rows = table.dropna(subset=[column]) if column in table.columns else table.iloc[:0]
         if len(rows):
-            clusters = rows["question_id"].to_numpy() if "question_id" in rows.columns else None
+            clusters = _prompts(rows)
             figures[figure] = mean_estimate(rows[column].to_numpy(), clusters).to_dict()
     return figures
 
@@ -106,7 +113,7 @@ def oracle_figures(table: pd.DataFrame) -> dict[str, dict]:
     """Figures of scored pairs against `oracle_probability`, where it is known, clustered by question likewise."""
     if ORACLE_PROBABILITY not in table.columns:
         return {}
-    clusters = table["question_id"].to_numpy() if "question_id" in table.columns else None
+    clusters = _prompts(table)
     scores = oracle_scores(table["reward_chosen"], table["reward_rejected"], table[ORACLE_PROBABILITY], clusters)
     return {name: figure.to_dict() for name, figure in scores.figures().items()}
 

@@ -242,7 +242,7 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
             results["hub"] = sacred_run.info["hub"] = _push(trainer, config)
             write_json(path, results)
         training_run.complete()
-        _report(args.output_dir, trainer.processing_class.eos_token, before, after, results["round_trip"])
+        _report(args.output_dir, trainer.processing_class.eos_token or "", before, after, results["round_trip"])
     return {name: figure["value"] for name, figure in after.items()}
 
 

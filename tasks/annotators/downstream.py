@@ -149,6 +149,8 @@ def check(config, command_name, logger):
         raise ConfigError(f"profile must be one of {', '.join(PROFILES)}, got {config['profile']!r}")
     if not all(budget > 0 for budget in config["budgets"]):
         raise ConfigError(f"budgets must be positive, got {config['budgets']}")
+    if config["train_dataset_size"] < 0:
+        raise ConfigError(f"train_dataset_size must be 0 (all) or positive, got {config['train_dataset_size']}")
     if not config["n_monitor"] > 0:
         raise ConfigError(f"n_monitor must be positive, got {config['n_monitor']}")
     if not 0 < config["evaluation_share"] < 1:
@@ -170,7 +172,6 @@ def check(config, command_name, logger):
 
 _DEFAULTS = dict(ex.configurations[0]())
 _TRAIN_DEFAULTS = dict(train_experiment.configurations[0]())
-_PLACES = {"frozen_cache_dir"}
 
 
 def _training_keys(config: Mapping[str, Any], method: str, train_path: str, held_out_path: str) -> dict[str, Any]:
@@ -228,7 +229,12 @@ class Downstream:
 
         config = _TRAIN_DEFAULTS | self.training(cell)
         return is_finished(
-            cell.folder, config, _TRAIN_DEFAULTS, lambda: hash_training_data(load_training_data(config).train), _PLACES
+            cell.folder,
+            config,
+            _TRAIN_DEFAULTS,
+            lambda: hash_training_data(load_training_data(config).train),
+            places={"frozen_cache_dir"},
+            hashed_files={"train_data_path", "eval_data_path"},
         )
 
 
@@ -241,7 +247,7 @@ def main(_config, _run, train):  # `train` declares that new keys below it are u
     experiment = _open(config)
     is_main = int(os.environ.get("RANK", 0)) == 0
     if is_main:
-        _print_scenarios(experiment)
+        _show_contracts(experiment)
     if config["solve_only"]:
         return
     todo = []
@@ -275,17 +281,19 @@ def _open(config: dict[str, Any]) -> Downstream:
         raise ConfigError(str(error)) from error
 
 
-def _print_scenarios(experiment: Downstream) -> None:
+def _show_contracts(experiment: Downstream) -> None:
     from tasks.annotators.downstream_scenarios import scenario_table
+    from tasks.atomic_files import atomic_path
 
     table = scenario_table(experiment.scenarios)
+    with atomic_path(experiment.root / "contracts.csv") as temporary:
+        table.to_csv(temporary, index=False)
     columns = ["dataset", "name", "c", "n", "effort", "wage", "value", "reason"]
     print(table[columns].round(4).to_string(index=False), flush=True)
 
 
 def _report(experiment: Downstream) -> None:
     from tasks.annotators import downstream_table as tables
-    from tasks.annotators.downstream_scenarios import scenario_table
     from tasks.atomic_files import atomic_path
     from tasks.json_files import write_json
     from tasks.provenance import command, hash_file, package_versions
@@ -296,13 +304,9 @@ def _report(experiment: Downstream) -> None:
         raise ConfigError(f"no finished training in {config['output_dir']}")
     results = tables.Results(finished)
     table = tables.result_table(experiment.scenarios, results, config["methods"])
-    entropy = {dataset: results.entropy(dataset) for dataset in dict.fromkeys(cell.dataset for cell in finished)}
+    entropy = {name: tables.mean_entropy(splits.held_out) for name, splits in experiment.splits.items()}
     markdown = tables.format_markdown(table, entropy)
-    for name, text in (
-        ("table.md", markdown),
-        ("table.csv", table.to_csv(index=False)),
-        ("scenarios.csv", scenario_table(experiment.scenarios).to_csv(index=False)),
-    ):
+    for name, text in (("table.md", markdown), ("table.csv", table.to_csv(index=False))):
         with atomic_path(root / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     write_json(
@@ -319,13 +323,13 @@ def _report(experiment: Downstream) -> None:
             },
         },
     )
-    print(
-        f"\n{markdown}\n(95 % intervals, two-way clustered by held-out prompt and seed; figures after the last step)"
-    )
+    print(f"\n{markdown}\n(95 % intervals, clustered by held-out prompt and by seed; figures after the last step)")
+    if len(config["seeds"]) == 1:
+        print("One seed: the intervals do not cover other draws of labels and weights.")
     print(f"{len(finished)} of {len(experiment.cells)} trainings are in it.")
     if not config["skip_plots"]:
         _plot(table, entropy, root)
-    print(f"Written to {root}: table.md, table.csv, scenarios.csv, results.json")
+    print(f"Written to {root}: contracts.csv, table.md, table.csv, results.json")
 
 
 def _plot(table, entropy: Mapping[str, float], root: Path) -> None:

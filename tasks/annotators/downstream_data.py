@@ -54,6 +54,10 @@ def load_splits(dataset: str, config: Mapping[str, Any]) -> Splits:
         rows = demo_pairs()
         chosen, rejected = demo_rewards(rows)
         return split_by_prompt(rows.add_column("p", expit(chosen - rejected)), "p", config)
+    if not Path(dataset).expanduser().is_dir():
+        raise ValueError(
+            f"dataset {dataset!r} is neither 'demo' nor a directory that prepare_oracle_data.py has written"
+        )
     rows = load_prepared(dataset)
     return split_by_prompt(rows, probability_column(rows, dataset), config)
 

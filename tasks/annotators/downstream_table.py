@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset
 
 from tasks.annotators.downstream_scenarios import CLEAN, CORRUPTED, Cell, Scenario, methods_for
 from trl_ext.evaluation.oracle import oracle_values
@@ -21,20 +22,19 @@ def read_cell(cell: Cell) -> pd.DataFrame:
 
     Returns:
         `pd.DataFrame`: `pair`, `cluster` (its prompt), `seed`, `cross_entropy` (nats) of σ(reward difference) against the
-        oracle's probability, `entropy` of the latter, and `accuracy`: 1 where the rewards order the pair as the oracle
+        oracle's probability, and `accuracy`: 1 where the rewards order the pair as the oracle
         does, 0 where not (a tie in reward is not correct), NaN where the oracle has no preference.
     """
     scored = pd.read_csv(cell.folder / "test_rewards.csv", float_precision="round_trip")
     p = scored["oracle_probability"].to_numpy()
     difference = (scored["reward_chosen"] - scored["reward_rejected"]).to_numpy()
-    cross_entropy, entropy, correct = oracle_values(difference, p)
+    cross_entropy, _, correct = oracle_values(difference, p)
     return pd.DataFrame(
         {
             PAIR: scored["id"].astype(str),
             "cluster": scored["prompt_id"].astype(str),
             SEED: str(cell.seed),
             "cross_entropy": cross_entropy,
-            "entropy": entropy,
             "accuracy": correct,
         }
     )
@@ -84,14 +84,20 @@ class Results:
             return None
         return mean_estimate(both[figure] - both[f"{figure}_plain"], _clusters(both))
 
-    def entropy(self, dataset: str) -> float:
-        """Mean entropy of the oracle on the held-out pairs: no model has less cross-entropy."""
-        pairs = next(parts[0] for (name, _, _), parts in self._pairs.items() if name == dataset)
-        return float(pairs["entropy"].mean())
+    def seeds(self, dataset: str, eta: float, method: str) -> int:
+        """Number of finished trainings."""
+        return len(self._pairs.get((dataset, eta, method), ()))
+
+
+def mean_entropy(held_out: Dataset) -> float:
+    """Mean entropy of the oracle on the held-out pairs, in nats: no model has less cross-entropy."""
+    p = np.asarray(held_out["oracle_probability"], dtype=np.float64)
+    return float(oracle_values(np.zeros_like(p), p)[1].mean())
 
 
 def _clusters(pairs: pd.DataFrame) -> np.ndarray:
-    return pairs[["cluster", SEED]].to_numpy(dtype=str)
+    """Prompt and seed; of a single seed, the prompt alone: it tells nothing of others."""
+    return pairs[["cluster", SEED] if pairs[SEED].nunique() > 1 else "cluster"].to_numpy(dtype=str)
 
 
 def result_table(scenarios: Iterable[Scenario], results: Results, methods: Iterable[str]) -> pd.DataFrame:
@@ -100,7 +106,7 @@ def result_table(scenarios: Iterable[Scenario], results: Results, methods: Itera
 
     Returns:
         `pd.DataFrame`: `dataset`, `condition`, `name`, `monitor`, `contract`, `budget`, `c`, `n_monitor`, `effort`, `wage`,
-        `principal_utility`, `method`, `figure`, `value`, `se`, `ci_low`, `ci_high`, `n`, `interval`, and `reason` for a
+        `principal_utility`, `method`, `seeds`, `figure`, `value`, `se`, `ci_low`, `ci_high`, `n`, `interval`, and `reason` for a
         scenario without a contract, which has no figures.
     """
     rows: list[dict[str, Any]] = []
@@ -125,7 +131,12 @@ def result_table(scenarios: Iterable[Scenario], results: Results, methods: Itera
                 if estimate is not None:
                     record = estimate.to_dict()
                     rows.append(
-                        {**common, "method": method, "figure": figure, "interval": record.pop("method"), **record}
+                        {
+                            **common,
+                            **{"method": method, "seeds": results.seeds(*key), "figure": figure},
+                            **{"interval": record.pop("method")},
+                            **record,
+                        }
                     )
     return pd.DataFrame(rows)
 
@@ -137,18 +148,20 @@ def format_markdown(table: pd.DataFrame, entropy: Mapping[str, float]) -> str:
         lines.append(f"{dataset}: entropy of the oracle {entropy[dataset]:.4f} nats, the least cross-entropy there is")
         lines += [
             "",
-            "| labels | effort η | expected wage | training | cross-entropy (nats) | accuracy | cross-entropy − plain |",
+            "| labels | effort η | expected wage | training | seeds | cross-entropy (nats) | accuracy | cross-entropy − plain |",
         ]
-        lines.append("|---|---|---|---|---|---|---|")
+        lines.append("|---|---|---|---|---|---|---|---|")
         for (name, _), scenario in part.groupby(["name", "condition"], sort=False):
             first = scenario.iloc[0]
             if first["reason"]:
-                lines.append(f"| {name} | none: {first['reason']} | – | – | – | – | – |")
+                lines.append(f"| {name} | none: {first['reason']} | – | – | – | – | – | – |")
                 continue
             wage = "–" if first["condition"] in (CLEAN, CORRUPTED) else f"{first['wage']:.4f}"
             for method, rows in scenario.groupby("method", sort=False):
                 cells = [_text(rows, figure) for figure in ("cross_entropy", "accuracy", "cross_entropy_minus_plain")]
-                lines.append(f"| {name} | {first['effort']:.4f} | {wage} | {method} | {' | '.join(cells)} |")
+                lines.append(
+                    f"| {name} | {first['effort']:.4f} | {wage} | {method} | {rows.iloc[0]['seeds']:g} | {' | '.join(cells)} |"
+                )
         lines.append("")
     return "\n".join(lines)
 

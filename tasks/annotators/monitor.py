@@ -51,11 +51,11 @@ def default():
     probability_col_name = "p"  # true probability that the first response is better, only for the expert
     n_categories = None  # labels to choose from; None: those that occur
 
-    # What turns agreement into commitment, in this order: c, trusted, delta (self) or the column p (expert)
+    # What turns agreement into commitment, one of: c, trusted, delta (self); else the column p (expert)
     c = None
     trusted = []  # ids of annotators whose commitment is trusted_eta
     trusted_eta = 1.0
-    delta = 0.02  # how often a committed annotator answers differently the second time
+    delta = None  # how often a committed annotator answers differently the second time; None: 0.02
     delta_convention = "paper"  # paper: c = 1 - delta; model: c = 1 - 2 delta
     expert_accuracy = 1.0  # probability that the expert reports the better response, with the column p
 

@@ -13,7 +13,7 @@ _CHOICES = {
     "method": ("mid-p", "clopper-pearson"),
     "without_checks": ("pooled", "error"),
 }
-_OPTIONAL = {"expert_path": str, "c": float, "n_categories": int}
+_OPTIONAL = {"expert_path": str, "c": float, "delta": float, "n_categories": int}
 _BETWEEN_0_AND_1 = ("alpha", "beta", "half_width", "level")
 
 
@@ -50,3 +50,8 @@ def check_config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
             raise ConfigError(f"config key {key!r} must lie strictly between 0 and 1, got {config[key]!r}")
     if config["expert_path"] is not None and config["monitor"] == "self":
         raise ConfigError("expert_path is only read with monitor=expert")
+    if config["delta"] is not None and config["monitor"] == "expert":
+        raise ConfigError("delta is only used with monitor=self")
+    given = [key for key in ("c", "trusted", "delta") if config[key] not in (None, [])]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} all say what c is: give one of them")

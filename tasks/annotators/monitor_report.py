@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from trl_ext.annotators import MonitoringReport
+from trl_ext.annotators.planning import MAX_CHECKS
 from trl_ext.reporting.figures import COLOURS, add_legend, new_figure, save_figure
 
 
@@ -33,9 +34,10 @@ def print_report(report: MonitoringReport, sensitivity: pd.DataFrame | None) -> 
         f"All: eta {pooled.value:.3f} ({pooled.ci_low:.3f} to {pooled.ci_high:.3f}), {pooled.n} checks; annotators differ "
         f"by an SD of {between['sd_between']:.3f} (p = {between['p_value']:.2g} that they are alike)"
     )
+    needed = report.checks_for_decision if np.isfinite(report.checks_for_decision) else f"More than {MAX_CHECKS:,}"
     print(
         f"Decisions: eta above or below {report.eta0:g}, wrong for anyone with probability {report.alpha:g} at most "
-        f"each. {report.checks_for_decision} checks each would recognise eta = {report.eta1:g} with probability "
+        f"each. {needed} checks each would recognise eta = {report.eta1:g} with probability "
         f"{1 - report.beta:g}; an interval of ± {report.half_width:g} needs those of the last column more."
     )
     if sensitivity is not None:

@@ -147,6 +147,11 @@ def test_samples_until_error_of_what_cannot_be_told_apart():
     np.testing.assert_array_equal(samples_until_error(0.2, [0.0, 0.01]), [np.inf, 128])
 
 
+def test_no_agreement_tells_nothing_however_much_each_would():
+    assert error_lower_bound(0, np.inf) == 1.0 and error_lower_bound(0, np.inf, "proposition_1") == 0.5
+    assert error_lower_bound([0, 0, 1], [np.inf, 0.1, np.inf]).tolist() == [1.0, 1.0, 0.0]
+
+
 @pytest.mark.parametrize("n", [1, 10, 100, 100_000])
 @pytest.mark.parametrize("c", [0.1, 0.5, 0.98, 1.0])
 def test_minimax_bound_is_the_best_pair(n, c):

@@ -48,7 +48,7 @@ def test_the_search_finds_nothing_better(a, cost, benefit, c, n):
     searched = choose_effort(
         problem, c, n, "linear", (-10.0, 10.0), first_best(problem), lambda e, wage: problem.benefit.value(e) - wage
     )
-    assert solve_contract(problem, c, n).value == pytest.approx(searched.value, abs=1e-10)
+    assert solve_contract(problem, c, n).value >= searched.value - 1e-10
 
 
 @pytest.mark.parametrize("n", [11, 101])

@@ -8,7 +8,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from trl_ext.annotators import PROFILES, check_contract, first_best, solve_contract
+from trl_ext.annotators import (
+    PROFILES,
+    best_number_of_checks,
+    check_contract,
+    first_best,
+    incentive,
+    solve_contract,
+)
 from trl_ext.annotators.contracts import (
     CallableUtility,
     ContractProblem,
@@ -328,3 +335,42 @@ class TestEdges:
         assume(check.accepted)
         assert check.effort == 0.0
         assert check.incentive_slack == pytest.approx(-0.045, abs=1e-12)  # 0.18 / 4
+
+
+class TestFirstBestAtTheEdges:
+    def test_a_flat_wage_is_not_better(self):
+        # costs like effort^1.09 make the best effort so small that it must not be found by a straight line
+        problem = ContractProblem(
+            ExponentialUtility(((0.2, 0.2),)), PowerFunction(0.32067, 1.0860671), SaturatingFunction(0.5, 1.2), 0.1
+        )
+        assert solve_contract(problem, 0.5, 100).gap >= 0
+
+    def test_infinite_benefit_of_the_first_effort(self):
+
+        problem = ContractProblem(cara_utility(1.0), PolynomialFunction((0.0, 0.4)), PowerFunction(0.39, 0.95))
+        best = first_best(problem)
+        efforts = np.linspace(1e-6, 0.5, 100001)
+        values = problem.benefit.value(efforts) - problem.utility.inverse(problem.cost.value(efforts))
+        assert best.value >= values.max() and best.effort == pytest.approx(efforts[values.argmax()], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: solve_contract(PROFILES["paper_high"], 0.5, np.nan), "whole number of checks"),
+        (lambda: solve_contract(PROFILES["paper_high"], 0.5, np.inf), "whole number of checks"),
+        (lambda: incentive(0.5, 10, 0.5, k=2.5), "k is a whole number"),
+        (lambda: incentive(0.5, 10.5, 0.5), "whole number n"),
+        (lambda: check_contract(PROFILES["paper_high"], 0.5, 10, base=np.nan, slope=1.0), "must be finite"),
+        (lambda: check_contract(PROFILES["paper_high"], 0.5, 10, base=0.0, slope=1.0, effort=3), "effort must be in"),
+        (lambda: best_number_of_checks(PROFILES["paper_high"], 0.5, 1e-5, max_checks=0), "max_checks"),
+    ],
+)
+def test_nonsense_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_problem_is_needed():
+    with pytest.raises(TypeError, match="ContractProblem"):
+        solve_contract("paper_high", 0.5, 10)

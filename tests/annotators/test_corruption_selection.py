@@ -1,6 +1,7 @@
 """Which pairs are corrupted, and who labels them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,26 @@ def test_golden_sizes(shared_dir):
         if case["select"] != "diff":
             by_number = select_pairs(case["n"], case["ratio"], GOLDEN_METHODS[case["select"]])
             assert np.array_equal(by_number.kept, selection.kept)
+
+
+@pytest.mark.parametrize(
+    ("n", "ratio", "method", "clean", "corrupted"),
+    [
+        (100, 0.29, "uniform", 28, 72),  # 100 · 0.29 is 28.999999999999996
+        (20, 0.9, "fixed_size", 10, 0),  # (1 - 0.9) · 20 / 2 is 0.9999999999999998
+        (100, 0.9, "fixed_size", 50, 4),
+        (100, 0.8, "fixed_size", 50, 9),
+    ],
+)
+def test_products_just_below_a_whole_number_are_truncated_as_in_the_original(n, ratio, method, clean, corrupted):
+    selection = select_pairs(n, ratio, method)
+    assert (len(selection.clean), len(selection.corrupted)) == (clean, corrupted)
+
+
+def test_the_docstring_and_the_guide_say_how_numbers_are_truncated():
+    guide = Path(__file__).resolve().parents[2].joinpath("docs", "corruption.md").read_text(encoding="utf-8")
+    for text in (select_pairs.__doc__, guide):
+        assert "`int(N * clean_ratio)`" in text and "`int((1 - clean_ratio) * N / 2)`" in text and "28 clean" in text
 
 
 @given(gaps=gaps, ratio=st.floats(0, 1), method=st.sampled_from(SELECTION_METHODS), seed=st.integers(0, 99))

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,9 +193,49 @@ class TestItems:
         assert estimate_eta_items([0] * 20, [0.5] * 20, allow_negative=True).value == -1
 
 
+def test_the_coverage_with_few_checks_is_as_the_docstring_and_the_guide_say():
+    numbers = range(20, 300)
+    coverage = {eta: {n: estimator_moments(eta, n, 0.98).coverage for n in numbers} for eta in (0.1, 0.5, 0.9)}
+    few = {eta: [by_n[n] for n in range(20, 100)] for eta, by_n in coverage.items()}
+    others = few[0.1] + few[0.5]
+    ranges = [f"{x:.3f}" for x in (min(few[0.9]), max(few[0.9]), min(others), max(others))]
+    outside = [[n for n in numbers if not 0.93 <= by_n[n] <= 0.97] for by_n in coverage.values()]
+    from_there_on = [str(max(outside[2]) + 1), str(max(outside[0] + outside[1]) + 1)]
+
+    docstring = " ".join(estimate_eta.__doc__.split())
+    said = r"95 % mid-p interval is (\S+) to (\S+) at η = 0.9 .*?from (\d+) on only\), and (\S+) to (\S+) at .*?from (\d+) on"
+    low, high, first, low_others, high_others, first_others = re.search(said, docstring).groups()
+    assert ([low, high, low_others, high_others], [first, first_others]) == (ranges, from_there_on)
+
+    guide = Path(__file__).resolve().parents[2].joinpath("docs", "monitoring.md").read_text(encoding="utf-8")
+    said = r"default is (\S+)–(\S+) at η = .9 .*?from (\d+) on only\) and (\S+)–(\S+) at η = .1 and .5 \(inside from (\d+) on"
+    low, high, first, low_others, high_others, first_others = re.search(said, guide).groups()
+    assert (["0" + x for x in (low, high, low_others, high_others)], [first, first_others]) == (ranges, from_there_on)
+    for n in (20, 50):
+        assert f"{coverage[0.9][n]:.3f}"[1:] + f" with {n}" in guide
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: estimate_eta(5, 10, "a"), r"c must be a number in \(0, 1\], got 'a'"),
+        (lambda: estimate_eta(5, 10, 0.5, level="a"), "level must be a number strictly between 0 and 1, got 'a'"),
+        (lambda: estimate_eta("5", 10, 0.5), "agreements must be whole numbers of at least 0, got '5'"),
+        (lambda: agreement_interval("a", 10), "agreements must be whole numbers of at least 0, got 'a'"),
+        (lambda: agreement_interval([1, None], 10), "agreements must be whole numbers of at least 0"),
+    ],
+)
+def test_what_is_no_number_is_refused(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: estimate_eta([5], [10], 0.5), r"agreements must be one whole number, got an array of shape \(1,\)"),
+        (lambda: estimate_eta(5, [10], 0.5), r"n must be one whole number, got an array of shape \(1,\)"),
+        (lambda: estimate_eta(5, 10, 0.5, level=[0.9]), r"level must be one number, got an array of shape \(1,\)"),
         (lambda: estimate_eta(5, 4, 0.9), "agreements must be at most n, got 5 of 4"),
         (lambda: estimate_eta(1, 0, 0.9), "n must be whole numbers of at least 1, got 0"),
         (lambda: estimate_eta(1, 4, 0.0), r"c must be a number in \(0, 1\], got 0.0"),

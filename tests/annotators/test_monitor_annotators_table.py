@@ -1,5 +1,6 @@
 """From tables of labels to commitments: which labels are compared, what is counted, what is decided."""
 
+import itertools
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from scipy import stats
 from scipy.special import expit
 
+from tasks.annotators.probability_sets import synthetic_probabilities
 from trl_ext.annotators import (
     estimate_eta,
     estimate_eta_items,
@@ -17,6 +19,7 @@ from trl_ext.annotators import (
     plan_sample_size,
 )
 from trl_ext.annotators.checks_table import expert_checks, self_checks
+from trl_ext.annotators.item_estimation import item_test
 
 
 def table(rows, columns=("item_id", "annotator_id", "label")):
@@ -100,6 +103,25 @@ def test_more_checks_are_those_that_are_missing():
         assert row.more_checks_half_width == needed - 30
 
 
+def test_what_cannot_be_forecast_is_infinite_and_the_estimates_stay():
+    labels = duplicates({"ann": 0.9, "bob": 0.0}, 40)
+    report = monitor_annotators(labels, c=0.001, half_width=1e-5, eta1=0.5001)
+    assert np.isinf(report.table["more_checks_half_width"]).all() and np.isinf(report.checks_for_decision)
+    undecided = report.table["decision"] == "undecided"
+    assert undecided.any() and np.isinf(report.table["more_checks_decision"][undecided]).all()
+    assert report.table["agreements"].tolist() == monitor_annotators(labels).table["agreements"].tolist()
+    assert np.isfinite(report.table["eta"]).all()
+    messages = " ".join(report.messages)
+    assert "more_checks_decision is infinite: more than 10,000,000 checks" in messages
+    assert "more_checks_half_width is infinite for 2 annotators" in messages
+    assert np.isinf(report.summary()["more_checks_half_width"])
+
+
+def test_the_report_says_which_test_decides():
+    method = monitor_annotators(duplicates({"ann": 0.9}, 20)).method
+    assert "mid-p interval" in method and method.endswith("decisions by the exact binomial test of the agreements")
+
+
 def test_the_flag_is_kept_at_its_family_wise_level():
     # all annotators at the standard: anyone called above is wrong
     wrong = 0
@@ -145,6 +167,57 @@ class TestExpert:
             assert row.ci_low <= eta <= row.ci_high
         assert report.table["decision"].tolist() == ["above", "undecided", "below"]
         assert report.items_known and report.c == pytest.approx(expert_c(expert["p"]))
+
+    @pytest.mark.parametrize("informative", [[0.1, 0.5, 0.9, 1.0], [0.1, 0.0, -0.5, 0.9, 0.0, 1.0]])
+    def test_decisions_with_items_are_exact(self, informative):
+        # all 2^N sequences, each with its probability at eta0 = .7; -c turns the expert's label round
+        c, eta0 = np.array(informative), 0.7
+        sequences = np.array(list(itertools.product([0, 1], repeat=c.size)))
+        probability = np.prod(np.where(sequences, 1 + c * eta0, 1 - c * eta0) / 2, axis=1)
+        counts = (sequences == (c > 0))[:, c != 0].sum(axis=1)
+        for sequence, count in zip(sequences, counts, strict=True):
+            above, below = item_test(sequence, c, eta0)
+            assert above == pytest.approx(probability[counts >= count].sum(), rel=1e-12)
+            assert below == pytest.approx(probability[counts <= count].sum(), rel=1e-12)
+
+    def test_equal_items_are_decided_as_counts(self):
+        found = item_test([1] * 70 + [0] * 30, [0.6] * 100, 0.5)
+        expected = stats.binom.sf(69, 100, 0.65), stats.binom.cdf(70, 100, 0.65)
+        assert found == pytest.approx(expected, rel=1e-10)
+
+    def test_the_flag_is_kept_at_its_family_wise_level_with_few_checks_of_known_items(self):
+        # 10 annotators exactly at the standard .9, 20 checks each: whoever is called above or below is wrongly called
+        families, checks, everybody = 80, 20, range(10)
+        rng = np.random.default_rng(0)
+        all_p = synthetic_probabilities("sky", 1000)
+        wrong = {"above": 0, "below": 0}
+        for _ in range(families):
+            p = rng.choice(all_p, checks)
+            labels = rng.random((len(everybody), checks)) < 0.9 * p + 0.05
+            rows = [(item, who, int(labels[who, item])) for who in everybody for item in range(checks)]
+            expert = pd.DataFrame({"item_id": range(checks), "expert_label": (p > 0.5).astype(int), "p": p})
+            options = {"eta0": 0.9, "eta1": 1.0, "half_width": 0.5}
+            report = monitor_annotators(table(rows), "expert", expert_table=expert, **options)
+            for decision in wrong:
+                wrong[decision] += (report.table["decision"] == decision).any()
+        assert max(wrong.values()) <= 11  # 4 expected at most; 12 or more has probability .001
+        assert report.method.endswith("decisions by the exact Poisson-binomial test of the agreements")
+
+    @pytest.mark.parametrize(
+        ("ours", "theirs"),
+        [([7, 8, 9], ["7", "8", "x"]), (["7", "8", "x"], [7, 8, 9]), ([7.0, 8.0, 9.0], ["7", "8", "x"])],
+    )
+    def test_ids_that_are_text_in_one_table_only_are_the_same_ids(self, ours, theirs, caplog):
+        labels = pd.DataFrame({"item_id": ours, "annotator_id": "a", "label": [1, 0, 1]})
+        expert = pd.DataFrame({"item_id": theirs, "expert_label": [1, 1, 1]})
+        report = monitor_annotators(labels, "expert", expert_table=expert, c=0.9)
+        assert report.table["n_checks"].tolist() == [2] and report.table["agreements"].tolist() == [1]
+        assert "compared as text, 2 of 3 items found" in caplog.text
+
+    def test_two_ids_that_are_the_same_text_are_repeated(self):
+        expert = pd.DataFrame({"item_id": [1, "1"], "expert_label": [1, 0]})
+        with pytest.raises(ValueError, match="has 1 repeated items; first: row 1, value '1'"):
+            expert_checks(table([(1, "a", 1)]), expert)
 
     def test_trusted_annotators_say_what_c_is(self):
         labels, expert = self.labels()
@@ -236,6 +309,10 @@ def test_files(tmp_path):
         ({"trusted": "ann"}, "trusted must be a list"),
         ({"c": 1.5}, r"c must be a number in \(0, 1\]"),
         ({"n_categories": 1}, "n_categories must be at least 2"),
+        ({"n_categories": 2.5}, "n_categories must be whole numbers of at least 1, got 2.5"),
+        ({"c": 0.5, "trusted": ["zzz"]}, "c and trusted all say what c is: give one"),
+        ({"c": 0.5, "delta": 0.1}, "c and delta all say what c is: give one"),
+        ({"monitor": "expert", "delta": 0.1}, 'delta is not used with monitor="expert"'),
     ],
 )
 def test_bad_settings_are_refused(options, message):

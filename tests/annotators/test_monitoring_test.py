@@ -165,6 +165,14 @@ class TestComparison:
         assert (found.better, found.cheaper) == ("expert", "self")
         assert found.cost_ratio == pytest.approx(50 * found.checks_ratio)
 
+    def test_two_monitors_that_tell_nothing_are_not_called_equal(self, caplog):
+        found = compare_monitors(1.0, [0.5, 0.5])
+        assert (found.better, found.cheaper) == ("neither", "neither")
+        assert np.isnan([found.checks_ratio, found.cost_ratio]).all()
+        assert "neither monitor tells anything about eta" in caplog.text
+        only_self = compare_monitors(0.1, [0.5, 0.5])
+        assert (only_self.better, only_self.checks_ratio) == ("self", np.inf)
+
     def test_known_items_help_the_expert(self):
         known, unknown = (compare_monitors(0.02, self.p, items_known=known) for known in (True, False))
         assert known.information_expert == pytest.approx(fisher_information(0.8, expert_c_items(self.p)))
@@ -182,6 +190,18 @@ class TestComparison:
         (lambda: plan_sample_size(0.9, eta0=0.1), "give eta0 and eta1 for a test, or half_width"),
         (lambda: plan_sample_size(0.9, eta0=0.1, eta1=0.2, half_width=0.1), "give eta0 and eta1 for a test, or"),
         (lambda: plan_sample_size(0.9, half_width=0.1, error_sum=0.1), "error_sum belongs to a test"),
+        (
+            lambda: plan_sample_size(0.5, eta0=0.5, eta1=0.8, method="foo"),
+            "method belongs to an interval: give half_width",
+        ),
+        (lambda: plan_sample_size(0.5, eta0=0.5, eta1=0.8, level=7), "level belongs to an interval"),
+        (lambda: plan_sample_size(0.5, eta0=0.5, eta1=0.8, eta=0.5), "eta belongs to an interval"),
+        (lambda: plan_sample_size(0.5, half_width=0.1, beta=9), "beta belongs to a test: give eta0 and eta1"),
+        (lambda: plan_sample_size(0.5, half_width=0.1, alpha=0.05), "alpha belongs to a test"),
+        (lambda: plan_sample_size(0.5, eta0=0.5, eta1=0.8, error_sum=0.1, beta=0.1), "beta belongs to a test without"),
+        (lambda: plan_sample_size(0.5, half_width=0.1, level=1), "level must lie strictly between 0 and 1, got 1"),
+        (lambda: plan_sample_size(0.5, half_width=0.1, method="foo"), "method must be one of mid-p, clopper-pearson"),
+        (lambda: plan_sample_size(1e-20, eta0=0.5, eta1=0.8), "more than 10,000,000 checks"),
         (lambda: plan_sample_size(0.9, half_width=1e-5), "more than 10,000,000 checks"),
         (lambda: plan_sample_size(0.01, eta0=0.1, eta1=0.101), "more than 10,000,000 checks"),
         (lambda: compare_monitors(0.1, [0.9], cost_expert=0), "cost_expert must be positive"),

@@ -17,6 +17,9 @@ from tasks.annotators.downstream import check, ex
 from tasks.annotators.downstream_data import load_splits, split_by_prompt, write_training_pairs
 from tasks.annotators.downstream_scenarios import CORRUPTED, Cell, Scenario, solve_scenarios, training_cells
 from tasks.annotators.downstream_table import Results, format_markdown, result_table
+from tasks.finished_runs import is_finished
+from tasks.resume import fixed_part
+from tasks.train import ex as train_ex
 from tasks.train_config import ConfigError
 from tests.tiny import tiny_checkpoint
 
@@ -116,6 +119,21 @@ class TestTable:
         assert figures["cross_entropy"].value == pytest.approx(0.731007, abs=1e-6)
         assert figures["accuracy"].value == pytest.approx(1 / 3)  # p = 1/2 has no right answer; a tie is none
 
+    def test_one_seed_tells_nothing_of_others(self, tmp_path):
+        cell = write_rewards(
+            Cell("demo", 0.6, "plain", 1, tmp_path / "one"), np.array([0.9, 0.2, 0.5, 0.7]), np.ones(4)
+        )
+        figure = Results([cell]).figures("demo", 0.6, "plain")["cross_entropy"]
+        assert "2 clusters" in figure.method
+
+    def test_a_dataset_without_finished_trainings_is_in_the_table(self, results):
+        scenarios = [
+            Scenario("demo", "contract", "self", "linear", effort=0.6, wage=0.1),
+            Scenario("other", "contract", "expert", "binary", reason="no bonus within the bounds"),
+        ]
+        markdown = format_markdown(result_table(scenarios, results, ["plain"]), {"demo": 0.5, "other": 0.6})
+        assert "other: entropy" in markdown
+
     def test_the_gain_is_paired(self, results):
         figures = {method: results.figures("demo", 0.6, method)["cross_entropy"] for method in ("plain", "forward")}
         gain = results.gain("demo", 0.6, "forward")
@@ -129,7 +147,7 @@ class TestTable:
         ]
         table = result_table(scenarios, results, ["plain", "forward"])
         assert table["reason"].tolist().count("no bonus within the bounds") == 1
-        markdown = format_markdown(table, {"demo": results.entropy("demo")})
+        markdown = format_markdown(table, {"demo": 0.5})
         assert "none: no bonus within the bounds" in markdown
         assert markdown.count("| self, linear |") == 2
 
@@ -153,6 +171,22 @@ def launch(folder: Path, arguments: list[str]) -> subprocess.Popen:
     )
 
 
+def test_results_may_be_moved(tmp_path):
+    train = {key: f"{tmp_path}/data/{key}-1234.parquet" for key in ("train_data_path", "eval_data_path")}
+    config = dict(train_ex.configurations[0]()) | train
+    folder = tmp_path / "run"
+    folder.mkdir()
+    state = {"status": "complete", "config": fixed_part(config), "data_sha256": "0"}
+    (folder / "training_run.json").write_text(json.dumps(state))
+    (folder / "results.json").write_text("{}")
+    moved = config | {key: value.replace(str(tmp_path), "elsewhere") for key, value in train.items()}
+    assert is_finished(folder, moved, config, lambda: "0", hashed_files=set(train))
+    with pytest.raises(ConfigError, match="train_data_path"):
+        is_finished(
+            folder, moved | {"train_data_path": "a/b-9999.parquet"}, config, lambda: "0", hashed_files=set(train)
+        )
+
+
 def test_it_survives_a_kill_and_trains_nothing_twice(tiny, tmp_path):
     output = tmp_path / "outputs" / "annotators-downstream"
     process = launch(tmp_path, command(tiny))
@@ -173,10 +207,13 @@ def test_it_survives_a_kill_and_trains_nothing_twice(tiny, tmp_path):
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     results = json.loads((output / "results.json").read_text())
     assert results["trainings"]["finished"] == results["trainings"]["planned"] == len(list(output.glob("runs/*")))
-    assert {"table.md", "table.csv", "scenarios.csv", "scenarios.png", "budget.png"} <= {
+    assert {"table.md", "table.csv", "contracts.csv", "scenarios.png", "budget.png"} <= {
         p.name for p in output.iterdir()
     }
     assert not list(output.rglob("*.safetensors"))
+    contracts = pd.read_csv(output / "contracts.csv")
+    assert {"name", "c", "effort", "wage", "reason"} <= set(contracts.columns)
+    assert set(contracts["condition"]) == {"clean", "fully_corrupted", "contract", "budget"}
     conditions = {(row["condition"], row["method"]) for row in results["figures"]}
     assert {
         ("clean", "plain"),
@@ -201,6 +238,7 @@ def test_it_survives_a_kill_and_trains_nothing_twice(tiny, tmp_path):
         ({"budgets": "0.1,-1"}, "budgets must be positive"),
         ({"datasets": ["a/x", "b/x"]}, "different names"),
         ({"evaluation_share": 1.0}, "evaluation_share"),
+        ({"train_dataset_size": -5}, "train_dataset_size"),
         ({"monitor": ["self"]}, "monitor"),
     ],
 )

@@ -44,6 +44,13 @@ def test_files_of_labels_and_of_an_expert(tmp_path):
     assert set(written["provenance"]["files_sha256"]) == {"labels", "expert"}
 
 
+def test_a_forecast_that_is_not_possible_leaves_the_rest(tmp_path, capfd):
+    run(output_dir="out", c=0.001, half_width=1e-5, eta1=0.5001)
+    assert "More than 10,000,000 checks each would recognise" in capfd.readouterr().out
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["checks_for_decision"] == "inf"
+    assert pd.read_csv("out/annotators.csv")["more_checks_half_width"].eq(float("inf")).all()
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -51,6 +58,8 @@ def test_files_of_labels_and_of_an_expert(tmp_path):
         ({"eta_0": 0.5}, "Did you mean 'eta0'"),
         ({"c": "high"}, "'c' must be float, got 'high'"),
         ({"level": 1.0}, "'level' must lie strictly between 0 and 1"),
+        ({"c": 0.5, "trusted": ["ada"]}, "c and trusted all say what c is"),
+        ({"monitor": "expert", "delta": 0.1}, "delta is only used with monitor=self"),
         ({"expert_path": "expert.csv"}, "expert_path is only read with monitor=expert"),
     ],
 )

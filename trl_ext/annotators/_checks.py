@@ -38,6 +38,7 @@ def information_c(c: ArrayLike) -> np.ndarray:
 
 def positive_c(c: float) -> float:
     """A c from which η can be learned."""
+    _refuse_other_kinds(c, "c", "a number in (0, 1]")
     if np.ndim(c) != 0 or not 0.0 < c <= 1.0:
         raise ValueError(
             f"c must be a number in (0, 1], got {c}: at c = 0 agreement says nothing about eta. Below 0 the expert is "
@@ -47,6 +48,9 @@ def positive_c(c: float) -> float:
 
 
 def check_level(level: float, name: str = "level") -> None:
+    _refuse_other_kinds(level, name, "a number strictly between 0 and 1")
+    if np.ndim(level) != 0:
+        raise ValueError(f"{name} must be one number, got an array of shape {np.shape(level)}")
     if not 0.0 < level < 1.0:
         raise ValueError(f"{name} must lie strictly between 0 and 1, got {level}")
 
@@ -62,6 +66,7 @@ def as_counts(values: ArrayLike, name: str, least: int) -> np.ndarray:
     array = np.asarray(values)
     if array.size == 0:
         raise ValueError(f"{name} is empty")
+    _refuse_other_kinds(values, name, f"whole numbers of at least {least}")
     flat = array.ravel()
     bad = ~np.isfinite(flat) | (flat != np.floor(flat)) | (flat < least)
     if bad.any():
@@ -69,6 +74,18 @@ def as_counts(values: ArrayLike, name: str, least: int) -> np.ndarray:
     return array.astype(np.int64)
 
 
+def as_count(value: int, name: str, least: int) -> int:
+    """A single whole number of at least `least`."""
+    if np.ndim(value) != 0:
+        raise ValueError(f"{name} must be one whole number, got an array of shape {np.shape(value)}")
+    return int(as_counts(value, name, least))
+
+
 def plain(value: ArrayLike) -> float | np.ndarray:
     """A Python float for an array without axes."""
     return float(value) if np.ndim(value) == 0 else value
+
+
+def _refuse_other_kinds(value: ArrayLike, name: str, wanted: str) -> None:
+    if np.asarray(value).dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be {wanted}, got {value!r} ({type(value).__name__})")

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import xlog1py
 
-from ._checks import as_counts, check_level, in_range, information_c, plain
+from ._checks import as_count, as_counts, check_level, in_range, information_c, plain
 
 
 ERROR_BOUNDS = ("tight", "proposition_1")
@@ -106,7 +106,10 @@ def error_lower_bound(
         ```
     """
     _check_bound(bound)
-    return plain(_lower_bound(as_counts(n, "n", 0) * in_range(kl, "kl", 0, np.inf), bound))
+    n, kl = np.broadcast_arrays(as_counts(n, "n", 0), in_range(kl, "kl", 0, np.inf))
+    # nothing is learned without agreements, however much each would tell
+    total = np.multiply(n, kl, out=np.zeros(n.shape), where=n > 0)
+    return plain(_lower_bound(total, bound))
 
 
 def _lower_bound(total: np.ndarray, bound: str) -> np.ndarray:
@@ -195,7 +198,7 @@ def minimax_error_bound(n: int, c: ArrayLike) -> float:
         0.0155
         ```
     """
-    n = int(as_counts(n, "n", 0))
+    n = as_count(n, "n", 0)
     c = information_c(c)
     if not c.any() or n == 0:
         return 0.25  # nothing is learned: the pair 0, 1

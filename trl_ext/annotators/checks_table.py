@@ -1,10 +1,14 @@
 """From tables of labels to checks: pairs of labels that agree or not."""
 
+import logging
 from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,8 @@ def expert_checks(table: pd.DataFrame, expert_table: pd.DataFrame | None = None)
             no expert looked) and, if known, `p`.
         expert_table (`pandas.DataFrame`, *optional*):
             One row per item: `item_id`, `expert_label` and, if known, `p`, the true probability that the first response is
-            better.
+            better. Ids that are text in one table and numbers in the other are compared as text: of two CSV files with the
+            same ids, one may be read as numbers.
 
     Returns:
         [`Checks`]
@@ -76,6 +81,7 @@ def expert_checks(table: pd.DataFrame, expert_table: pd.DataFrame | None = None)
     else:
         table = _read(table, columns)
         expert = _read(expert_table, ("item_id", "expert_label"), optional=("p",), name="expert table")
+        _same_kind_of_ids(table, expert)
         repeated = expert["item_id"].duplicated().to_numpy()
         if repeated.any():
             row = int(np.flatnonzero(repeated)[0])
@@ -92,6 +98,26 @@ def expert_checks(table: pd.DataFrame, expert_table: pd.DataFrame | None = None)
         checks["p"] = _probabilities(both["p"])
     categories = _categories(pd.concat([labels["label"], table["expert_label"].dropna()]))
     return Checks(checks.reset_index(drop=True), _counts(table, labels, checks, 1), categories)
+
+
+def _same_kind_of_ids(table: pd.DataFrame, expert: pd.DataFrame) -> None:
+    """Write the ids of both tables as text if some are text and some are not."""
+    ours, theirs = ({_kind(value) for value in frame["item_id"].unique()} for frame in (table, expert))
+    if len(ours | theirs) == 1:
+        return
+    for frame in (table, expert):
+        frame["item_id"] = frame["item_id"].map(_as_text).astype(object)
+    ids = table["item_id"].drop_duplicates()
+    logger.warning(
+        "column 'item_id' has %s in the table and %s in the expert table: compared as text, %d of %d items found",
+        *(" and ".join(sorted(kinds)) for kinds in (ours, theirs)),
+        ids.isin(expert["item_id"]).sum(),
+        len(ids),
+    )
+
+
+def _as_text(value: Hashable) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _read(

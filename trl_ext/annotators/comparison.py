@@ -1,5 +1,6 @@
 """Which monitor tells more about annotators, a second look by themselves or one by an expert."""
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -7,6 +8,9 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from .model import expert_c, expert_c_items, fisher_information, self_consistency_c
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,12 @@ class MonitorComparison:
         information_expert (`float`):
             Likewise of one expert label.
         checks_ratio (`float`):
-            Expert labels that tell as much as one duplicate.
+            Expert labels that tell as much as one duplicate; `inf` where only duplicates tell anything, `nan` where neither
+            does.
         cost_ratio (`float`):
-            Cost of the expert labels that tell as much as duplicates for a cost of 1.
+            Cost of the expert labels that tell as much as duplicates for a cost of 1; likewise.
         better (`str`):
-            `"self"`, `"expert"` or `"equal"`: more information per check.
+            `"self"`, `"expert"` or `"equal"`: more information per check; `"neither"` if none of them tells anything.
         cheaper (`str`):
             Likewise: more information per cost.
         eta (`float`):
@@ -63,7 +68,8 @@ def compare_monitors(
     Counting agreements, the monitor with the larger c tells more at every η: self-consistency if \( 1-\delta > \bar c \).
     It usually wins, because \( \bar c \) is the clarity of the pairs: where even a committed annotator would disagree with
     a perfect expert on a third of the pairs, \( \bar c \) is 1/3, while δ is small. But annotators agree with themselves
-    also when they always prefer the longer response or remember what they said; only an expert notices.
+    also when they always prefer the longer response or remember what they said; only an expert notices. If neither tells
+    anything (δ = 1 and pairs that are all toss-ups), that is the result, and it is logged.
 
     References:
         - How Humans Help LLMs, proposition 5.
@@ -106,6 +112,8 @@ def compare_monitors(
     c_self, c_items = self_consistency_c(delta, delta_convention), expert_c_items(p, expert)
     c_pooled = expert_c(p, expert)
     information = fisher_information(eta, c_self), fisher_information(eta, c_items if items_known else c_pooled)
+    if not any(information):
+        logger.warning("neither monitor tells anything about eta: c is 0 for a second look and for the expert")
     per_cost = information[0] / cost_self, information[1] / cost_expert
     return MonitorComparison(
         c_self=c_self,
@@ -121,10 +129,14 @@ def compare_monitors(
 
 
 def _ratio(self_value: float, expert_value: float) -> float:
-    return self_value / expert_value if expert_value else float("inf")
+    if expert_value:
+        return self_value / expert_value
+    return float("inf") if self_value else float("nan")
 
 
 def _larger(self_value: float, expert_value: float) -> str:
+    if self_value == expert_value == 0:
+        return "neither"
     if math.isclose(self_value, expert_value):
         return "equal"
     return "self" if self_value > expert_value else "expert"

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import xlog1py, xlogy
 
 from ..evaluation.statistics import Estimate
-from ._checks import as_counts, check_chance, positive_c
+from ._checks import as_count, check_chance, check_level, positive_c
 from .intervals import agreement_interval
 
 
@@ -74,6 +74,10 @@ def estimate_eta(
 
     Checks must be independent: different pairs, drawn at random, none counted twice.
 
+    With few checks no interval covers at just its level: at c = 0.98 and 20 to 99 checks, the exact coverage of the 95 %
+    mid-p interval is 0.925 to 0.990 at η = 0.9 (inside 0.93 to 0.97 for all n from 82 on only), and 0.935 to 0.974 at
+    η = 0.1 and 0.5 (inside from 24 on); [`estimator_moments`] computes it.
+
     References:
         - How Humans Help LLMs, algorithms 1 and 2, for the statistic.
 
@@ -97,7 +101,8 @@ def estimate_eta(
         [`EtaEstimate`]
 
     Raises:
-        ValueError: Counts that don't fit together, c outside (0, 1], or an unknown method.
+        ValueError: Counts that don't fit together or are arrays, c outside (0, 1], or an unknown method.
+        TypeError: What is not a number.
 
     Example:
         ```python
@@ -115,7 +120,8 @@ def eta_of_counts(
 ) -> EtaEstimate:
     """[`estimate_eta`] without a log."""
     c, chance = positive_c(c), check_chance(chance)
-    agreements, n = int(as_counts(agreements, "agreements", 0)), int(as_counts(n, "n", 1))
+    agreements, n = as_count(agreements, "agreements", 0), as_count(n, "n", 1)
+    check_level(level)
     low, high = _interval(agreements, n, level, method)
     share, slope = agreements / n, (1 - chance) * c
     interval = f"{'mid-p' if method == 'mid-p' else 'Clopper-Pearson'} interval"

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from ._checks import as_counts, check_chance, positive_c
+from ._checks import as_count, check_chance, positive_c
 from .intervals import agreement_interval
 from .model import agreement_probability
 
@@ -88,7 +88,7 @@ def estimator_moments(
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must lie in [0, 1], got {eta}")
     c, chance = positive_c(c), check_chance(chance)
-    n = int(as_counts(n, "n", 1))
+    n = as_count(n, "n", 1)
     q, slope = agreement_probability(eta, c, chance), (1 - chance) * c
     # what is left out on either side has probability below 1e-16
     k = np.arange(stats.binom.ppf(1e-16, n, q), stats.binom.isf(1e-16, n, q) + 1)

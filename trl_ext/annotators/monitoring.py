@@ -1,6 +1,5 @@
 """From tables of duplicate or expert labels to: how good is each annotator, and how many more checks are needed?"""
 
-import functools
 import logging
 from collections.abc import Hashable, Sequence
 from typing import Literal
@@ -11,19 +10,20 @@ from scipy import stats
 
 from ..evaluation.multiple_testing import adjust_p_values
 from ..evaluation.statistics import proportion_estimate
-from ._checks import check_level, positive_c
+from ._checks import as_count, check_level, positive_c
 from .checks_table import Checks, expert_checks, self_checks
 from .estimation import EtaEstimate, eta_estimate, eta_of_counts
+from .forecast import checks_for_decision, forecast_messages, missing_for_width
 from .item_estimation import eta_of_items, item_test
 from .model import agreement_probability
 from .monitor_c import MonitorC, c_from_delta, c_from_items, c_from_trusted
 from .monitoring_report import MonitoringReport
-from .planning import plan_sample_size
 
 
 logger = logging.getLogger(__name__)
 
 MONITORS = ("self", "expert")
+DEFAULT_DELTA = 0.02
 
 
 def monitor_annotators(
@@ -31,7 +31,7 @@ def monitor_annotators(
     monitor: Literal["self", "expert"] = "self",
     *,
     c: float | None = None,
-    delta: float = 0.02,
+    delta: float | None = None,
     delta_convention: Literal["paper", "model"] = "paper",
     expert: float | Literal["p"] = 1.0,
     expert_table: pd.DataFrame | None = None,
@@ -54,14 +54,17 @@ def monitor_annotators(
       with fourth); no label is used twice.
     - `"expert"`: an annotator's first label of an item is compared with the expert's.
 
-    The c that turns agreement into commitment comes from, in this order: `c`; the agreements of `trusted` annotators;
-    with `"self"`, `delta`; with `"expert"`, a column `p` with the true probability that the first response is better,
+    The c that turns agreement into commitment is `c`, or comes from the agreements of `trusted` annotators, or, with
+    `"self"`, from `delta`: give one. With `"expert"` and none of them it comes from a column `p` with the true probability that the first response is better,
     which is then used item by item ([`estimate_eta_items`]). An expert without any of these is an error: the c of the
     expert is the clarity of the pairs, and cannot be guessed.
 
     `"self"` takes commitment to a pair as one thing for both labels, as the paper does. If annotators decide anew at every
     label whether to take care, they agree with probability \( (1 + c\,\eta^2)/2 \), and the square roots of `eta`,
     `ci_low` and `ci_high` are right. Self-consistency cannot tell which; an expert's labels of some of the pairs can.
+
+    Decisions are exact: the number of agreements is binomial where all checks have one c, and Poisson-binomial, with
+    probabilities \( (1 + c_i\,\eta_0)/2 \), where every item has its own.
 
     With K kinds of labels, guesses are taken to agree with probability 1/K. Checks are taken as independent given η; the
     pooled interval allows for annotators that differ. Rows without a label are counted, not used.
@@ -78,13 +81,15 @@ def monitor_annotators(
         c (`float`, *optional*):
             Known c, in (0, 1].
         delta (`float`, *optional*, defaults to `0.02`):
-            Probability that a committed annotator answers differently the second time; only `"self"`.
+            Probability that a committed annotator answers differently the second time; only `"self"`, and without `c` and
+            `trusted`.
         delta_convention (`"paper"` or `"model"`, *optional*, defaults to `"paper"`):
             See [`self_consistency_c`].
         expert (`float` or `"p"`, *optional*, defaults to `1.0`):
             Probability that the expert reports the better response, see [`expert_c_items`]; used with column `p`.
         expert_table (`pandas.DataFrame`, *optional*):
-            One row per item: `item_id`, `expert_label` and, if known, `p`.
+            One row per item: `item_id`, `expert_label` and, if known, `p`. If its `item_id` are text and those of `table`
+            numbers, or the other way round, both are compared as text.
         trusted (sequence of ids, *optional*):
             Annotators of known commitment, from whose checks c is estimated.
         trusted_eta (`float`, *optional*, defaults to `1.0`):
@@ -112,7 +117,7 @@ def monitor_annotators(
         [`MonitoringReport`]
 
     Raises:
-        ValueError: Missing columns, no check at all, values out of range, or no way to know c.
+        ValueError: Missing columns, no check at all, values out of range, and no way or more than one to know c.
         TypeError: Labels of different kinds, such as "1" and 1.
 
     Example:
@@ -134,6 +139,11 @@ def monitor_annotators(
         raise ValueError(f"eta0 and eta1 must satisfy 0 <= eta0 < eta1 <= 1, got {eta0} and {eta1}")
     for name, value in (("alpha", alpha), ("beta", beta), ("half_width", half_width)):
         check_level(value, name)
+    given = [name for name, value in (("c", c), ("trusted", trusted), ("delta", delta)) if value is not None]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} all say what c is: give one of them")
+    if monitor == "expert" and delta is not None:
+        raise ValueError("delta is not used with monitor=\"expert\"; drop it, or give c, trusted or a column 'p'")
     if monitor == "self":
         if expert_table is not None:
             raise ValueError('expert_table is not used with monitor="self"; drop it or set monitor="expert"')
@@ -150,7 +160,7 @@ def monitor_annotators(
     elif trusted is not None:
         known = c_from_trusted(checks, trusted, trusted_eta, level, method, chance)
     elif monitor == "self":
-        known = c_from_delta(delta, delta_convention, chance)
+        known = c_from_delta(DEFAULT_DELTA if delta is None else delta, delta_convention, chance)
     else:
         known = c_from_items(checks, expert, chance)
     c = known.c
@@ -173,12 +183,12 @@ def monitor_annotators(
 
     frame = _frame(checks, estimates, tests, alpha)
     each = alpha / max(len(tests), 1)  # at which Holm's correction rejects whatever the others do
-    needed = plan_sample_size(c, eta0=eta0, eta1=eta1, alpha=each, beta=beta, chance=chance).n
+    needed = checks_for_decision(eta0, eta1, c, each, beta, chance)
     frame["more_checks_decision"] = np.where(
         frame["decision"].isin(("undecided", "no checks")), np.maximum(needed - frame["n_checks"], 0), 0
     )
-    frame["more_checks_half_width"] = _missing_for_width(frame, c, half_width, level, method, chance)
-    messages = _messages(frame, estimates, checks)
+    frame["more_checks_half_width"] = missing_for_width(frame, c, half_width, level, method, chance)
+    messages = (*_messages(frame, estimates, checks), *forecast_messages(frame, needed))
     for message in messages:
         logger.warning(message)
     return MonitoringReport(
@@ -199,7 +209,7 @@ def monitor_annotators(
         level=level,
         checks_for_decision=needed,
         allow_negative=allow_negative,
-        method=next((each.method for each in estimates.values()), "no informative checks"),
+        method=_method(estimates, items_known=known.items is not None),
         messages=messages,
     )
 
@@ -208,11 +218,19 @@ def _chance(checks: Checks, n_categories: int | None) -> float:
     seen = len(checks.categories)
     if n_categories is None:
         return 1 / max(seen, 2)
+    n_categories = as_count(n_categories, "n_categories", 1)
     if n_categories < max(seen, 2):
         raise ValueError(
             f"n_categories must be at least {max(seen, 2)}, the labels that occur are {checks.categories}"
         )
     return 1 / n_categories
+
+
+def _method(estimates: dict[Hashable, EtaEstimate], items_known: bool) -> str:
+    if not estimates:
+        return "no informative checks"
+    distribution = "Poisson-binomial" if items_known else "binomial"
+    return f"{next(iter(estimates.values())).method}; decisions by the exact {distribution} test of the agreements"
 
 
 def _frame(checks: Checks, estimates: dict, tests: dict, alpha: float) -> pd.DataFrame:
@@ -239,20 +257,6 @@ def _frame(checks: Checks, estimates: dict, tests: dict, alpha: float) -> pd.Dat
         decision[(frame[f"p_{name}_holm"] <= alpha).to_numpy()] = name
     frame["decision"] = decision
     return frame
-
-
-def _missing_for_width(
-    frame: pd.DataFrame, c: float, half_width: float, level: float, method: str, chance: float
-) -> np.ndarray:
-    # to two decimals towards 0, where more is needed; somebody without checks may be anybody
-    etas = np.floor(frame["eta"].fillna(0).clip(0, 1) * 100) / 100
-    needed = [_checks_for_width(c, eta, half_width, level, method, chance) for eta in etas]
-    return np.maximum(np.array(needed) - frame["n_checks"], 0)
-
-
-@functools.lru_cache(maxsize=4096)
-def _checks_for_width(c: float, eta: float, half_width: float, level: float, method: str, chance: float) -> int:
-    return plan_sample_size(c, half_width=half_width, eta=eta, level=level, method=method, chance=chance).n
 
 
 def _pooled(

@@ -27,12 +27,14 @@ class MonitoringReport:
             - `n_checks`; `agreements`; `eta`, `se`, `ci_low`, `ci_high` as in [`EtaEstimate`]; `eta_unclipped`,
               `ci_low_unclipped`, `ci_high_unclipped`;
             - `p_above`: p-value of "η ≤ eta0", small if the annotator is better; `p_below`: of "η ≥ eta0"; both also
-              corrected by Holm over annotators, `p_above_holm` and `p_below_holm`;
+              corrected by Holm over annotators, `p_above_holm` and `p_below_holm`. Both are exact, of the number of
+              agreements, which is binomial, and Poisson-binomial with known items;
             - `decision`: `"above"` or `"below"` the standard eta0, `"undecided"`, `"trusted"` (not tested: c comes
               from them) or `"no checks"` (that tell anything);
             - `more_checks_decision`: checks still missing until an undecided annotator at eta1 would be found above eta0
               with probability 1 − beta. It is 0 where they were made, and η probably lies between eta0 and eta1;
-            - `more_checks_half_width`: checks still missing for an interval of the wanted half width.
+            - `more_checks_half_width`: checks still missing for an interval of the wanted half width. Both are planned with
+              the mean c, and are `inf` where more than ten million would be needed.
         pooled ([`EtaEstimate`]):
             Mean commitment over the checks, with annotators as clusters (`log_likelihood` is `nan`).
         heterogeneity (`dict[str, float]`):
@@ -63,11 +65,11 @@ class MonitoringReport:
         level (`float`):
             Confidence level.
         checks_for_decision (`int`):
-            Checks per annotator that `more_checks_decision` counts up to.
+            Checks per annotator that `more_checks_decision` counts up to; `inf` where that can't be planned.
         allow_negative (`bool`):
             Whether η could lie below 0.
         method (`str`):
-            How estimates and intervals were obtained.
+            How estimates, intervals and decisions were obtained.
         messages (`tuple[str, ...]`):
             What was left out, and what speaks against the model.
     """
@@ -87,7 +89,7 @@ class MonitoringReport:
     beta: float
     half_width: float
     level: float
-    checks_for_decision: int
+    checks_for_decision: int | float
     allow_negative: bool
     method: str
     messages: tuple[str, ...]
@@ -192,8 +194,10 @@ class MonitoringReport:
             "heterogeneity": self.heterogeneity,
             "decisions": {str(key): int(value) for key, value in self.table["decision"].value_counts().items()},
             "checks_for_decision": self.checks_for_decision,
-            "more_checks_decision": int(self.table["more_checks_decision"].sum()),
-            "more_checks_half_width": int(self.table["more_checks_half_width"].sum()),
+            **{
+                column: _whole(self.table[column].sum())
+                for column in ("more_checks_decision", "more_checks_half_width")
+            },
             "c": self.c,
             "c_source": self.c_source,
             "c_estimate": None if self.c_estimate is None else self.c_estimate.to_dict(),
@@ -201,3 +205,7 @@ class MonitoringReport:
             "method": self.method,
             "messages": list(self.messages),
         }
+
+
+def _whole(number: float) -> int | float:
+    return int(number) if np.isfinite(number) else float(number)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ._checks import as_counts, check_chance, check_level, plain, positive_c
+from ._checks import as_count, as_counts, check_chance, check_level, plain, positive_c
 from .model import agreement_probability
 
 
@@ -127,7 +127,7 @@ def monitoring_test(
         ```
     """
     c, chance = positive_c(c), check_chance(chance)
-    n = int(as_counts(n, "n", 1))
+    n = as_count(n, "n", 1)
     q0, q1 = _hypotheses(eta0, eta1, c, chance)
     boundary = 0.0
     if alpha is None:

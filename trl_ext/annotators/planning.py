@@ -18,6 +18,14 @@ _CHUNK = 4096
 MAX_CHECKS = 10_000_000
 
 
+class TooManyChecksError(ValueError):
+    """More checks than [`plan_sample_size`] looks at."""
+
+
+def _too_many(choose: str) -> TooManyChecksError:
+    return TooManyChecksError(f"more than {MAX_CHECKS:,} checks would be needed; choose {choose}")
+
+
 @dataclass(frozen=True)
 class SamplePlan:
     """
@@ -55,13 +63,13 @@ def plan_sample_size(
     *,
     eta0: float | None = None,
     eta1: float | None = None,
-    alpha: float = 0.05,
-    beta: float = 0.05,
+    alpha: float | None = None,
+    beta: float | None = None,
     error_sum: float | None = None,
     half_width: float | None = None,
-    eta: float = 0.0,
-    level: float = 0.95,
-    method: Literal["mid-p", "clopper-pearson"] = "mid-p",
+    eta: float | None = None,
+    level: float | None = None,
+    method: Literal["mid-p", "clopper-pearson"] | None = None,
     chance: float = 0.5,
 ) -> SamplePlan:
     r"""
@@ -83,19 +91,19 @@ def plan_sample_size(
         eta1 (`float`, *optional*):
             Smallest commitment that is to be recognised as good.
         alpha (`float`, *optional*, defaults to `0.05`):
-            Largest type I error.
+            Largest type I error, of a test.
         beta (`float`, *optional*, defaults to `0.05`):
-            Largest type II error.
+            Largest type II error, of a test.
         error_sum (`float`, *optional*):
             Largest sum of both, instead of `alpha` and `beta`.
         half_width (`float`, *optional*):
             Largest expected half width, in units of η.
         eta (`float`, *optional*, defaults to `0.0`):
-            Commitment for which the width is promised.
+            Commitment for which the width is promised, with `half_width`.
         level (`float`, *optional*, defaults to `0.95`):
-            Confidence level of the interval.
+            Confidence level of the interval, with `half_width`.
         method (`"mid-p"` or `"clopper-pearson"`, *optional*, defaults to `"mid-p"`):
-            Interval, see [`agreement_interval`].
+            Interval, with `half_width`; see [`agreement_interval`].
         chance (`float`, *optional*, defaults to `0.5`):
             Agreement of guesses.
 
@@ -103,7 +111,8 @@ def plan_sample_size(
         [`SamplePlan`]
 
     Raises:
-        ValueError: Values out of range, neither or both of a test and a width, or more than ten million checks.
+        ValueError: Values out of range, neither or both of a test and a width, what does not belong to the one that was
+            asked for, or more than ten million checks.
 
     Example:
         ```python
@@ -118,13 +127,25 @@ def plan_sample_size(
     c, chance = positive_c(c), check_chance(chance)
     if (eta0 is None) != (eta1 is None) or (eta0 is None) == (half_width is None):
         raise ValueError("give eta0 and eta1 for a test, or half_width for an interval")
+    of_test, of_width = {"alpha": alpha, "beta": beta}, {"eta": eta, "level": level, "method": method}
     if half_width is not None:
-        if error_sum is not None:
-            raise ValueError("error_sum belongs to a test: give eta0 and eta1 with it")
-        return _plan_width(half_width, eta, c, level, method, chance)
+        _refuse(of_test | {"error_sum": error_sum}, "a test: give eta0 and eta1 with it")
+        of_width = {"eta": 0.0, "level": 0.95, "method": "mid-p"} | _given(of_width)
+        return _plan_width(half_width, c=c, chance=chance, **of_width)
+    _refuse(of_width, "an interval: give half_width with it")
     if error_sum is not None:
+        _refuse(of_test, "a test without error_sum, which takes the place of both errors")
         return _plan_error_sum(eta0, eta1, c, error_sum, chance)
-    return _plan_errors(eta0, eta1, c, alpha, beta, chance)
+    return _plan_errors(eta0, eta1, c, chance=chance, **{"alpha": 0.05, "beta": 0.05} | _given(of_test))
+
+
+def _given(options: dict) -> dict:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _refuse(options: dict, belongs_to: str) -> None:
+    for name in _given(options):
+        raise ValueError(f"{name} belongs to {belongs_to}")
 
 
 def _plan_errors(eta0: float, eta1: float, c: float, alpha: float, beta: float, chance: float) -> SamplePlan:
@@ -160,15 +181,16 @@ def _certainly_enough(q0: float, q1: float, alpha: float, beta: float) -> int:
 
     def needed(share: float) -> float:
         to_q0, to_q1 = (rel_entr(share, q) + rel_entr(1 - share, 1 - q) for q in (q0, q1))
-        return max(-np.log(alpha) / to_q0, -np.log(beta) / to_q1)
+        with np.errstate(divide="ignore"):
+            return max(-np.log(alpha) / to_q0, -np.log(beta) / to_q1)
 
     if q1 == 1.0:  # all agree under H1
         enough = np.log(alpha) / np.log(q0)
     else:
         gap = q1 - q0
         enough = minimize_scalar(needed, bounds=(q0 + 1e-6 * gap, q1 - 1e-6 * gap), method="bounded").fun
-    if enough > MAX_CHECKS:
-        raise ValueError(f"more than {MAX_CHECKS:,} checks would be needed; choose eta0 and eta1 further apart")
+    if not enough <= MAX_CHECKS:  # nan where both probabilities are the same number
+        raise _too_many("eta0 and eta1 further apart")
     enough = int(np.ceil(enough)) + 1
 
     def worst_type_2(n: int) -> float:
@@ -189,7 +211,7 @@ def _plan_error_sum(eta0: float, eta1: float, c: float, error_sum: float, chance
     while minimal_error_sum(eta0, eta1, high, c, chance=chance) > error_sum:
         high *= 2
         if high > MAX_CHECKS:
-            raise ValueError(f"more than {MAX_CHECKS:,} checks would be needed; choose eta0 and eta1 further apart")
+            raise _too_many("eta0 and eta1 further apart")
     # more checks never make the best test worse
     n = _first(lambda n: minimal_error_sum(eta0, eta1, n, c, chance=chance) <= error_sum, high // 2, high)
     test = monitoring_test(eta0, eta1, n, c, alpha=None, chance=chance)
@@ -198,8 +220,8 @@ def _plan_error_sum(eta0: float, eta1: float, c: float, error_sum: float, chance
 
 
 def _plan_width(half_width: float, eta: float, c: float, level: float, method: str, chance: float) -> SamplePlan:
-    if not 0 < half_width < 1:
-        raise ValueError(f"half_width must lie strictly between 0 and 1, got {half_width}")
+    check_level(half_width, "half_width")
+    check_level(level)
 
     def width(n: int) -> float:
         return estimator_moments(eta, n, c, level, method=method, chance=chance).half_width
@@ -208,7 +230,7 @@ def _plan_width(half_width: float, eta: float, c: float, level: float, method: s
     # of the normal interval, with room for what small numbers do to the exact one
     about = (stats.norm.isf((1 - level) / 2) / (half_width * (1 - chance) * c)) ** 2 * q * (1 - q)
     if about > MAX_CHECKS:
-        raise ValueError(f"more than {MAX_CHECKS:,} checks would be needed; choose a larger half_width")
+        raise _too_many("a larger half_width")
     low, high = int(0.9 * about), int(1.1 * about) + 10
     while low > 0 and width(low) <= half_width:
         low //= 2

@@ -56,7 +56,9 @@ def select_pairs(
       (1 − `clean_ratio`)·N/2 are added to them. This tells the harm of noise from that of having fewer clean pairs. The
       rest is left out, so that N pairs become N/2 at a ratio of 1.
 
-    Numbers of pairs are rounded down.
+    Numbers of pairs are floating-point products without their decimals, `int(N * clean_ratio)` clean ones and
+    `int((1 - clean_ratio) * N / 2)` added ones, as in the original. Where the product should be a whole number and comes
+    out just below it, that is one pair less: 28 clean ones of 100 at 0.29, and with `"fixed_size"` 4 added ones at 0.9.
 
     References:
         - How Humans Help LLMs, https://arxiv.org/abs/2502.06387. The program calls the methods uniform, diff and fixed, and
@@ -88,6 +90,8 @@ def select_pairs(
         (array([1, 2]), array([0, 3]))
         >>> len(select_pairs(100, clean_ratio=0.5, method="fixed_size").kept)
         75
+        >>> 100 * 0.29, len(select_pairs(100, clean_ratio=0.29).clean)
+        (28.999999999999996, 28)
         ```
     """
     if method not in SELECTION_METHODS:

@@ -100,7 +100,7 @@ def write_model_card(
         trainer=type(trainer).__name__,
         version=__version__,
         base=f", starting from `{base_name}`" if base_name else "",
-        usage=usage.format(location=location, eos_token=trainer.processing_class.eos_token),
+        usage=usage.format(location=location, eos_token=trainer.processing_class.eos_token or ""),
         loss=type(trainer.loss).__name__,
         pairs=len(trainer.train_dataset) if hasattr(trainer.train_dataset, "__len__") else "streamed",
         learning_rate=args.learning_rate,

@@ -34,6 +34,9 @@ def contract_for_budget(
         cost_per_check (`float`, defaults to `0.0`):
             Price of a check, in units of wage.
 
+    Raises:
+        ValueError: As in [`solve_contract`], a budget that is not finite, or a negative price.
+
     Returns:
         [`ContractSolution`] with `regime="budget"`; infeasible if the budget doesn't even buy a flat wage.
 
@@ -115,6 +118,9 @@ def best_number_of_checks(
         max_checks (`int`, defaults to `1000000`):
             Largest number considered.
 
+    Raises:
+        ValueError: As in [`solve_contract`], a price that is not positive, or `max_checks` below 1.
+
     Returns:
         [`ChecksChoice`].
 
@@ -129,6 +135,8 @@ def best_number_of_checks(
     """
     if not cost_per_check > 0:
         raise ValueError(f"cost_per_check must be positive, got {cost_per_check}: free checks have no best number")
+    if max_checks < 1:
+        raise ValueError(f"max_checks must be at least 1, got {max_checks}")
     solved: dict[int, ContractSolution] = {}
 
     def net_value(n: int) -> float:

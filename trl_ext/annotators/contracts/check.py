@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .linear import make_moments
-from .monitor import agreement, efforts_around, fail_probability
+from .monitor import agreement, efforts_around, fail_probability, is_count
 from .problem import ContractProblem
 from .search import all_maxima
 
@@ -77,6 +77,9 @@ def check_contract(
         grid_points (`int`, defaults to `2001`):
             Efforts tried before every local maximum is refined.
 
+    Raises:
+        ValueError: Terms that are missing, of both kinds or not finite; c, n or an effort out of range.
+
     Returns:
         [`ContractCheck`].
 
@@ -91,12 +94,17 @@ def check_contract(
 
         ```
     """
-    if not -1 <= c <= 1 or int(n) != n or n < 1:
+    if not (-1 <= c <= 1 and is_count(n)):
         raise ValueError(f"need c in [-1, 1] and a whole number n >= 1, got c={c}, n={n}")
     if (slope is None) == (bonus is None or threshold is None) or (slope is not None and bonus is not None):
         raise ValueError("give either slope, or both bonus and threshold")
     if threshold is not None and int(threshold) != threshold:
         raise ValueError(f"threshold is a whole number of agreements, got {threshold}")
+    terms = {"base": base, "slope": slope, "bonus": bonus}
+    if bad := {name: term for name, term in terms.items() if term is not None and not np.isfinite(term)}:
+        raise ValueError(f"the terms of a contract must be finite, got {bad}")
+    if effort is not None and not 0 <= effort <= 1:
+        raise ValueError(f"effort must be in [0, 1], got {effort}")
     grid = np.linspace(0.0, 1.0, grid_points)
     if slope is not None:
         utility, wage = _linear_expectations(problem, c, n, base, slope)

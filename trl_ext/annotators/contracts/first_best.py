@@ -4,8 +4,12 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 
 from .problem import ContractProblem
+
+
+_LEAST_EFFORT = 1e-15  # derivatives may be infinite at 0
 
 
 @dataclass(frozen=True)
@@ -65,27 +69,29 @@ def first_best(problem: ContractProblem) -> FirstBest:
     return FirstBest(value, effort, wage, {0.0: "no effort", 1.0: "full effort"}.get(effort))
 
 
-def _marginal_value(problem: ContractProblem, effort: np.ndarray) -> np.ndarray:
-    """Derivative of benefit less wage: decreasing in effort. `-inf` where no wage pays for the effort."""
-    wage = problem.utility.inverse(problem.cost.value(effort) + problem.reservation)
-    with np.errstate(all="ignore"):
-        wage_per_effort = problem.cost.derivative(effort) / problem.utility.derivative(wage)
-        return np.where(np.isfinite(wage), problem.benefit.derivative(effort) - wage_per_effort, -np.inf)
-
-
 def _best_effort(problem: ContractProblem) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(3):
-        grid = np.linspace(low, high, 97)
-        marginal = _marginal_value(problem, grid)
-        if marginal[-1] >= 0:
-            return high
-        if not marginal[0] > 0:
-            return low
-        after = int(np.argmax(marginal <= 0))
-        low, high = float(grid[after - 1]), float(grid[after])
-    at_low, at_high = float(marginal[after - 1]), float(marginal[after])
-    if not np.isfinite(at_low - at_high):
-        return low  # beyond it no wage pays for the effort
-    # the bracket is 1e-6 wide: what a straight line misses is of order 1e-12
-    return low + (high - low) * at_low / (at_low - at_high)
+    def value(effort: float) -> float:
+        wage = problem.utility.inverse(problem.cost.value(effort) + problem.reservation)
+        return float(problem.benefit.value(effort) - wage)
+
+    def marginal(effort: float) -> float:  # derivative of the value: it decreases, as the value is concave
+        cost, slope, _ = problem.cost.expand(effort)
+        return problem.benefit.expand(effort)[1] - slope / problem.utility.slope_at(cost + problem.reservation)
+
+    low, high = _LEAST_EFFORT, _most_affordable_effort(problem)
+    if not low < high or marginal(low) <= 0:
+        return 0.0
+    if marginal(high) >= 0:
+        return high
+    root = brentq(marginal, low, high, xtol=1e-16, rtol=1e-15)
+    return max(root, 0.0, key=value)
+
+
+def _most_affordable_effort(problem: ContractProblem) -> float:
+    """The largest effort that some wage pays for, or just below it."""
+    room = problem.utility.supremum - problem.reservation
+    if float(problem.cost.value(1.0)) < room:
+        return 1.0
+    if float(problem.cost.value(0.0)) >= room:
+        return 0.0
+    return (1 - 1e-12) * brentq(lambda effort: float(problem.cost.value(effort)) - room, 0.0, 1.0)

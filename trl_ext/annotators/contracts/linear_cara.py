@@ -11,6 +11,8 @@ the wage of the first best, and the premium for the risk of n checks. (In the te
 import functools
 import math
 
+from scipy.optimize import brentq
+
 from .first_best import FirstBest
 from .linear import INCENTIVE_CHECK
 from .problem import ContractProblem
@@ -19,6 +21,7 @@ from .wage_utilities import ExponentialUtility
 
 
 _STEPS = 25
+_LEAST_EFFORT = 1e-9
 # A bound on wages that is this near is met
 BINDING = 1e-9
 _TOLERANCE = 1e-11
@@ -86,7 +89,7 @@ class CARAContracts:
 
 def best_interior_effort(problem: ContractProblem, c: float, n: int, best: FirstBest) -> float | None:
     """
-    The effort in (0, 1) that leaves the employer most, by the secant method from the first best.
+    The effort in (0, 1) that leaves the employer most: by the secant method from the first best, else around the best of a few.
 
     Returns:
         `float` or `None`: `None` where the usual case is not at hand: another utility, an optimum at an end, several
@@ -98,6 +101,8 @@ def best_interior_effort(problem: ContractProblem, c: float, n: int, best: First
         return None
     contracts = CARAContracts(problem, c, n)
     effort = _root(contracts.slope, best.effort)
+    if effort is None:
+        effort = _root_around_best(contracts)
     if effort is None:
         return None
     step = min(1e-4, effort / 2, (1 - effort) / 2)
@@ -157,3 +162,14 @@ def _root(slope, start: float) -> float | None:
             return following if 0 < following < 1 else None
         before, at_before, effort = effort, at_effort, following
     return None
+
+
+def _root_around_best(contracts: CARAContracts) -> float | None:
+    """A zero of the slope between the neighbours of the best of a few efforts."""
+    values = [contracts.value(effort) for effort in _ELSEWHERE]
+    best = values.index(max(values))
+    low = _ELSEWHERE[best - 1] if best else _LEAST_EFFORT
+    high = _ELSEWHERE[min(best + 1, len(_ELSEWHERE) - 1)]
+    if not contracts.slope(low) > 0 > contracts.slope(high):
+        return None
+    return brentq(contracts.slope, low, high, xtol=1e-14)

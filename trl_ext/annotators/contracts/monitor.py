@@ -5,6 +5,11 @@ from numpy.typing import ArrayLike
 from scipy.special import betainc, betaincc, betaln, xlog1py, xlogy
 
 
+def is_count(n: float) -> bool:
+    """Whether `n` is a whole number of at least 1."""
+    return bool(1 <= n < float("inf")) and int(n) == n
+
+
 def agreement(eta: ArrayLike, c: float) -> np.ndarray:
     """P(one check agrees) at effort `eta`."""
     return (1 + c * np.asarray(eta, dtype=np.float64)) / 2
@@ -54,6 +59,9 @@ def incentive(eta: float, n: int, c: float, k: int | None = None) -> float:
             The bonus is paid if at least `k` checks agree. By default the smallest number above the mean n q, where
             the incentive is about largest; it jumps where n q passes a whole number.
 
+    Raises:
+        ValueError: Arguments out of range, or numbers of checks that are not whole.
+
     Returns:
         The derivative, per unit of effort; 0 for k ≤ 0 and k > n, where effort changes nothing.
 
@@ -66,8 +74,10 @@ def incentive(eta: float, n: int, c: float, k: int | None = None) -> float:
         ```
     """
     q = float(agreement(eta, c))
-    if not (0 <= eta <= 1 and -1 <= c <= 1 and n >= 1):
-        raise ValueError(f"need eta in [0, 1], c in [-1, 1] and n >= 1, got eta={eta}, c={c}, n={n}")
+    if not (0 <= eta <= 1 and -1 <= c <= 1 and is_count(n)):
+        raise ValueError(f"need eta in [0, 1], c in [-1, 1] and a whole number n >= 1, got eta={eta}, c={c}, n={n}")
+    if k is not None and int(k) != k:
+        raise ValueError(f"k is a whole number of agreements, got {k}")
     if k is None:
         k = int(np.floor(n * q + 1e-9)) + 1  # n q may come out just below a whole number
     if not 1 <= k <= n:

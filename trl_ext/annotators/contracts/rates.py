@@ -44,13 +44,19 @@ def contract_rates(problem: ContractProblem, c: float) -> ContractRates:
     - binary: \( \text{gap} \cdot \sqrt{I n \ln n} \to E'(\eta^*) \left[ \frac{1}{G'(w^*)} - \frac{w^* - w_0}{E(\eta^*)
       - E(0)} \right] \), \( w_0 = G^{-1}(U_0 + E(0)) \)
 
-    where \( I = c^2 / (1 - c^2 {\eta^*}^2) \). Both hold for the second best and the restricted second best.
+    where \( I = c^2 / (1 - c^2 {\eta^*}^2) \). Both hold for the second best and the restricted second best, as long as
+    bounds on wages do not bind: with many checks the slope of a linear contract approaches
+    \( 2 E'(\eta^*) / (c\,G'(w^*)) \), which for small c exceeds the default bound of 10 of [`solve_contract`] (at
+    c < 0.08 for the profile `paper_high`).
 
     Args:
         problem ([`ContractProblem`]):
             Utility, cost, benefit and reservation utility.
         c (`float`):
             Information of one check, in (0, 1].
+
+    Raises:
+        ValueError: c outside (0, 1].
 
     Returns:
         [`ContractRates`].

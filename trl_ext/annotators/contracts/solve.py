@@ -6,7 +6,7 @@ import numpy as np
 
 from . import binary, linear, linear_cara
 from .first_best import FirstBest, first_best
-from .monitor import agreement, fail_probability, pass_probability
+from .monitor import agreement, fail_probability, is_count, pass_probability
 from .problem import ContractProblem
 from .solution import ContractSolution
 
@@ -60,6 +60,11 @@ def solve_contract(
         incentive_tolerance (`float`, defaults to `1e-9`):
             Utility by which another effort may be better for the annotator (binary; linear contracts are exact).
 
+    Raises:
+        ValueError: An unknown contract or regime, c outside [−1, 1], n that is no whole number of at least 1, bounds that
+            are not finite or under which utility is minus infinity, or an `effort` in the second best.
+        TypeError: A problem of another class.
+
     Returns:
         [`ContractSolution`]; `feasible=False` with the reason, and `nan` for values, where no contract does. The
         second best is at worst a flat wage for no effort.
@@ -107,11 +112,15 @@ def solve_contract(
 def check_arguments(
     problem: ContractProblem, c: float, n: int, contract: str, wage_bounds: tuple[float, float]
 ) -> tuple[float, int, tuple[float, float]]:
+    if not isinstance(problem, ContractProblem):
+        raise TypeError(
+            f"problem must be a ContractProblem, e.g. PROFILES['paper_high'], got {type(problem).__name__}"
+        )
     if contract not in CONTRACTS:
         raise ValueError(f"contract must be one of {CONTRACTS}, got {contract!r}")
     if not -1 <= c <= 1:
         raise ValueError(f"c must be in [-1, 1], the information of one check, got {c}")
-    if int(n) != n or n < 1:
+    if not is_count(n):
         raise ValueError(f"n must be a whole number of checks, at least 1, got {n}")
     base_low, bonus_high = map(float, wage_bounds)
     if not (np.isfinite(base_low) and 0 <= bonus_high < np.inf):

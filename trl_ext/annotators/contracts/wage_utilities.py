@@ -46,6 +46,10 @@ class WageUtility(ABC):
         `-inf`, unless the lower end of the domain is itself a wage, with utility `infimum`.
         """
 
+    def slope_at(self, u: float) -> float:
+        """G' at the wage whose utility is `u`, as a plain float."""
+        return float(self.derivative(self.inverse(u)))
+
 
 @dataclass(frozen=True)
 class ExponentialUtility(WageUtility):
@@ -110,6 +114,12 @@ class ExponentialUtility(WageUtility):
             return -log_distance / self.terms[0][1]
         return self._invert_sum(log_distance)
 
+    def slope_at(self, u):
+        if len(self.terms) == 1:
+            ((alpha, beta),) = self.terms
+            return beta * (alpha - u)
+        return super().slope_at(u)
+
     def _invert_sum(self, log_distance: np.ndarray) -> np.ndarray:
         # Newton on log sum_k p_k exp(-beta_k w) = log_distance: convex in w, with a slope between the smallest and the
         # largest -beta, so that it converges from anywhere without safeguards.
@@ -134,6 +144,24 @@ def cara_utility(a: float = 1.0) -> ExponentialUtility:
     r"""
     Constant absolute risk aversion, \( G(w) = a - a e^{-a w} \), as in the paper's experiments: `a` is both the level
     and the rate.
+
+    Args:
+        a (`float`, defaults to `1.0`):
+            Above 0; per unit of wage.
+
+    Returns:
+        [`ExponentialUtility`]
+
+    Raises:
+        ValueError: a that is not positive and finite.
+
+    Example:
+        ```python
+        >>> from trl_ext.annotators.contracts import cara_utility
+        >>> round(float(cara_utility(1.0).value(0.5)), 6)
+        0.393469
+
+        ```
     """
     return ExponentialUtility(((a, a),))
 
