@@ -168,17 +168,32 @@ class TestExpert:
         assert report.table["decision"].tolist() == ["above", "undecided", "below"]
         assert report.items_known and report.c == pytest.approx(expert_c(expert["p"]))
 
+    @staticmethod
+    def enumerate_items(c, eta0):
+        """Both p-values of every sequence of agreements `(2^N, 2)`, and the probability of each as a function of η."""
+        sequences = np.array(list(itertools.product([0, 1], repeat=c.size)))
+
+        def probability(eta):
+            return np.prod(np.where(sequences, 1 + c * eta, 1 - c * eta) / 2, axis=1)
+
+        return sequences, np.array([item_test(sequence, c, eta0) for sequence in sequences]), probability
+
     @pytest.mark.parametrize("informative", [[0.1, 0.5, 0.9, 1.0], [0.1, 0.0, -0.5, 0.9, 0.0, 1.0]])
     def test_decisions_with_items_are_exact(self, informative):
-        # all 2^N sequences, each with its probability at eta0 = .7; -c turns the expert's label round
-        c, eta0 = np.array(informative), 0.7
-        sequences = np.array(list(itertools.product([0, 1], repeat=c.size)))
-        probability = np.prod(np.where(sequences, 1 + c * eta0, 1 - c * eta0) / 2, axis=1)
-        counts = (sequences == (c > 0))[:, c != 0].sum(axis=1)
-        for sequence, count in zip(sequences, counts, strict=True):
-            above, below = item_test(sequence, c, eta0)
-            assert above == pytest.approx(probability[counts >= count].sum(), rel=1e-12)
-            assert below == pytest.approx(probability[counts <= count].sum(), rel=1e-12)
+        _, found, probability = self.enumerate_items(np.array(informative), 0.7)
+        for side, other in ((0, 0.4), (1, 0.95)):  # another η of the same hypothesis
+            for level in found[:, side]:
+                rejected = found[:, side] <= level * (1 + 1e-12)
+                assert probability(0.7)[rejected].sum() == pytest.approx(level, rel=1e-12)
+                assert probability(other)[rejected].sum() <= level * (1 + 1e-12)
+
+    def test_clear_items_count_more_than_vague_ones(self):
+        c = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1, 0.1])
+        sequences, found, probability = self.enumerate_items(c, 0.2)
+        counts, null = sequences.sum(axis=1), probability(0.2)
+        tails = np.array([null[counts >= count].sum() for count in counts])
+        power, power_of_counts = (probability(0.95)[p <= 0.05].sum() for p in (found[:, 0], tails))
+        assert power > power_of_counts + 0.2
 
     def test_equal_items_are_decided_as_counts(self):
         found = item_test([1] * 70 + [0] * 30, [0.6] * 100, 0.5)
@@ -201,7 +216,7 @@ class TestExpert:
             for decision in wrong:
                 wrong[decision] += (report.table["decision"] == decision).any()
         assert max(wrong.values()) <= 11  # 4 expected at most; 12 or more has probability .001
-        assert report.method.endswith("decisions by the exact Poisson-binomial test of the agreements")
+        assert report.method.endswith("decisions by the exact test of the weighted agreements")
 
     @pytest.mark.parametrize(
         ("ours", "theirs"),

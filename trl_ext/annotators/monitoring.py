@@ -63,8 +63,8 @@ def monitor_annotators(
     label whether to take care, they agree with probability \( (1 + c\,\eta^2)/2 \), and the square roots of `eta`,
     `ci_low` and `ci_high` are right. Self-consistency cannot tell which; an expert's labels of some of the pairs can.
 
-    Decisions are exact: the number of agreements is binomial where all checks have one c, and Poisson-binomial, with
-    probabilities \( (1 + c_i\,\eta_0)/2 \), where every item has its own.
+    Decisions are exact: binomial where all checks have one c, and by the distribution of a sum of weighted agreements where
+    every item has its own (see [`item_test`]).
 
     With K kinds of labels, guesses are taken to agree with probability 1/K. Checks are taken as independent given η; the
     pooled interval allows for annotators that differ. Rows without a label are counted, not used.
@@ -229,8 +229,8 @@ def _chance(checks: Checks, n_categories: int | None) -> float:
 def _method(estimates: dict[Hashable, EtaEstimate], items_known: bool) -> str:
     if not estimates:
         return "no informative checks"
-    distribution = "Poisson-binomial" if items_known else "binomial"
-    return f"{next(iter(estimates.values())).method}; decisions by the exact {distribution} test of the agreements"
+    test = "test of the weighted agreements" if items_known else "binomial test of the agreements"
+    return f"{next(iter(estimates.values())).method}; decisions by the exact {test}"
 
 
 def _frame(checks: Checks, estimates: dict, tests: dict, alpha: float) -> pd.DataFrame:

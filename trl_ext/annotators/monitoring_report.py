@@ -27,8 +27,8 @@ class MonitoringReport:
             - `n_checks`; `agreements`; `eta`, `se`, `ci_low`, `ci_high` as in [`EtaEstimate`]; `eta_unclipped`,
               `ci_low_unclipped`, `ci_high_unclipped`;
             - `p_above`: p-value of "η ≤ eta0", small if the annotator is better; `p_below`: of "η ≥ eta0"; both also
-              corrected by Holm over annotators, `p_above_holm` and `p_below_holm`. Both are exact, of the number of
-              agreements, which is binomial, and Poisson-binomial with known items;
+              corrected by Holm over annotators, `p_above_holm` and `p_below_holm`. Both are exact: of the number of
+              agreements, which is binomial, and with known items of its weighted sum;
             - `decision`: `"above"` or `"below"` the standard eta0, `"undecided"`, `"trusted"` (not tested: c comes
               from them) or `"no checks"` (that tell anything);
             - `more_checks_decision`: checks still missing until an undecided annotator at eta1 would be found above eta0
