@@ -17,7 +17,7 @@ def run(config: str, output: Path, **settings) -> dict:
     return json.loads(output.read_text())
 
 
-@pytest.fixture(scope="module", params=["random", "group_by_length"])
+@pytest.fixture(scope="module", params=["random", pytest.param("group_by_length", marks=pytest.mark.slow)])
 def runs(request, tmp_path_factory):
     return [
         run(

@@ -134,6 +134,7 @@ def test_killed_at_random_the_run_is_the_same_bit_for_bit(straight, tiny, tmp_pa
     assert not (tmp_path / "out" / ".incomplete").exists()
 
 
+@pytest.mark.slow  # a kill at a random moment is in the quick tests
 def test_a_process_killed_while_it_saves_leaves_no_broken_checkpoint(tiny, tmp_path):
     process = start(tmp_path, sys.executable, TRAIN, *updates(tiny, "save_steps=1", "eval_before_training=False"))
     out = tmp_path / "out"

@@ -95,14 +95,14 @@ class TestBundledModel:
 @pytest.mark.parametrize(
     "updates",
     [
-        ("rapl_method=smoothing", "constant_reliability=mean"),
         ("rapl_method=p", "on_below_half=flip", "lr_scheduler_type=step_decay", "ema_decay=0.9"),
         ("rapl_col_id=None",),
         ("use_peft=False", "weight_scale=1.0"),
-        ("merge_adapter=False",),
         *(
             pytest.param(updates, marks=pytest.mark.slow)  # their losses are tested with the trainer
             for updates in (
+                ("rapl_method=smoothing", "constant_reliability=mean"),
+                ("merge_adapter=False",),
                 ("rapl_method=p",),
                 ("rapl_method=p", "constant_reliability=0.9"),
                 ("rapl_method=margin",),
