@@ -2,23 +2,18 @@
 
 from .budget import ChecksChoice, best_number_of_checks, contract_for_budget
 from .check import ContractCheck, check_contract
+from .effort_functions import EffortFunction, LogFunction, PolynomialFunction, PowerFunction, SaturatingFunction
 from .first_best import FirstBest, first_best
 from .monitor import incentive
+from .problem import PROFILES, ContractProblem
 from .rates import ContractRates, contract_rates
 from .solution import ContractSolution
 from .solve import solve_contract
-from .utilities import (
-    PROFILES,
+from .wage_utilities import (
     CallableUtility,
-    ContractProblem,
-    EffortFunction,
     ExponentialUtility,
-    LogFunction,
     LogUtility,
-    PolynomialFunction,
-    PowerFunction,
     PowerUtility,
-    SaturatingFunction,
     WageUtility,
     cara_utility,
 )

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import binom
 
 from .paper_grid import ContractGrid, original_grid
-from .utilities import PROFILES, ContractProblem
+from .problem import PROFILES, ContractProblem
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binom
 
-from .utilities import ContractProblem, ExponentialUtility
+from .problem import ContractProblem
+from .wage_utilities import ExponentialUtility
 
 
 REGIMES = ("FB", "SB", "SB_tilde")
