@@ -1,6 +1,5 @@
 """Scoring of a file: what was written before is found, checked and continued."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,23 +7,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
-from ..shared_prefix import core_model
 from ..version import __version__
 from .groups import Group, windows
 from .inputs import check_input, count_rows, hash_file, read_groups
-from .loading import config_fingerprint, tokenizer_fingerprint, weights_fingerprint
 from .outputs import ScoreFile, check_output
 from .processes import on_main_process, process_state
 
 
 if TYPE_CHECKING:
-    from .scorer import RewardScorer
+    from .base import Scorer
 
 
 def score_file(
-    scorer: "RewardScorer", input: Path, output: Path, columns: dict[str, str], overwrite: bool, window_size: int
+    scorer: "Scorer", input: Path, output: Path, columns: dict[str, str], overwrite: bool, window_size: int
 ) -> dict[str, Any]:
-    """See [`RewardScorer.score_file`]."""
+    """See [`Scorer.score_file`]."""
     if window_size < 1:
         raise ValueError(f"`window_size` must be at least 1, got {window_size}")
     check_input(input)
@@ -45,7 +42,7 @@ def score_file(
         file.cut(lines, finished=False, provenance=_provenance(scorer, input))
         return file.meta, skip, rows
 
-    scorer.model  # noqa: B018  every process loads it; the first then checks what it is to continue
+    scorer.prepare()  # every process loads it; the first then checks what it is to continue
     meta, skip, rows = on_main_process(begin)
     if meta["finished"]:
         return meta
@@ -74,41 +71,17 @@ def _written(windows: Iterable[list[Group]], lines: int) -> tuple[int, int, int]
     return skip, rows, kept
 
 
-def _settings(scorer: "RewardScorer", input: Path, columns: dict[str, str], window_size: int) -> dict[str, Any]:
-    """What the rewards depend on."""
-    core = core_model(scorer.model)
-    tokenizer = scorer.processing_class
-    template = tokenizer.chat_template
+def _settings(scorer: "Scorer", input: Path, columns: dict[str, str], window_size: int) -> dict[str, Any]:
+    """What the rewards of a file depend on."""
     return {
         "versions": {"trl_ext": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
-        "model_class": type(core).__name__,
-        "model_config_sha256": config_fingerprint(scorer.model),
-        "model_weights_sha256": weights_fingerprint(scorer.model),
-        "tokenizer_sha256": tokenizer_fingerprint(tokenizer),
-        "chat_template_sha256": None if template is None else hashlib.sha256(str(template).encode()).hexdigest(),
-        "dtype": str(core.dtype).removeprefix("torch."),
-        "attention": core.config._attn_implementation,
-        "shared_prefix": scorer.shared_prefix_report.enabled,
-        "equal_lengths_only": scorer.padding_problem is not None,
-        "max_length": scorer.encoder.max_length,
-        "max_length_policy": scorer.encoder.policy,
-        "max_tokens_per_batch": scorer.max_tokens_per_batch,
+        **scorer.settings(),
         "window_size": window_size,
         "input_sha256": hash_file(input),
         "columns": columns,
     }
 
 
-def _provenance(scorer: "RewardScorer", input: Path) -> dict[str, Any]:
+def _provenance(scorer: "Scorer", input: Path) -> dict[str, Any]:
     """What is good to know, but changes no reward."""
-    core, source = core_model(scorer.model), scorer.source
-    return {
-        "input": str(input),
-        "model": source.name if source else core.config._name_or_path,
-        "revision": getattr(core.config, "_commit_hash", None),
-        "adapter": source.adapter if source else None,
-        "shared_prefix_report": scorer.shared_prefix_report.to_dict(),
-        "padding_problem": scorer.padding_problem,
-        "device": str(core.device),
-        "processes": process_state().num_processes,
-    }
+    return {"input": str(input), **scorer.provenance(), "processes": process_state().num_processes}

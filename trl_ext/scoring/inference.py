@@ -14,7 +14,7 @@ from ..shared_prefix import core_model
 from .batching import PackedBatch, PaddedBatch
 from .preparation import PreparedWindow
 from .processes import process_state
-from .results import ScoredWindow
+from .results import ScoredWindow, check_finite
 from .timing import Timing
 
 
@@ -91,10 +91,14 @@ def _restored_config(model: PreTrainedModel):
 
 
 def scored_windows(model: nn.Module, prepared: Iterator[PreparedWindow], timing: Timing) -> Iterator[ScoredWindow]:
+    """Prepared windows of all processes, scored; see [`gathered_windows`]."""
+    return gathered_windows((_score(model, window) for window in prepared), timing)
+
+
+def gathered_windows(scored: Iterator[ScoredWindow], timing: Timing) -> Iterator[ScoredWindow]:
     """Windows of all processes in order, for every process. What one process raises, all raise. `timing` is kept up."""
     num_processes = process_state().num_processes
     started = time.perf_counter()
-    scored = (_score(model, window) for window in prepared)
     while True:
         try:
             mine = next(scored, None)
@@ -119,12 +123,7 @@ def scored_windows(model: nn.Module, prepared: Iterator[PreparedWindow], timing:
 def _score(model: nn.Module, window: PreparedWindow) -> ScoredWindow:
     rewards, seconds = compute_rewards(model, window.batches, window.num_sequences)
     rewards = rewards[window.slots]
-    if not np.isfinite(rewards).all():
-        prompt_id, response_id, _ = window.labels[int(np.flatnonzero(~np.isfinite(rewards))[0])]
-        raise ValueError(
-            f"the reward of response {response_id!r} to prompt {prompt_id!r} is not a finite number. If the model is in "
-            "float16, use dtype='float32' or 'bfloat16'."
-        )
+    check_finite(rewards, window.labels)
     return ScoredWindow(
         groups=window.groups,
         labels=window.labels,

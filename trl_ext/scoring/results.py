@@ -21,6 +21,17 @@ class ScoredWindow:
     truncated: int
 
 
+def check_finite(rewards: np.ndarray, labels: list[tuple[Any, Any, Any]]) -> None:
+    """Raise a `ValueError` that names the first response whose reward is not a finite number."""
+    wrong = np.flatnonzero(~np.isfinite(rewards))
+    if wrong.size:
+        prompt_id, response_id, _ = labels[int(wrong[0])]
+        raise ValueError(
+            f"the reward of response {response_id!r} to prompt {prompt_id!r} is not a finite number. If the model is in "
+            "float16, use dtype='float32' or 'bfloat16'."
+        )
+
+
 def all_rewards(windows: Iterable[ScoredWindow]) -> np.ndarray:
     """Rewards of all windows in float32."""
     return np.concatenate([np.empty(0, np.float32), *(window.rewards for window in windows)])

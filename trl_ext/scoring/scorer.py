@@ -1,39 +1,42 @@
 """RewardScorer: rewards of N responses per prompt, each distinct prefix computed once."""
 
 import functools
+import hashlib
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
-from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..data.checks import check_is_dataset
 from ..shared_prefix import SharedPrefixReport, core_model
-from . import files
+from .base import Scorer
 from .batching import batch_maker, pad_token_id_of
 from .encoding import Encoder
-from .groups import Group, check_all_have_ids, groups_from_lists, groups_from_rows, row_id, windows
+from .groups import Group, windows
 from .inference import scored_windows
-from .loading import ModelSource, check_one_label, load_tokenizer_of, prepare_model
+from .loading import (
+    ModelSource,
+    check_one_label,
+    config_fingerprint,
+    load_tokenizer_of,
+    prepare_model,
+    tokenizer_fingerprint,
+    weights_fingerprint,
+)
 from .padding import padding_problem
 from .preparation import Preparation, prepared_windows
 from .processes import process_state
-from .results import ScoredWindow, all_rewards, long_table
+from .results import ScoredWindow
 from .timing import Timing
 
 
 logger = logging.getLogger(__name__)
 
-WINDOW_SIZE = 2048
 
-
-class RewardScorer:
+class RewardScorer(Scorer):
     """
     Scores any number of responses per prompt with a reward model.
 
@@ -174,103 +177,8 @@ class RewardScorer:
                 )
         return model
 
-    def score(self, prompts: Sequence[Any], responses: Sequence[Sequence[Any]]) -> list[np.ndarray]:
-        """
-        Score the responses to prompts.
-
-        Args:
-            prompts (`list[str]` or `list[list[dict]]`):
-                Texts or lists of messages.
-            responses (`list[list]`):
-                For each prompt a list, perhaps empty, of responses: texts, or lists of messages. A text that answers
-                messages is the message of an assistant.
-
-        Returns:
-            `list[np.ndarray]`: For each prompt a float32 array with the reward of each of its responses.
-
-        Raises:
-            `ValueError` or `TypeError`: Something is missing, empty, too long or of another type. The prompt and the
-            response are named.
-        """
-        groups = groups_from_lists(prompts, responses)
-        scored = self.score_windows(lambda: groups, total=len(groups))
-        return (
-            np.split(all_rewards(scored), np.cumsum([len(group.responses) for group in groups])[:-1]) if groups else []
-        )
-
-    def score_dataset(self, dataset: Dataset, *, columns: Mapping[str, str] | None = None) -> Dataset:
-        """
-        Score a dataset of K-way rows (`prompt`, `responses`; optionally `id`, `ids`, `sources`) or of preference rows
-        (`chosen`, `rejected`; optionally `prompt`, `id`, `source_chosen`, `source_rejected`).
-
-        Args:
-            dataset ([`~datasets.Dataset`]):
-                The rows.
-            columns (`Mapping[str, str]`, *optional*):
-                Columns to rename: our name -> name in the data.
-
-        Returns:
-            [`~datasets.Dataset`]: A row per response with the columns `prompt_id` (`id`, else the row's index),
-            `response_id` (of `ids`, else the response's index; of pairs, `chosen` or `rejected`), `source` and `reward`.
-        """
-        check_is_dataset(dataset, "dataset")
-        dataset = dataset.with_format(None)
-
-        def groups() -> Iterator[Group]:
-            return groups_from_rows(dataset, "dataset", columns or {})
-
-        # Of all rows before the first reward: what was computed until an error would be lost
-        names = {(columns or {}).get(name, name) for name in ("id", "prompt_id")}
-        ids = dataset.select_columns([name for name in dataset.column_names if name in names])
-        first = None
-        for index, row in enumerate(ids if ids.column_names else ()):
-            first = check_all_have_ids(first, row_id(row, index, "dataset", columns or {}), f"dataset, row {index}")
-        return long_table(self.score_windows(groups, total=len(dataset)))
-
-    def score_file(
-        self,
-        input: str | Path,
-        output: str | Path,
-        *,
-        columns: Mapping[str, str] | None = None,
-        overwrite: bool = False,
-        window_size: int = WINDOW_SIZE,
-    ) -> dict[str, Any]:
-        """
-        Score a file. Rows are read, and rewards appended, window by window; the same call continues what was interrupted.
-
-        Args:
-            input (`str` or `Path`):
-                A `.jsonl`, `.parquet`, `.csv` or `.json` file of rows as in [`RewardScorer.score_dataset`]. Those of the
-                first two kinds may be larger than memory.
-            output (`str` or `Path`):
-                JSONL file with a line per response, in the order of the input: `prompt_id`, `response_id`, `source`,
-                `reward`. `<output>.meta.json` records how it was made.
-            columns (`Mapping[str, str]`, *optional*):
-                Columns to rename: our name -> name in the file.
-            overwrite (`bool`, *optional*, defaults to `False`):
-                Begin anew if there is an output already.
-            window_size (`int`, *optional*, defaults to `2048`):
-                Responses that are sorted, computed and written together.
-
-        Returns:
-            `dict`: What `<output>.meta.json` holds.
-
-        Raises:
-            `ValueError` or `TypeError`: A row is not as it must be; what was scored before it stays. Or the output was
-            begun with other settings.
-        """
-        return files.score_file(self, Path(input), Path(output), dict(columns or {}), overwrite, window_size)
-
-    # ---- Windows ----
-
     def check_first_windows(self, groups: Iterable[Group], window_size: int) -> int:
-        """
-        Encode the first window, so that what is wrong with it is found before a model is loaded.
-
-        Returns:
-            `int`: Number of background processes for what these groups are the beginning of.
-        """
+        """Encode the first window; see [`Scorer.check_first_windows`]."""
         first = list(itertools.islice(windows(groups, window_size), 2))
         if first:
             self.encoder.encode(first[0])
@@ -280,27 +188,14 @@ class RewardScorer:
         self,
         groups: Callable[[], Iterable[Group]],
         *,
-        window_size: int = WINDOW_SIZE,
+        window_size: int | None = None,
         num_workers: int | None = None,
         skip: int = 0,
         done: int = 0,
         total: int | None = None,
     ) -> Iterator[ScoredWindow]:
-        """
-        Score groups window by window. Every process gets every window, in order.
-
-        Args:
-            groups (`Callable`):
-                Returns the groups from the first on; may be called several times, in several processes.
-            window_size (`int`, *optional*, defaults to `2048`):
-                Responses of a window.
-            num_workers (`int`, *optional*):
-                What [`check_first_windows`] returned, if it was called before.
-            skip, done (`int`, *optional*, defaults to `0`):
-                Windows at the beginning, and groups in them, that were scored before.
-            total (`int`, *optional*):
-                Number of groups, for the progress bar.
-        """
+        """See [`Scorer.score_windows`]."""
+        window_size = self.window_size if window_size is None else window_size
         if num_workers is None:
             num_workers = self.check_first_windows(groups(), window_size)
         model = self.model  # before the preparation, which asks whether prefixes are shared
@@ -326,3 +221,38 @@ class RewardScorer:
                 self.timing.truncated,
                 self.encoder.max_length,
             )
+
+    def prepare(self) -> None:
+        """Load the model."""
+        self.model  # noqa: B018
+
+    def settings(self) -> dict[str, Any]:
+        """See [`Scorer.settings`]."""
+        core = core_model(self.model)
+        template = self.processing_class.chat_template
+        return {
+            "model_class": type(core).__name__,
+            "model_config_sha256": config_fingerprint(self.model),
+            "model_weights_sha256": weights_fingerprint(self.model),
+            "tokenizer_sha256": tokenizer_fingerprint(self.processing_class),
+            "chat_template_sha256": None if template is None else hashlib.sha256(str(template).encode()).hexdigest(),
+            "dtype": str(core.dtype).removeprefix("torch."),
+            "attention": core.config._attn_implementation,
+            "shared_prefix": self.shared_prefix_report.enabled,
+            "equal_lengths_only": self.padding_problem is not None,
+            "max_length": self.encoder.max_length,
+            "max_length_policy": self.encoder.policy,
+            "max_tokens_per_batch": self.max_tokens_per_batch,
+        }
+
+    def provenance(self) -> dict[str, Any]:
+        """See [`Scorer.provenance`]."""
+        core, source = core_model(self.model), self.source
+        return {
+            "model": source.name if source else core.config._name_or_path,
+            "revision": getattr(core.config, "_commit_hash", None),
+            "adapter": source.adapter if source else None,
+            "shared_prefix_report": self.shared_prefix_report.to_dict(),
+            "padding_problem": self.padding_problem,
+            "device": str(core.device),
+        }
