@@ -34,7 +34,9 @@ def run(config, sacred_run):
     )
 
 
-ex = make_experiment("rewardbench_run_rm_bench", RM_BENCH_KEYS, functools.partial(check_config, keys=RM_BENCH_KEYS), run)
+ex = make_experiment(
+    "rewardbench_run_rm_bench", RM_BENCH_KEYS, functools.partial(check_config, keys=RM_BENCH_KEYS), run
+)
 
 if __name__ == "__main__":
     run_command_line(ex, RM_BENCH_KEYS)
