@@ -91,8 +91,13 @@ GENERATIVE_KEYS: Keys = {
     "benchmark": ("rewardbench", (str,), ("rewardbench", "rewardbench2", "preference_test_sets", "preferences")),
     "score_w_ratings": (False, (bool,), None),
     "orders": ("both", (str,), ("both", "seeded")),  # of the responses that a judge compares
-    "base_url": (None, (str,), None),  # OpenAI-compatible server, such as vLLM's; None: a local model
-    "force_local": (False, (bool,), None),
+    "backend": ("local", (str,), ("local", "openai")),  # a Hugging Face model, or an OpenAI-compatible server
+    "base_url": (None, (str,), None),  # of the server, such as vLLM's; None: that of the openai package
+    "api_key_env": ("OPENAI_API_KEY", (str,), None),  # environment variable with the key; "": a server without keys
+    "force_local": (True, (bool,), None),  # of RewardBench; the same as backend=local
+    "template": (None, (str,), None),  # file with a prompt of your own
+    "parser": ("strict", (str,), ("strict", "legacy")),  # legacy: answers are read as RewardBench does
+    "on_failure": ("error", (str,), ("error", "ignore")),  # a question that gets no answer at all
     "num_threads": (10, (int,), None),  # requests at a time
     "temperature": (0.0, (float,), None),
     "max_tokens": (2048, (int,), None),  # of an answer
@@ -120,3 +125,34 @@ def check_config(config: Mapping[str, Any], keys: Keys) -> None:
         raise ConfigError("load_json needs `dataset`, the file")
     if config["upload_model_metadata_to_hf"] and not config["push_results_to_hub"]:
         raise ConfigError("upload_model_metadata_to_hf needs push_results_to_hub: the model card links to the results")
+
+
+def check_generative_config(config: Mapping[str, Any]) -> None:
+    """
+    Check the configuration of `run_generative.py`.
+
+    Raises:
+        ConfigError: See [`check_config`].
+    """
+    check_config(config, GENERATIVE_KEYS)
+    models = [config["model"]] if isinstance(config["model"], str) else config["model"]
+    if not all(isinstance(model, str) for model in models) or len(models) % 2 == 0:
+        raise ConfigError(f"`model` must be a name, or an odd number of names that judge together, got {models!r}")
+    if len(models) > 1 and config["benchmark"] == "rewardbench2":
+        raise ConfigError("several judges together are for pairs; give one `model` for rewardbench2")
+    if config["base_url"] is not None and config["backend"] != "openai":
+        raise ConfigError("base_url needs backend=openai")
+    check_range(config, "repetitions", 1)
+    check_range(config, "temperature", 0, 2)
+
+
+def check_bon_config(config: Mapping[str, Any]) -> None:
+    """
+    Check the configuration of `run_bon.py`.
+
+    Raises:
+        ConfigError: See [`check_config`].
+    """
+    check_config(config, BON_KEYS)
+    if config["dataset"] is None:
+        raise ConfigError("set `dataset`: a file, folder or Hub id with the candidates")
