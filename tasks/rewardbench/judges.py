@@ -46,9 +46,7 @@ def _one_kind(model: str, config: Mapping[str, Any], folder: Path, benchmark: st
 
 def _options(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "sampling": Sampling(
-            temperature=config["temperature"], max_tokens=config["max_tokens"], seed=config["seed"]
-        ),
+        "sampling": Sampling(temperature=config["temperature"], max_tokens=config["max_tokens"], seed=config["seed"]),
         "repetitions": config["repetitions"],
         "parser": config["parser"],
         "on_failure": config["on_failure"],
