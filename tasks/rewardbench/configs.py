@@ -54,9 +54,12 @@ OUTPUT_KEYS: Keys = {
 }
 
 COMMON_KEYS: Keys = {**MODEL_KEYS, **DATA_KEYS, **OUTPUT_KEYS, **COMPATIBILITY_KEYS}
+_PAIRS = ("rewardbench", "preference_test_sets", "preferences")
 RM_KEYS: Keys = {
     **COMMON_KEYS,
     **REWARD_MODEL_KEYS,
+    # What `dataset` is. None: the core set without `dataset`, else pairs of your own
+    "benchmark": (None, (str,), _PAIRS),
     "pref_sets": (False, (bool,), None),  # the preference test sets instead of the core set
     "load_json": (False, (bool,), None),  # `dataset` is a file: known from its name
 }
@@ -72,6 +75,7 @@ DPO_KEYS: Keys = {
     "ref_free_type": ("avg", (str,), ("avg", "norm", "sum")),
     "beta": (None, (float,), None),  # None: rewards are not multiplied, as in RewardBench
     "max_prompt_length": (128, (int,), None),  # of what is longer than max_length
+    "benchmark": (None, (str,), _PAIRS),
     "pref_sets": (False, (bool,), None),
     "load_json": (False, (bool,), None),
 }
@@ -88,7 +92,7 @@ GENERATIVE_KEYS: Keys = {
     **OUTPUT_KEYS,
     **COMPATIBILITY_KEYS,
     "ties": ("half", (str,), ("loss", "half")),  # a tied or unusable judgement is worth half, as in RewardBench
-    "benchmark": ("rewardbench", (str,), ("rewardbench", "rewardbench2", "preference_test_sets", "preferences")),
+    "benchmark": (None, (str,), (*_PAIRS, "rewardbench2")),
     "score_w_ratings": (False, (bool,), None),
     "orders": ("both", (str,), ("both", "seeded")),  # of the responses that a judge compares
     "backend": ("local", (str,), ("local", "openai")),  # a Hugging Face model, or an OpenAI-compatible server

@@ -145,14 +145,14 @@ def load_tokenizer(config: Mapping[str, Any]) -> Any:
 
 
 def preference_benchmark(config: Mapping[str, Any]) -> Benchmark:
-    """The core set; with `pref_sets` the preference test sets; with `dataset`, which is neither, the user's pairs."""
-    seed, ties = config["seed"], config["ties"]
+    """The benchmark of pairs that is asked for: by default the core set, or with `dataset` pairs of the user's own."""
+    name = config["benchmark"]
     if config["pref_sets"]:
-        return get_benchmark("preference_test_sets", ties=ties, seed=seed)
-    core = get_benchmark("rewardbench", ties=ties, seed=seed)
-    if config["dataset"] in (None, core.hub_id):
-        return core
-    return get_benchmark("preferences", ties=ties, seed=seed)
+        name = "preference_test_sets"
+    elif name is None:
+        own = config["dataset"] not in (None, get_benchmark("rewardbench").hub_id)
+        name = "preferences" if own else "rewardbench"
+    return get_benchmark(name, ties=config["ties"], seed=config["seed"])
 
 
 def model_name(model: str | list[str]) -> str:
