@@ -31,12 +31,12 @@ def stratified_estimate(
     The plain percentile bootstrap is too narrow: resamples of \( n_h \) clusters vary by \( (n_h - 1)/n_h \) too little,
     proportions near 1 are skewed, and a stratum that is all right doesn't vary at all. The `"smoothed"` one
 
-    - draws from the rows and from \( \kappa = (z^2 + 2)/3 \) imaginary rows, 1.95 at the 95 % level, half of them at
-      either bound. All strata share them, in proportion to what each adds to the variance,
-      \( w_h^2 \tilde v_h / n_h \). The percentile interval of a skewed mean lacks a shift of
-      \( (z^2 + 2)/6 \cdot \kappa_3/\sigma^2 \) (its Cornish–Fisher expansion against that of the studentised mean); the
-      imaginary rows of a proportion shift it by just that, whatever the number of strata. Values that vary less than
-      0 and 1 do, or whose rows of a cluster differ, get fewer, in proportion to \( \tilde v_h / (\tilde p_h (1 - \tilde p_h)) \);
+    - draws from the rows and from \( \kappa = (z^2 + 2)/3 \) imaginary rows, 1.95 at the 95 % level, which all strata share
+      in proportion to what each adds to the variance, \( w_h^2 v_h / n_h \). The percentile interval of a skewed mean lacks
+      a shift by \( (z^2 + 2)/6 \cdot \kappa_3/\sigma^2 \) (its Cornish–Fisher expansion against that of the studentised
+      mean); for proportions, imaginary rows that are half right and half wrong shift it by just that, whatever the number
+      of strata. In general they lie on both sides of the mean at the distance \( \sqrt{\sum r^4 / \sum r^2} \) of the
+      residuals, or at the bounds: rare values far from the mean, whose number is uncertain, get one more on either side;
     - scales the deviations so that the variance is unbiased.
 
     Coverage of 95 % intervals is 93 to 97 % on simulated benchmarks (`benchmarks/interval_coverage.py`,
@@ -155,25 +155,41 @@ def _parts(
 
 
 def _imaginary_clusters(parts: list[tuple[np.ndarray, np.ndarray]], shares: np.ndarray, level: float) -> np.ndarray:
-    """Number of imaginary clusters of every stratum, half of them at 0 and half at 1."""
+    """Number of imaginary clusters of every stratum."""
     z = stats.norm.ppf((1 + level) / 2)
-    adds, relative = [], []
+    adds = []
     for share, (sums, sizes) in zip(shares, parts, strict=True):
-        units = len(sums)
-        # one imaginary cluster of the mean size: no variance is 0
-        p = (sums.sum() / sizes.mean() + 0.5) / (units + 1)
-        residuals = np.sum(((sums - p * sizes) / sizes.mean()) ** 2)
-        variance = (residuals + 0.5 * (p**2 + (1 - p) ** 2)) / (units + 1)
-        adds.append(share**2 * variance / units)
-        relative.append(min(variance / (p * (1 - p)), 1.0))
-    return (z**2 + 2) / 3 * np.array(adds) / np.sum(adds) * np.array(relative)
+        p, squares, _ = _spread(sums, sizes)
+        # half a cluster at the far bound: the variance of a stratum that is all right is not 0
+        adds.append(share**2 * (squares + 0.5 * max(p, 1 - p) ** 2) / len(sums) ** 2)
+    return (z**2 + 2) / 3 * np.array(adds) / np.sum(adds)
+
+
+def _imaginary_values(sums: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """
+    Values of the two imaginary clusters: as far from the mean as those that make the variance, within the bounds.
+
+    Right and wrong rows near 1 give nearly 0, and 1. A twentieth of a cluster at the far bound counts with the rest: where
+    all agree, it is all there is.
+    """
+    p, squares, fourths = _spread(sums, sizes)
+    far = max(p, 1 - p)
+    distance = np.sqrt((fourths + 0.05 * far**4) / (squares + 0.05 * far**2))
+    return np.clip([p - distance, p + distance], 0.0, 1.0)
+
+
+def _spread(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float, float]:
+    """Mean of the rows, and the sums of squares and of fourth powers of the clusters' residuals in clusters of mean size."""
+    p = sums.sum() / sizes.sum()
+    residuals = (sums - p * sizes) / sizes.mean()
+    return p, np.sum(residuals**2), np.sum(residuals**4)
 
 
 def _resampled_means(
     rng: np.random.Generator, sums: np.ndarray, sizes: np.ndarray, extra: float, scale: float, resamples: int
 ) -> np.ndarray:
     """Means of resamples of the clusters and `extra` imaginary ones, their deviations scaled."""
-    imaginary = sizes.mean() * np.array([[0.0, 1.0], [1.0, 1.0]])
+    imaginary = sizes.mean() * np.stack([_imaginary_values(sums, sizes), [1.0, 1.0]], axis=1)
     clusters = np.stack([sums, sizes], axis=1)
     units = len(clusters)
     total = np.concatenate([clusters, extra / 2 * imaginary]).sum(axis=0)
