@@ -61,7 +61,7 @@ def plot_leaderboard(
         beside = axes.secondary_yaxis("right")
         beside.set_yticks(range(len(shown)), groups)
         beside.tick_params(length=0)
-        beside.set_ylabel("not told apart from the best of")
+        beside.set_ylabel("tie group")
     bare = ~np.isfinite(shown["ci_low"].to_numpy(dtype=float))
     axes.set(xlabel=figure_name + (" (hollow: no interval known)" if bare.any() else ""), title=title)
     axes.grid(axis="x", alpha=0.3)

@@ -49,7 +49,8 @@ class LayoutFile:
 
         Returns:
             `pandas.DataFrame`: `id` (text; the row's number if the file has none), `subset` (empty if the file has none),
-            `rewards` (list of floats, of right responses first), `num_correct`, `texts` (list), `result` (as stored).
+            `rewards` (list of floats, of right responses first; `None` of rankers that only decide), `num_correct`,
+            `texts` (list), `result` (as stored).
 
         Raises:
             ValueError: The file has no rewards of responses, or a reward of several numbers.
@@ -70,7 +71,7 @@ class LayoutFile:
             {
                 "id": (rows["id"] if "id" in rows else pd.Series(range(len(rows)))).astype(str),
                 "subset": rows["subset"].astype(str) if "subset" in rows else "",
-                "rewards": [[_reward(value, row) for value in values] for row, values in enumerate(rewards)],
+                "rewards": [_rewards(values, row) for row, values in enumerate(rewards)],
                 "num_correct": num_correct,
                 "texts": [list(values) for values in texts],
                 "result": rows["results"].astype(float),
@@ -123,14 +124,20 @@ def _check_arrays(content: dict[str, Any], needed: tuple[str, ...]) -> None:
         raise ValueError(f"arrays must have one value per row, got lengths {lengths}")
 
 
+def _rewards(values: Any, row: int) -> list[float] | None:
+    if all(value is None for value in values):
+        return None
+    return [_reward(value, row) for value in values]
+
+
 def _reward(value: Any, row: int) -> float:
     # a model with one label gives lists of one number
     while isinstance(value, list | tuple) and len(value) == 1:
         value = value[0]
-    if not _is_number(value) or not np.isfinite(value):
+    if not _is_number(value):
         raise ValueError(f"scores, row {row}: {value!r} is not one finite number")
     return float(value)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))

@@ -25,11 +25,7 @@ def read_layout_file(path: str | Path) -> LayoutFile:
     path = Path(path).expanduser()
     text = path.read_text(encoding="utf-8")
     try:
-        content = (
-            [_parse(line, f", line {n}") for n, line in enumerate(text.splitlines(), 1)]
-            if path.suffix == ".jsonl"
-            else _parse(text, "")
-        )
+        content = _parse_lines(text) if path.suffix == ".jsonl" else _parse(text, "")
         return LayoutFile(kind_of(content), content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -70,6 +66,11 @@ def _parse(text: str, where: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON{where}: {error}") from error
+
+
+def _parse_lines(text: str) -> list[Any]:
+    # not splitlines: other line separators may stand in a JSON text
+    return [_parse(line, f", line {number}") for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
 def _dump(content: Any, **options: Any) -> str:
