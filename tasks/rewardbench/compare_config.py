@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.annotators.config_keys import Keys, check_keys, check_range, defaults
 from tasks.annotators.section4_config import parse_list
+from tasks.config_keys import Keys, check_keys, check_range, defaults
 from tasks.train_config import ConfigError
 from trl_ext.evaluation.multiple_testing import CORRECTIONS
 

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .benchmark_run import INPUT, PER_ROW, RESULTS, REWARDS
 from .layout_figures import layout_results
 from .model_result import ModelResult
+from .rewardbench_layout.paths import VERSION_2_FOLDER, model_name
 from .statistics import Estimate
 
 
 logger = logging.getLogger(__name__)
 
-RESULTS, ROWS, INPUT, REWARDS = "results.json", "per_row.csv", "input.jsonl", "rewards.jsonl"
 _LAYOUT_FOLDERS = ("eval-set", "eval-set-scores", "pref-sets", "pref-sets-scores")
 
 
@@ -73,16 +74,23 @@ def _results_of(path: Path) -> list[ModelResult]:
     if not path.exists():
         raise ValueError(f"there is no {path}")
     if path.is_file():
-        content = _read_json(path)
+        content = _read_json(path) if path.suffix == ".json" else None
         return [_own_result(path, content)] if _is_own(content) else layout_results([path])
-    files = [file for name in _LAYOUT_FOLDERS for file in sorted((path / name).rglob("*.json"))]
-    if files:
-        return layout_results(files, path)
     contents = {file: _read_json(file) for file in sorted(path.rglob(RESULTS))}
     others = [str(file) for file, content in contents.items() if not _is_own(content)]
     if others:
         logger.info("not results of a benchmark: %s", ", ".join(others))
-    return [_own_result(file, content) for file, content in contents.items() if _is_own(content)]
+    own = [_own_result(file, content) for file, content in contents.items() if _is_own(content)]
+    # An evaluation writes both: ours tell more
+    known = {(result.benchmark, model_name(result.model)) for result in own}
+    layouts = [result for top in (path, path / VERSION_2_FOLDER) for result in layout_results(_layout_files(top), top)]
+    return own + [result for result in layouts if (result.benchmark, result.model) not in known]
+
+
+def _layout_files(top: Path) -> list[Path]:
+    """Files of accuracies and scores; else those of the command line, which lie at the top."""
+    files = [file for name in _LAYOUT_FOLDERS for file in sorted((top / name).rglob("*.json"))]
+    return files or sorted(top.rglob("*_outputs.jsonl"))
 
 
 def _is_own(content: Any) -> bool:
@@ -106,7 +114,7 @@ def _own_result(path: Path, content: Mapping[str, Any]) -> ModelResult:
             source=str(path),
             data_hash=(content.get("data") or {}).get("sha256"),
             details={key: value for key, value in figures.items() if key not in ("overall", "sections", "subsets")},
-            record={key: content.get(key) for key in ("config", "scoring", "versions", "data", "command")},
+            record={key: value for key, value in content.items() if key not in ("benchmark", "model", "figures")},
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: its figures are not as an evaluation writes them: {error!r}") from error
@@ -124,7 +132,7 @@ def _estimate(content: Mapping[str, Any]) -> Estimate:
 
 def _rows(folder: Path) -> pd.DataFrame | None:
     """`per_row.csv`, with rewards and a hash of the texts of each row where they are known."""
-    path = folder / ROWS
+    path = folder / PER_ROW
     if not path.is_file():
         return None
     rows = pd.read_csv(path, dtype={"id": str, "subset": str, "section": str, "cluster": str}, keep_default_na=False,

@@ -10,17 +10,20 @@ import pandas as pd
 from datasets import Dataset
 
 from .model_result import ModelResult
-from .rewardbench import EXAMPLE_COUNTS, PRIOR, SECTIONS, rewardbench_overall, rewardbench_prior_sets
+from .preference_benchmark import PreferenceBenchmark
+from .preference_test_sets import PreferenceTestSets
+from .rewardbench import EXAMPLE_COUNTS, PREFERENCE_SETS, PRIOR, SECTIONS, rewardbench_overall, rewardbench_prior_sets
 from .rewardbench2 import SUBSETS as VERSION_2
 from .rewardbench2 import RewardBench2
 from .rewardbench2_ties import ties_id
+from .rewardbench_benchmark import RewardBench
 from .rewardbench_layout import LayoutFile, read_layout_file
 from .statistics import Estimate, proportion_estimate, weighted_average, wilson_interval
 
 
 logger = logging.getLogger(__name__)
 
-REWARDBENCH, REWARDBENCH2, PREFERENCE_SETS = "rewardbench", "rewardbench2", "preference-sets"
+REWARDBENCH, REWARDBENCH2, OTHER_PAIRS = RewardBench.name, RewardBench2.name, PreferenceBenchmark.name
 # Prompts of a subset; math-prm has fewer than its weight
 _PROMPTS = EXAMPLE_COUNTS | {"math-prm": 447}
 _UNKNOWN = "accuracy as stored; without the number of rows there is no interval"
@@ -46,11 +49,12 @@ def layout_results(paths: Sequence[Path], folder: Path | None = None) -> list[Mo
     files: dict[tuple[str, str], dict[str, tuple[Path, LayoutFile]]] = {}
     for path in paths:
         file = read_layout_file(path)
-        target = path.relative_to(folder).parts[0].removesuffix("-scores") if folder else ""
-        name = file.model or path.stem.removesuffix("_outputs")
+        inside = path.relative_to(folder) if folder else Path(path.name)
+        target = "" if file.kind in ("summary", "outputs") else inside.parts[0].removesuffix("-scores")
+        name = file.model or inside.as_posix().removesuffix(path.suffix).removesuffix("_outputs")
         files.setdefault((target, name), {})[file.kind] = (path, file)
     results = [_result(name, found) for (_, name), found in files.items()]
-    sets = {result.model: result.subsets for result in results if result.benchmark == PREFERENCE_SETS}
+    sets = {result.model: result.subsets for result in results if result.benchmark == PreferenceTestSets.name}
     return [
         _with_prior(result, sets.get(result.model)) if result.benchmark == REWARDBENCH else result
         for result in results
@@ -90,7 +94,7 @@ def _from_accuracies(model: str, accuracies: dict[str, float], path: str) -> Mod
     subsets = {name: _bare(value) for name, value in accuracies.items()}
     if set(accuracies) <= set(VERSION_2):
         return _version_2(model, subsets, None, path)
-    return ModelResult(model, PREFERENCE_SETS, None, {}, subsets, None, path)
+    return _preferences(model, subsets, None, path)
 
 
 def _from_pairs(model: str, table: pd.DataFrame, path: str) -> ModelResult:
@@ -106,7 +110,15 @@ def _from_pairs(model: str, table: pd.DataFrame, path: str) -> ModelResult:
     subsets = {name: proportion_estimate(table.loc[table["subset"] == name, "score"]) for name in names}
     if set(names) <= set(EXAMPLE_COUNTS):
         return _version_1(model, subsets, table, path)
-    return ModelResult(model, PREFERENCE_SETS, None, {}, subsets, _slim(table), path)
+    return _preferences(model, subsets, _slim(table), path)
+
+
+def _preferences(model: str, subsets: dict[str, Estimate], table: pd.DataFrame | None, path: str) -> ModelResult:
+    if set(subsets) <= set(PREFERENCE_SETS):
+        overall = rewardbench_prior_sets(subsets)
+        return ModelResult(model, PreferenceTestSets.name, overall, {}, subsets, table, path)
+    overall = None if table is None else proportion_estimate(table["score"])
+    return ModelResult(model, OTHER_PAIRS, overall, {}, subsets, table, path)
 
 
 def _from_groups(model: str, table: pd.DataFrame, path: str) -> ModelResult:
@@ -118,8 +130,10 @@ def _from_groups(model: str, table: pd.DataFrame, path: str) -> ModelResult:
             clusters.append(f"Ties:{ties_id(name)[1]}" if subset == "Ties" else name)
         except ValueError as error:
             raise ValueError(f"{path}, row {row}: {error}") from error
-    columns = {"id": list(table["id"]), "subset": list(table["subset"]), "responses": list(table["texts"])}
-    rows = Dataset.from_dict(columns | {"num_correct": list(table["num_correct"]), "cluster": clusters})
+    columns = {"id": list(table["id"]), "subset": list(table["subset"]), "num_correct": list(table["num_correct"])}
+    # the prompts are in the texts
+    texts = {"prompt": [[]] * len(table), "responses": list(table["texts"])}
+    rows = Dataset.from_dict(columns | texts | {"cluster": clusters})
     figures = RewardBench2().evaluate(rows, [np.array(values) for values in table["rewards"]])
     frame = figures.rows.merge(_slim(table).drop(columns="subset"), on="id", validate="one_to_one")
     return ModelResult(model, REWARDBENCH2, figures.overall, figures.sections, figures.subsets, frame, path,

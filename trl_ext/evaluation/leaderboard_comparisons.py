@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from .comparison import ModelComparisons, compare_many
@@ -21,7 +20,6 @@ COLUMNS = (
     *("model_a", "model_b", "figure_a", "figure_b", "difference", "ci_low", "ci_high", "p_value", "adjusted_p_value"),
     *("significant", "n", "minimum_detectable_effect", "test", "correction", "method"),
 )
-_MAX_OFFSET = 1e-6
 
 
 def compare_models(
@@ -69,7 +67,6 @@ def compare_models(
     rows = common_rows(results)
     if rows is None:
         return pd.DataFrame(columns=COLUMNS)
-    _check_figures(results, rows)
     compared = compare_many(
         rows.scores, baseline=baseline, correction=correction, strata=rows.strata, weights=rows.weights,
         clusters=rows.clusters, level=level, seed=seed,
@@ -127,24 +124,6 @@ def _table(compared: ModelComparisons, rows: CommonRows) -> pd.DataFrame:
         correction=compared.correction,
         method=[comparison.difference.method for _, comparison in pairs],
     )[list(COLUMNS)]
-
-
-def _check_figures(results: Sequence[ModelResult], rows: CommonRows) -> None:
-    apart = {
-        result.model: (rows.figure(result.model), result.overall.value)
-        for result in results
-        if result.rows is not None
-        and result.overall is not None
-        and not rows.left_out[result.model]
-        and abs(rows.figure(result.model) - result.overall.value) > _MAX_OFFSET
-    }
-    if apart:
-        model, (mean, overall) = max(apart.items(), key=lambda item: abs(np.subtract(*item[1])))
-        logger.warning(
-            "%s: the overall figure is not a weighted mean of rows: compared are weighted means of row scores, such as "
-            "%.4f of %s, whose overall figure is %.4f",
-            *(results[0].benchmark, mean, model, overall),
-        )
 
 
 def _letters(index: int) -> str:

@@ -1,17 +1,21 @@
 """Rows that several models have in common, with the weights by which they make the benchmark's figure."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from .model_result import ModelResult
-from .rewardbench import EXAMPLE_COUNTS, SECTIONS
+from .rewardbench import EXAMPLE_COUNTS, PRIOR_SETS, SECTIONS
 
 
 logger = logging.getLogger(__name__)
+
+# Rows -> stratum of every row, and weight of every stratum
+Weighting = Callable[[pd.DataFrame], tuple[np.ndarray, dict[str, float]]]
+_PRECISION = 1e-6
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,6 @@ class CommonRows:
     def n(self) -> int:
         """Number of common rows."""
         return len(self.strata)
-
-    def figure(self, model: str) -> float:
-        """The weighted mean of a model's scores over the common rows."""
-        means = {name: self.scores[model][self.strata == name].mean() for name in self.weights}
-        return float(np.average(list(means.values()), weights=[self.weights[name] for name in means]))
 
 
 def common_rows(results: Sequence[ModelResult]) -> CommonRows | None:
@@ -91,7 +90,10 @@ def common_rows(results: Sequence[ModelResult]) -> CommonRows | None:
             ", ".join(f"{model} {count}" for model, count in left_out.items()),
         )
     rows = first.loc[common]
-    strata, weights = _strata(rows)
+    weigh = _weighting(known)
+    strata, weights = weigh(rows)
+    counted = np.isin(strata, list(weights))
+    common, rows, strata = common[counted], rows[counted], strata[counted]
     cluster = rows["cluster"].to_numpy() if "cluster" in rows else rows.index.to_numpy()
     return CommonRows(
         scores={model: table.loc[common, "score"].to_numpy(dtype=np.float64) for model, table in tables.items()},
@@ -102,15 +104,66 @@ def common_rows(results: Sequence[ModelResult]) -> CommonRows | None:
     )
 
 
-def _strata(rows: pd.DataFrame) -> tuple[np.ndarray, Mapping[str, float]]:
-    subsets = rows["subset"].astype(str)
-    if set(subsets) <= set(EXAMPLE_COUNTS):
-        weights = {}
-        for members in SECTIONS.values():
-            present = [name for name in members if (subsets == name).any()]
-            total = sum(EXAMPLE_COUNTS[name] for name in present)
-            weights |= {name: EXAMPLE_COUNTS[name] / total for name in present}
-        return subsets.to_numpy(), weights
-    names = rows["section"].astype(str) if "section" in rows else pd.Series("", index=rows.index)
-    names = names.where(~names.isin(["", "nan", "None"]), subsets)
+def _weighting(results: Sequence[ModelResult]) -> Weighting:
+    """By which weights rows make the overall figure: the first of the known ways that gives it for all models."""
+    figures = [(result.rows, result.overall.value) for result in results if result.overall is not None]
+    if not figures:
+        return _by_subset
+    for weigh in (_by_example_counts, _by_prior_sets, _by_section, _by_subset, _alike):
+        try:
+            if all(abs(_mean(rows, weigh) - value) < _PRECISION for rows, value in figures):
+                return weigh
+        except KeyError:  # subsets of another benchmark
+            continue
+    logger.warning(
+        "%s: the overall figure is no weighted mean of what rows are worth; compared are means of the sections' row scores, "
+        "such as %.4f of %s, whose overall figure is %.4f",
+        *(results[0].benchmark, _mean(figures[0][0], _by_section), results[0].model, figures[0][1]),
+    )
+    return _by_section
+
+
+def _mean(rows: pd.DataFrame, weigh: Weighting) -> float:
+    rows = rows[rows["score"].notna()]
+    strata, weights = weigh(rows)
+    means = rows["score"].groupby(strata).mean()
+    return float(np.average([means[name] for name in weights], weights=list(weights.values())))
+
+
+def _by_example_counts(rows: pd.DataFrame) -> tuple[np.ndarray, dict[str, float]]:
+    """RewardBench: sections alike, in them subsets by the benchmark's counts."""
+    subsets = rows["subset"].astype(str).to_numpy()
+    present = dict.fromkeys(subsets)
+    totals = {
+        section: sum(EXAMPLE_COUNTS[name] for name in members if name in present)
+        for section, members in SECTIONS.items()
+    }
+    of = {name: section for section, members in SECTIONS.items() for name in members}
+    return subsets, {name: EXAMPLE_COUNTS[name] / totals[of[name]] for name in present}
+
+
+def _by_prior_sets(rows: pd.DataFrame) -> tuple[np.ndarray, dict[str, float]]:
+    """Preference test sets: those that RewardBench counts, alike."""
+    subsets = rows["subset"].astype(str).to_numpy()
+    weights = {name: 1.0 for name in PRIOR_SETS if name in subsets}
+    if not weights:
+        raise KeyError("no prior set")
+    return subsets, weights
+
+
+def _by_section(rows: pd.DataFrame) -> tuple[np.ndarray, dict[str, float]]:
+    """Sections alike; rows without section by subset."""
+    names = rows["subset"].astype(str)
+    if "section" in rows:
+        sections = rows["section"].astype(str)
+        names = sections.where(~sections.isin(["", "nan", "None"]), names)
     return names.to_numpy(), dict.fromkeys(names, 1.0)
+
+
+def _by_subset(rows: pd.DataFrame) -> tuple[np.ndarray, dict[str, float]]:
+    subsets = rows["subset"].astype(str)
+    return subsets.to_numpy(), dict.fromkeys(subsets, 1.0)
+
+
+def _alike(rows: pd.DataFrame) -> tuple[np.ndarray, dict[str, float]]:
+    return np.full(len(rows), "all"), {"all": 1.0}

@@ -97,7 +97,9 @@ def stratified_estimate(
     outside = np.flatnonzero((values < low) | (values > high))
     if outside.size:
         row = outside[0]
-        raise ValueError(f"values has {outside.size} outside [{low:g}, {high:g}]; first: row {row}, value {values[row]}")
+        raise ValueError(
+            f"values has {outside.size} outside [{low:g}, {high:g}]; first: row {row}, value {values[row]}"
+        )
     parts, shares, n = _parts((values - low) / (high - low), strata, weights, clusters)
     describe = (
         f"stratified cluster bootstrap, {method}{' percentile' if method == 'smoothed' else ''} interval ({len(parts)} "

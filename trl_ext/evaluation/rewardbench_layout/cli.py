@@ -73,7 +73,7 @@ def write_cli_results(
         }
         carried = {key: value for key, value in row.items() if key not in _NOT_CARRIED and key not in entry}
         outputs.append(entry | carried | {"id": original_id(row["id"])})
-    core = result.benchmark.lower().replace("-", "") == "rewardbench"
+    core = result.benchmark == "rewardbench"
     name = model_name(model)
     summary = {
         "accuracy": float(np.mean(results)),

@@ -3,6 +3,10 @@
 from pathlib import Path, PurePosixPath
 
 
+# RewardBench 2 has the same names of files; the original keeps its results apart
+VERSION_2_FOLDER = "reward-bench-2"
+
+
 def model_name(model: str) -> str:
     """
     Name of a model in the layout: a Hub id as it is, of a local path its last part.
@@ -26,7 +30,7 @@ def model_name(model: str) -> str:
         ('org/my-model', 'my-model', 'my-model')
         ```
     """
-    text = str(model).strip().replace("\\", "/")
+    text = str(model).strip().removeprefix("bundled:").replace("\\", "/")
     parts = [part for part in text.split("/") if part not in ("", ".")]
     is_path = text.startswith(("/", "~", ".")) or len(parts) > 2 or ".." in parts or ":" in text
     if is_path and parts and parts[-1] == "..":

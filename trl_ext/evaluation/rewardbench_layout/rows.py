@@ -31,10 +31,23 @@ def check_rows(rows: Dataset, rewards: Sequence[np.ndarray]) -> list[list[float]
 
 def plain_text(prompt: Any, response: str | None) -> str:
     """A conversation as text, where the text that the model read is not known."""
+    return "\n".join(f"{message['role']}: {message['content']}" for message in _messages(prompt, response))
+
+
+def _messages(prompt: Any, response: str | None) -> list[dict[str, Any]]:
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
-    if response is not None:
-        messages = [*messages, {"role": "assistant", "content": response}]
-    return "\n".join(f"{message['role']}: {message['content']}" for message in messages)
+    return messages if response is None else [*messages, {"role": "assistant", "content": response}]
+
+
+def template_of(tokenizer: Any, chat_template: str | None) -> Callable[[Any, str | None], str] | None:
+    """What a tokenizer's chat template makes of a prompt and a response; `None` if another or none is used."""
+    if tokenizer is None or chat_template is not None or not getattr(tokenizer, "chat_template", None):
+        return None
+
+    def render(prompt: Any, response: str | None) -> str:
+        return tokenizer.apply_chat_template(_messages(prompt, response), tokenize=False)
+
+    return render
 
 
 def rendered(rows: Dataset, render: Callable[[Any, str | None], str] | None) -> tuple[list[str], list[list[str]]]:

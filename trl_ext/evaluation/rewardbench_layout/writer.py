@@ -1,6 +1,7 @@
 """RewardBench's layout of results, from a benchmark's rows, rewards and figures."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,28 +12,20 @@ from datasets import Dataset
 from ...atomic_files import atomic_path
 from ...privacy import hide_private
 from ..benchmark import BenchmarkResult
+from .cli import write_cli_results
 from .contents import LayoutFile
-from .files import read_layout_file, write_layout_file
-from .paths import model_file, model_name
-from .rows import check_pairs, check_rows, group_result, original_id, pair_result, rendered
+from .files import write_layout_file
+from .paths import VERSION_2_FOLDER, model_file, model_name
+from .rows import check_pairs, check_rows, group_result, original_id, pair_result, rendered, template_of
 
 
-def target_of(benchmark: str) -> str:
-    """
-    Folder of a benchmark in the layout: `eval-set` or `pref-sets`.
+logger = logging.getLogger(__name__)
 
-    Raises:
-        ValueError: The layout has no place for the benchmark.
-    """
-    name = benchmark.lower().replace("_", "-")
-    if name.startswith(("rewardbench", "reward-bench")):
-        return "eval-set"
-    if name.startswith("pref"):
-        return "pref-sets"
-    raise ValueError(
-        f"RewardBench's layout has no place for {benchmark!r}: it holds RewardBench 1 and 2 and the preference test sets. "
-        "Results of others are in results.json and per_row.csv"
-    )
+_TARGETS = {
+    "rewardbench": "eval-set",
+    "rewardbench2": f"{VERSION_2_FOLDER}/eval-set",
+    "preference_test_sets": "pref-sets",
+}
 
 
 def write_rewardbench_results(
@@ -43,17 +36,20 @@ def write_rewardbench_results(
     *,
     model: str,
     model_type: str = "Seq. Classifier",
-    chat_template: str = "tokenizer",
+    chat_template: str | None = None,
     ref_model: str | None = None,
+    tokenizer: Any = None,
     render: Callable[[Any, str | None], str] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:
     """
     Write the results of a model as RewardBench does, for its leaderboard and analysis tools.
 
-    RewardBench 1 and preference sets get `eval-set/` or `pref-sets/<model>.json` (subset accuracies) and
-    `…-scores/<model>.json` (parallel arrays); RewardBench 2 the same names with lists of scores. The original's tools read
-    every file there, so that what is ours lies apart, in `provenance/`.
+    RewardBench gets `eval-set/<model>.json` (subset accuracies) and `eval-set-scores/<model>.json` (parallel arrays),
+    the preference test sets `pref-sets/` and `pref-sets-scores/`, RewardBench 2 the first names below `reward-bench-2/`, as
+    the original would overwrite one with the other. Other pairs get the files of the command line, see
+    [`write_cli_results`]. The layout has no place for RM-Bench: nothing is written. The original's tools read every file
+    there, so that what is ours lies apart, in `provenance/`.
 
     References:
         - RewardBench: Evaluating Reward Models for Language Modeling (Lambert et al.), https://arxiv.org/abs/2403.13787
@@ -72,26 +68,36 @@ def write_rewardbench_results(
         model_type (`str`, *optional*, defaults to `"Seq. Classifier"`):
             As RewardBench calls it: also `"DPO"`, `"Custom Classifier"`, `"Generative"`. Scores of a `"DPO"` model have
             prompts and no ids.
-        chat_template (`str`, *optional*, defaults to `"tokenizer"`):
-            Name of a FastChat template, or `"tokenizer"` for the tokenizer's own.
+        chat_template (`str`, *optional*):
+            Name of a FastChat template. By default the tokenizer's own, written as `"tokenizer"`.
         ref_model (`str`, *optional*):
             Reference model of a DPO model.
+        tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
+            Its chat template makes the texts, unless `render` or `chat_template` is given.
         render (`Callable`, *optional*):
-            `render(prompt, response)` is the text that the model read; of the prompt alone with `None`. By default roles
-            and contents in lines.
+            `render(prompt, response)` is the text that the model read; of the prompt alone with `None`. Without it and
+            without a template, texts are roles and contents in lines.
         provenance (`Mapping[str, Any]`, *optional*):
             Written to `provenance/<target>/<model>.json`.
 
     Returns:
-        `dict[str, Path]`: `results`, `scores` and, if given, `provenance`.
+        `dict[str, Path]`: `results` and `scores`, or `summary` and `outputs`; and, if given, `provenance`.
 
     Raises:
-        ValueError: The layout has no place for the benchmark, rewards do not fit to rows, or a file there is of another
-        benchmark (RewardBench 1 and 2 have the same names of files).
+        ValueError: Rewards do not fit to rows, or a row is not a pair where it must be.
     """
-    target = target_of(result.benchmark)
+    render = render or template_of(tokenizer, chat_template)
+    if result.benchmark == "preferences":
+        paths = write_cli_results(
+            folder, result, rows, rewards, model=model, ref_model=ref_model, chat_template=chat_template, render=render
+        )
+        return paths | _write_provenance(folder, "", model, provenance)
+    target = _TARGETS.get(result.benchmark)
+    if target is None:
+        logger.info("RewardBench's layout has no place for %s: nothing is written in it", result.benchmark)
+        return {}
     values = check_rows(rows, rewards)
-    grouped = is_version_2(result.benchmark)
+    grouped = result.benchmark == "rewardbench2"
     if not grouped:
         check_pairs(values, rows)
     fields = _model_fields(model, model_type, chat_template, ref_model)
@@ -120,17 +126,10 @@ def write_rewardbench_results(
         "results": model_file(folder, target, model),
         "scores": model_file(folder, f"{target}-scores", model),
     }
-    if paths["scores"].is_file() and (there := read_layout_file(paths["scores"]).kind) != kind:
-        raise ValueError(
-            f"{paths['scores']} holds {there}, of another benchmark: RewardBench 1 and 2 have the same names of files. "
-            "Choose a folder for each"
-        )
     accuracies = {name: estimate.value for name, estimate in result.subsets.items()}
     write_layout_file(paths["scores"], LayoutFile(kind, scores))
     write_layout_file(paths["results"], LayoutFile("results", accuracies | fields))
-    if provenance is not None:
-        paths["provenance"] = _write_provenance(folder, target, model, provenance)
-    return paths
+    return paths | _write_provenance(folder, target, model, provenance)
 
 
 def write_best_of_n(
@@ -143,7 +142,7 @@ def write_best_of_n(
     model: str,
     ids: Sequence[Any] | None = None,
     model_type: str = "Seq. Classifier",
-    chat_template: str = "tokenizer",
+    chat_template: str | None = None,
 ) -> Path:
     """
     Write the scores of candidates for best-of-n as RewardBench does: `best-of-n/<candidates>/<generator>/<model>.json`.
@@ -181,23 +180,23 @@ def write_best_of_n(
     return write_layout_file(path, LayoutFile("best-of-n scores", content))
 
 
-def is_version_2(benchmark: str) -> bool:
-    """Whether a benchmark's name is that of RewardBench 2."""
-    return benchmark.lower().replace("-", "").replace("_", "").startswith("rewardbench2")
-
-
 def _score(reward: float, nested: bool) -> Any:
     # logits of shape (B, 1) become lists of one number there
     return [reward] if nested else reward
 
 
-def _model_fields(model: str, model_type: str, chat_template: str, ref_model: str | None) -> dict[str, Any]:
-    fields = {"model": model_name(model), "model_type": model_type, "chat_template": chat_template}
+def _model_fields(model: str, model_type: str, chat_template: str | None, ref_model: str | None) -> dict[str, Any]:
+    template = chat_template or "tokenizer"
+    fields = {"model": model_name(model), "model_type": model_type, "chat_template": template}
     return fields if ref_model is None else fields | {"ref_model": model_name(ref_model)}
 
 
-def _write_provenance(folder: str | Path, target: str, model: str, provenance: Mapping[str, Any]) -> Path:
+def _write_provenance(
+    folder: str | Path, target: str, model: str, provenance: Mapping[str, Any] | None
+) -> dict[str, Path]:
+    if provenance is None:
+        return {}
     path = model_file(folder, f"provenance/{target}", model)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(hide_private(dict(provenance)), indent=2, default=str), encoding="utf-8")
-    return path
+    return {"provenance": path}
