@@ -79,7 +79,9 @@ def rewardbench_2(rng: np.random.Generator, low: float, high: float) -> Sample:
     truth["Ties"] = 0.3 * tied + 0.3 * single + 0.2 * preferred + 0.2 * hard
     luck = rng.random(TIES_PAIRS)
     mixed = np.where(rng.random((4, TIES_PAIRS)) < 0.5, luck, rng.random((4, TIES_PAIRS)))
-    parts.append(("Ties", np.array([0.3, 0.3, 0.2, 0.2]) @ (mixed < np.array([[tied], [single], [preferred], [hard]]))))
+    parts.append(
+        ("Ties", np.array([0.3, 0.3, 0.2, 0.2]) @ (mixed < np.array([[tied], [single], [preferred], [hard]])))
+    )
     values, strata = _rows(parts)
     return Sample(values, strata, None, truth, {"overall": dict.fromkeys(truth, 1.0)})
 
