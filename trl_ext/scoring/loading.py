@@ -195,12 +195,20 @@ def check_one_label(config: PretrainedConfig) -> None:
     check_reduction(config.num_labels, None)
 
 
-def own_code(model: PreTrainedModel) -> Path | None:
-    """File of the code that makes a model's output, if it is not that of transformers."""
-    forward = type(model).forward
-    if forward.__module__.startswith("transformers."):
+def has_own_code(model: PreTrainedModel) -> bool:
+    """Whether the code that makes a model's output is not that of transformers."""
+    return not type(model).forward.__module__.startswith("transformers.")
+
+
+def code_fingerprint(model: PreTrainedModel) -> str | None:
+    """SHA-256 of the file with the code of such a model; `None` for those of transformers, or if there is no file."""
+    if not has_own_code(model):
         return None
-    return Path(inspect.getfile(inspect.unwrap(forward)))
+    try:
+        source = inspect.getsource(inspect.getmodule(inspect.unwrap(type(model).forward)))
+    except (OSError, TypeError):  # typed into a console
+        return None
+    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def prepare_model(model: nn.Module, shared_prefix: bool) -> SharedPrefixReport:
@@ -209,7 +217,7 @@ def prepare_model(model: nn.Module, shared_prefix: bool) -> SharedPrefixReport:
     run_head_in_float32(model, core.config.num_labels)
     if not shared_prefix:
         return SharedPrefixReport(False, "it was not asked for")
-    if own_code(core) is not None:  # what it makes of the states of its last tokens is its own affair
+    if has_own_code(core):  # what it makes of the states of its last tokens is its own affair
         report = SharedPrefixReport(False, f"its class {type(core).__name__} is not one of transformers")
     else:
         report = enable_shared_prefix(model)

@@ -19,9 +19,10 @@ from .groups import Group, windows
 from .inference import scored_windows
 from .loading import (
     ModelSource,
+    code_fingerprint,
     config_fingerprint,
+    has_own_code,
     load_tokenizer_of,
-    own_code,
     prepare_model,
     tokenizer_fingerprint,
     weights_fingerprint,
@@ -162,7 +163,7 @@ class RewardScorer(Scorer):
                 model, adapter, revision, trust_remote_code, require_trained_head=require_trained_head
             )
             config = self.source.load_config(self.reduction)
-            has_own_code = self.source.has_own_code(config)
+            own_code = self.source.has_own_code(config)
             self._load_model = functools.partial(
                 self.source.load_model,
                 config,
@@ -177,8 +178,8 @@ class RewardScorer(Scorer):
                     raise ValueError(f"`{name}` applies to a model by name; this one is in memory already")
             self.source = None
             config = core_model(model).config
-            has_own_code = own_code(core_model(model)) is not None
-            if not has_own_code:
+            own_code = has_own_code(core_model(model))
+            if not own_code:
                 check_reduction(config.num_labels, self.reduction)
             self._load_model = lambda: model
             device = core_model(model).device
@@ -192,7 +193,7 @@ class RewardScorer(Scorer):
             encoding,
             processing_class,
             config,
-            reads_last_token=not has_own_code,
+            reads_last_token=not own_code,
             max_length=max_length,
             policy=max_length_policy,
             chat_template=chat_template,
@@ -266,10 +267,10 @@ class RewardScorer(Scorer):
     def settings(self) -> dict[str, Any]:
         """See [`Scorer.settings`]."""
         core = core_model(self.model)
-        template, code = self.encoder.rendered_with, own_code(core)
+        template = self.encoder.rendered_with
         return {
             "model_class": type(core).__name__,
-            "model_code_sha256": None if code is None else hashlib.sha256(code.read_bytes()).hexdigest(),
+            "model_code_sha256": code_fingerprint(core),
             "model_config_sha256": config_fingerprint(self.model),
             "model_weights_sha256": weights_fingerprint(self.model),
             "tokenizer_sha256": tokenizer_fingerprint(self.processing_class),
