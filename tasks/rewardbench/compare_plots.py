@@ -9,6 +9,7 @@ import pandas as pd
 from trl_ext import reporting
 from trl_ext.evaluation.leaderboard import ModelResult
 from trl_ext.evaluation.leaderboard_tables import (
+    accuracies_by_length,
     accuracies_by_subset,
     margin_correlations,
     rewards_of_responses,
@@ -23,6 +24,7 @@ PLOT_FILES = {
     "subsets": "subset_distributions",
     "rewards": "reward_distributions",
     "correlations": "margin_correlations",
+    "length": "accuracy_by_length",
     "styles": "style_matrices",
 }
 
@@ -71,6 +73,10 @@ def _correlations(results: Sequence[ModelResult], table: pd.DataFrame, level: fl
     )
 
 
+def _length(results: Sequence[ModelResult], table: pd.DataFrame, level: float) -> Plot:
+    return accuracies_by_length(results, level=level), reporting.plot_accuracy_by_length
+
+
 def _styles(results: Sequence[ModelResult], table: pd.DataFrame, level: float) -> Plot:
     return style_cells(results), reporting.plot_style_matrices
 
@@ -80,5 +86,6 @@ _PLOTS: dict[str, Callable[[Sequence[ModelResult], pd.DataFrame, float], Plot]] 
     "subsets": _subsets,
     "rewards": _rewards,
     "correlations": _correlations,
+    "length": _length,
     "styles": _styles,
 }

@@ -184,10 +184,8 @@ def _with_unique_ids(table: pd.DataFrame, path: str) -> pd.DataFrame:
 
 
 def _slim(table: pd.DataFrame) -> pd.DataFrame:
-    # texts are laid out by each model's template: of their lengths the ranks are those of the responses
-    return table.assign(lengths=[[len(text) for text in texts] for texts in table["texts"]]).drop(
-        columns=["texts", "result"]
-    )
+    # texts hold the prompts as well, in each model's template: they tell no lengths of responses
+    return table.drop(columns=["texts", "result"])
 
 
 def _published(value: float, n: int) -> Estimate:

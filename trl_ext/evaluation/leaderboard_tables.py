@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from .length_bias import length_bias
 from .model_result import ModelResult
 from .rm_bench import STYLES
 
@@ -59,6 +60,38 @@ def margin_correlations(results: Sequence[ModelResult]) -> pd.DataFrame | None:
         if result.rows is not None and "margin" in result.rows
     }
     return pd.DataFrame(margins).corr("spearman", min_periods=3) if len(margins) > 1 else None
+
+
+def accuracies_by_length(results: Sequence[ModelResult], *, level: float = 0.95) -> pd.DataFrame:
+    """
+    Accuracy where the right response is shorter, about as long, longer than the wrong one, see [`length_bias`].
+
+    Args:
+        results (`Sequence[ModelResult]`):
+            Results with lengths of responses; those without pairs are passed over.
+        level (`float`, *optional*, defaults to `0.95`):
+            Confidence level.
+
+    Returns:
+        `pandas.DataFrame`: `model`, `band`, `value`, `ci_low`, `ci_high`, `n`; lengths in characters.
+    """
+    records = []
+    for result in results:
+        rows = result.rows
+        if rows is None or not {"rewards", "lengths"} <= set(rows):
+            continue
+        rows = rows[rows["rewards"].notna()]
+        rows = rows[(rows["rewards"].map(len) == 2) & (rows["num_correct"] == 1)]
+        if rows.empty:
+            continue
+        rewards, lengths = (np.array(rows[name].tolist(), dtype=np.float64).T for name in ("rewards", "lengths"))
+        clusters = rows["cluster"].to_numpy() if "cluster" in rows else None
+        bias = length_bias(*rewards, *lengths, clusters=clusters, level=level, resamples=2)
+        for band in ("shorter", "equal", "longer"):
+            figure = bias.accuracy[band]
+            numbers = {name: getattr(figure, name) for name in ("value", "ci_low", "ci_high", "n")}
+            records.append({"model": result.model, "band": band, **numbers})
+    return pd.DataFrame(records)
 
 
 def style_cells(results: Sequence[ModelResult]) -> pd.DataFrame:

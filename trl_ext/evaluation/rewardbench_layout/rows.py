@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from ...scoring.chat_templates import find_chat_template
+
 
 def check_rows(rows: Dataset, rewards: Sequence[np.ndarray]) -> list[list[float]]:
     """
@@ -40,12 +42,13 @@ def _messages(prompt: Any, response: str | None) -> list[dict[str, Any]]:
 
 
 def template_of(tokenizer: Any, chat_template: str | None) -> Callable[[Any, str | None], str] | None:
-    """What a tokenizer's chat template makes of a prompt and a response; `None` if another or none is used."""
-    if tokenizer is None or chat_template is not None or not getattr(tokenizer, "chat_template", None):
+    """What a chat template makes of a prompt and a response; `None` if the tokenizer has none and none is given."""
+    template = None if chat_template is None else find_chat_template(chat_template)
+    if tokenizer is None or not (template or getattr(tokenizer, "chat_template", None)):
         return None
 
     def render(prompt: Any, response: str | None) -> str:
-        return tokenizer.apply_chat_template(_messages(prompt, response), tokenize=False)
+        return tokenizer.apply_chat_template(_messages(prompt, response), tokenize=False, chat_template=template)
 
     return render
 

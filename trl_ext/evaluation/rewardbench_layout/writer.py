@@ -73,7 +73,7 @@ def write_rewardbench_results(
         ref_model (`str`, *optional*):
             Reference model of a DPO model.
         tokenizer ([`~transformers.PreTrainedTokenizerBase`], *optional*):
-            Its chat template makes the texts, unless `render` or `chat_template` is given.
+            What applies the chat template, its own or the one that is named, to make the texts.
         render (`Callable`, *optional*):
             `render(prompt, response)` is the text that the model read; of the prompt alone with `None`. Without it and
             without a template, texts are roles and contents in lines.
