@@ -73,6 +73,10 @@ class Scorer(abc.ABC):
         """What is good to know of the rewards, but changes none, for JSON."""
         return {}
 
+    def report(self) -> dict[str, Any]:
+        """What is known after the last call beside the rewards, such as answers that could not be used, for JSON."""
+        return {}
+
     def prepare(self) -> None:  # noqa: B027  many have nothing to load
         """Load what is needed, after the data was checked."""
 
