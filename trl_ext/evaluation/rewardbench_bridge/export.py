@@ -122,6 +122,7 @@ def _complete_config(model: PreTrainedModel, kind: str) -> dict:
     if kind == "reward":
         check_one_label(model.config)
     config = json.loads(model.config.to_json_string(use_diff=False))
+    config.pop("_name_or_path", None)  # a path of this machine
     config["architectures"] = [name]
     config["dtype"] = str(model.dtype).removeprefix("torch.")
     return config
