@@ -109,7 +109,7 @@ class TestRunRM:
                 assert figure["value"] == value and figure["ci_low"] <= value <= figure["ci_high"]
         assert {"dtype", "attention", "model_weights_sha256", "input_sha256"} <= set(results["scoring"]["settings"])
         assert results["truncated"] == 0 and results["data"]["rows"] == 20
-        layout = [path for path in Path("results", "eval-set").rglob("*.json")]
+        layout = list(Path("results", "eval-set").rglob("*.json"))
         assert len(layout) == 1
         accuracies = json.loads(layout[0].read_text())
         assert accuracies["hep-python"] == results["figures"]["subsets"]["hep-python"]["value"]
