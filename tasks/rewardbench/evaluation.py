@@ -1,5 +1,6 @@
 """One evaluation: rows are read and checked, scored where they are not yet, and figures written in both layouts."""
 
+import inspect
 import logging
 import os
 import re
@@ -15,7 +16,7 @@ from tasks.provenance import command, model_identity, package_versions
 from tasks.train_config import ConfigError
 from trl_ext import RewardScorer
 from trl_ext.data import resolve_model
-from trl_ext.evaluation import Benchmark, BenchmarkResult, Estimate, evaluate_benchmark, get_benchmark
+from trl_ext.evaluation import BENCHMARKS, Benchmark, BenchmarkResult, Estimate, evaluate_benchmark, get_benchmark
 from trl_ext.evaluation.rewardbench_layout import write_rewardbench_results
 from trl_ext.privacy import hide_private
 from trl_ext.scoring.base import Scorer
@@ -152,7 +153,13 @@ def preference_benchmark(config: Mapping[str, Any]) -> Benchmark:
     elif name is None:
         own = config["dataset"] not in (None, get_benchmark("rewardbench").hub_id)
         name = "preferences" if own else "rewardbench"
-    return get_benchmark(name, ties=config["ties"], seed=config["seed"])
+    return make_benchmark(name, config)
+
+
+def make_benchmark(name: str, config: Mapping[str, Any], **options: Any) -> Benchmark:
+    """A benchmark with those of the options `ties` and `seed` that it has."""
+    accepted = inspect.signature(BENCHMARKS[name]).parameters
+    return get_benchmark(name, **{key: config[key] for key in ("ties", "seed") if key in accepted}, **options)
 
 
 def model_name(model: str | list[str]) -> str:

@@ -22,12 +22,11 @@ from tasks.rewardbench.experiment import make_experiment, run_command_line
 
 
 def run(config, sacred_run):
-    from tasks.rewardbench.evaluation import MODEL_TYPES, preference_benchmark, run_evaluation
+    from tasks.rewardbench.evaluation import MODEL_TYPES, make_benchmark, preference_benchmark, run_evaluation
     from tasks.rewardbench.judges import make_judge
-    from trl_ext.evaluation import get_benchmark
 
     if config["benchmark"] == "rewardbench2":
-        benchmark = get_benchmark("rewardbench2", seed=config["seed"])
+        benchmark = make_benchmark("rewardbench2", config)
     else:
         benchmark = preference_benchmark(config)
     return run_evaluation(

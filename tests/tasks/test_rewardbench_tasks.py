@@ -128,10 +128,9 @@ class TestRunRM:
 
 
 class TestOtherScripts:
-    @pytest.mark.parametrize("variant", ["0.1.5", "0.1.4"])
-    def test_v2(self, reward_model, tmp_path, variant):
+    def test_v2(self, reward_model, tmp_path):
         data = write_lines(tmp_path / "v2.jsonl", v2_rows())
-        figures = run("run_v2", model=reward_model, dataset=data, ties_variant=variant)
+        figures = run("run_v2", model=reward_model, dataset=data, ties_variant="0.1.4")
         subsets = results_of("rewardbench2", reward_model)["figures"]["subsets"]
         assert figures["overall"] == pytest.approx(np.mean([subset["value"] for subset in subsets.values()]))
 
@@ -180,7 +179,7 @@ class TestOtherScripts:
             ({"prompt": "Q", "responses": []}, "row 1 .*at least one text"),
             ({"prompt": "Q", "responses": ["a", " "]}, "row 1 .*response 1"),
             ({"prompt": "Q", "responses": ["a", "b"], "gold": [1.0]}, "row 1 .*2 finite numbers"),
-            ({"prompt": "Q", "responses": ["a"], "gold": ["x"]}, "row 1 .*1 finite numbers"),
+            ({"prompt": "Q", "responses": ["a"], "gold": ["x"]}, "column 'gold'"),
         ],
     )
     def test_candidates_are_checked(self, tmp_path, row, message):
