@@ -30,13 +30,15 @@ COMPATIBILITY_KEYS: Keys = {
     "disable_beaker_save": (True, (bool,), None),  # nothing is saved for Beaker
 }
 REWARD_MODEL_KEYS: Keys = {
+    # None: messages, but text for dataset=demo, as models are trained on it
+    "prompt_format": (None, (str,), ("chat", "text")),
     "encoding": ("rewardbench", (str,), ("rewardbench", "training")),
     "force_truncation": (True, (bool,), None),  # False: no limit of length
     "reduction": (None, (int, list), None),  # of a model with several labels: one of them, or a weight for each
     "shared_prefix": (True, (bool,), None),
 }
 DATA_KEYS: Keys = {
-    "dataset": (None, (str,), None),  # Hub id, file, or folder
+    "dataset": (None, (str,), None),  # Hub id, file, folder, or demo
     "split": (None, (str,), None),
     "debug": (False, (bool,), None),  # the first rows only
 }

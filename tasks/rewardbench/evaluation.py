@@ -13,6 +13,7 @@ import transformers
 from transformers import AutoTokenizer
 
 from tasks.provenance import command, model_identity, package_versions
+from tasks.rewardbench.rows import load_rows
 from tasks.train_config import ConfigError
 from trl_ext import RewardScorer
 from trl_ext.data import resolve_model
@@ -71,9 +72,7 @@ def run_evaluation(
     name = model_name(config["model"])
     folder = Path(config["output_dir"]).expanduser() / benchmark.name / safe_name(name)
     try:
-        rows = benchmark.load(config["dataset"], split=config["split"])
-        if config["debug"]:
-            rows = rows.select(range(min(debug_rows, len(rows))))
+        rows = load_rows(benchmark, config, debug_rows)
         scorer = make_scorer(config, folder)
         scorer.progress = config["progress"]
         facts = {

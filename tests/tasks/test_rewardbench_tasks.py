@@ -119,6 +119,11 @@ class TestRunRM:
         figures = run("run_rm", model=reward_model, dataset=write_lines(tmp_path / "pairs.jsonl", rows))
         assert 0 <= figures["overall"] <= 1
 
+    def test_demo_is_scored_as_text(self, reward_model):
+        figures = run("run_rm", model=reward_model, dataset="demo", debug=True)
+        prompt = json.loads(Path("results", "preferences", "tiny-rm", "input.jsonl").open().readline())["prompt"]
+        assert 0 <= figures["overall"] <= 1 and prompt.startswith("Question: ")
+
     def test_again_scores_nothing_again(self, reward_model, tmp_path):
         data = write_lines(tmp_path / "pairs.jsonl", core_rows(2))
         first = run("run_rm", model=reward_model, dataset=data)
