@@ -7,6 +7,8 @@ from tasks.config_keys import Keys, check_keys, check_range
 from tasks.train_config import ConfigError
 
 
+DEMO = "demo"  # as `dataset`
+
 _DTYPES = ("float32", "bfloat16", "float16")
 
 MODEL_KEYS: Keys = {
@@ -32,7 +34,7 @@ COMPATIBILITY_KEYS: Keys = {
 REWARD_MODEL_KEYS: Keys = {
     # None: messages, but text for dataset=demo, as models are trained on it
     "prompt_format": (None, (str,), ("chat", "text")),
-    "encoding": ("rewardbench", (str,), ("rewardbench", "training")),
+    "encoding": (None, (str,), ("rewardbench", "training")),  # None: rewardbench for messages, training for text
     "force_truncation": (True, (bool,), None),  # False: no limit of length
     "reduction": (None, (int, list), None),  # of a model with several labels: one of them, or a weight for each
     "shared_prefix": (True, (bool,), None),
@@ -112,6 +114,12 @@ GENERATIVE_KEYS: Keys = {
 }
 
 
+def text_prompts(config: Mapping[str, Any]) -> bool:
+    """Whether prompts are text, not messages."""
+    format = config.get("prompt_format")
+    return format == "text" or (format is None and config["dataset"] == DEMO and "prompt_format" in config)
+
+
 def check_config(config: Mapping[str, Any], keys: Keys) -> None:
     """
     Check the configuration of a script.
@@ -129,6 +137,8 @@ def check_config(config: Mapping[str, Any], keys: Keys) -> None:
             check_range(config, key, 1)
     if config.get("load_json") and config["dataset"] is None:
         raise ConfigError("load_json needs `dataset`, the file")
+    if text_prompts(config) and config.get("encoding") == "rewardbench":
+        raise ConfigError("encoding=rewardbench takes messages: leave it out, or set prompt_format=chat")
     if config["upload_model_metadata_to_hf"] and not config["push_results_to_hub"]:
         raise ConfigError("upload_model_metadata_to_hf needs push_results_to_hub: the model card links to the results")
 

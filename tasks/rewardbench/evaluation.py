@@ -13,6 +13,7 @@ import transformers
 from transformers import AutoTokenizer
 
 from tasks.provenance import command, model_identity, package_versions
+from tasks.rewardbench.configs import text_prompts
 from tasks.rewardbench.rows import load_rows
 from tasks.train_config import ConfigError
 from trl_ext import RewardScorer
@@ -120,7 +121,7 @@ def make_reward_scorer(config: Mapping[str, Any], folder: Path) -> RewardScorer:
         load_tokenizer(config),
         adapter=config["adapter"],
         revision=config["revision"],
-        encoding=config["encoding"],
+        encoding=config["encoding"] or ("training" if text_prompts(config) else "rewardbench"),
         chat_template=config["chat_template"],
         reduction=config["reduction"],
         max_length=config["max_length"] if limited else None,

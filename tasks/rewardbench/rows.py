@@ -5,11 +5,9 @@ from typing import Any
 
 from datasets import Dataset
 
+from tasks.rewardbench.configs import DEMO, text_prompts
 from trl_ext.data import load_demo_preferences
 from trl_ext.evaluation import Benchmark
-
-
-DEMO = "demo"
 
 
 def load_rows(benchmark: Benchmark, config: Mapping[str, Any], debug_rows: int) -> Dataset:
@@ -19,12 +17,13 @@ def load_rows(benchmark: Benchmark, config: Mapping[str, Any], debug_rows: int) 
     Raises:
         ValueError: Data are not as they must be, or a conversation can't be a text.
     """
-    demo = config["dataset"] == DEMO
-    rows = benchmark.load(demo_pairs() if demo else config["dataset"], split=config["split"])
+    source = demo_pairs() if config["dataset"] == DEMO else config["dataset"]
+    rows = benchmark.load(source, split=config["split"])
     if config["debug"]:
         rows = rows.select(range(min(debug_rows, len(rows))))
-    as_text = config.get("prompt_format") == "text" or (demo and config.get("prompt_format") is None)
-    return rows.map(_as_text, desc="Prompts as text", load_from_cache_file=False) if as_text else rows
+    if not text_prompts(config):
+        return rows
+    return rows.map(_as_text, desc="Prompts as text", load_from_cache_file=False)
 
 
 def demo_pairs() -> Dataset:

@@ -46,6 +46,7 @@ class TestConfiguration:
             (RM_KEYS, {"model": "M", "torch_dtype": "int8"}, "must be one of float32"),
             (RM_KEYS, {"model": "M", "chat_templat": "tulu"}, "Did you mean 'chat_template'"),
             (RM_KEYS, {"model": "M", "load_json": True}, "load_json needs `dataset`"),
+            (RM_KEYS, {"model": "M", "dataset": "demo", "encoding": "rewardbench"}, "takes messages"),
             (DPO_KEYS, {"model": "M", "ref_free_type": "mean"}, "must be one of avg"),
             (RM_KEYS, {"model": "M", "upload_model_metadata_to_hf": True}, "push_results_to_hub"),
         ],
