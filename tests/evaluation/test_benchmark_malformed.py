@@ -33,7 +33,11 @@ CASES = [
     (RewardBench, [V1 | {"id": None}], "column 'id' must hold text or a whole number, got None"),
     (RewardBench2, [without(V2, "id", "rejected")], "lacks the columns 'id', 'rejected'"),
     (RewardBench2, [V2 | {"subset": "Precise Instruction"}], "not a subset of RewardBench 2"),
-    (RewardBench2, [V2 | {"chosen": "2"}], "column 'chosen' must be a list of texts, got str.*use JSON Lines or Parquet"),
+    (
+        RewardBench2,
+        [V2 | {"chosen": "2"}],
+        "column 'chosen' must be a list of texts, got str.*use JSON Lines or Parquet",
+    ),
     (RewardBench2, [V2 | {"rejected": []}], "column 'rejected' is an empty list; it needs at least one text"),
     (RewardBench2, [V2 | {"chosen": ["\n"]}], "column 'chosen', entry 0 is empty"),
     (RewardBench2, [V2 | {"num_correct": 0}], "column 'num_correct' is 0, but 'chosen' has 1 and 'rejected' 3 texts"),
@@ -48,18 +52,34 @@ CASES = [
     (RMBench, [without(STYLED, "chosen")], "lacks the columns 'chosen'"),
     (RMBench, [STYLED | {"domain": "math"}] * 2, "rows 0 and 1 of subset 'math' have the same id 'math/7'"),
     (PreferenceTestSets, [without(PREFS, "subset")], "whose split 'train' is not one of the sets, lacks .*'subset'"),
-    (PreferenceTestSets, [PREFS | {"subset": "spp"}], "column 'subset' holds 'spp', which is not one of anthropic_harm"),
-    (PreferenceTestSets, [PREFS | {"subset": "mtbench_gpt4"}], "has no rows of the sets anthropic_helpful, anthropic_hhh"),
+    (
+        PreferenceTestSets,
+        [PREFS | {"subset": "spp"}],
+        "column 'subset' holds 'spp', which is not one of anthropic_harm",
+    ),
+    (
+        PreferenceTestSets,
+        [PREFS | {"subset": "mtbench_gpt4"}],
+        "has no rows of the sets anthropic_helpful, anthropic_hhh",
+    ),
     (PreferenceTestSets, [PREFS | {"prompt": [USER, ANSWER]}], "column 'prompt' ends with a message of the assistant"),
     (PreferenceTestSets, [PREFS | {"prompt": []}], "column 'prompt' is a list of messages without a message"),
-    (PreferenceBenchmark, [{"text": "a", "label": 1}], "neither 'chosen' and 'rejected'.*its columns are 'text', 'label'"),
+    (
+        PreferenceBenchmark,
+        [{"text": "a", "label": 1}],
+        "neither 'chosen' and 'rejected'.*its columns are 'text', 'label'",
+    ),
     (PreferenceBenchmark, [without(PAIR, "rejected")], "neither 'chosen' and 'rejected'"),
     (PreferenceBenchmark, [without(PAIR, "prompt")], "has no prompt"),
     (PreferenceBenchmark, [without(K_WAY, "num_correct")], "has 'responses', but lacks the columns 'num_correct'"),
     (PreferenceBenchmark, [K_WAY | {"num_correct": 0}], "num_correct is 0, .* from 1 to 2"),
     (PreferenceBenchmark, [K_WAY | {"num_correct": 3}], "num_correct is 3, .*at least one right and one wrong"),
     (PreferenceBenchmark, [K_WAY | {"responses": []}], "column 'responses' is an empty list"),
-    (PreferenceBenchmark, [K_WAY | {"responses": "2"}], "column 'responses' must be a list with an entry per response"),
+    (
+        PreferenceBenchmark,
+        [K_WAY | {"responses": "2"}],
+        "column 'responses' must be a list with an entry per response",
+    ),
     (PreferenceBenchmark, [PAIR | {"subset": None}], "column 'subset' must hold text"),
     (PreferenceBenchmark, [PAIR, PAIR], "have the same id '7'"),
     (
@@ -74,7 +94,11 @@ CASES = [
         [CHAT | {"chosen": [{"role": "human", "content": "?"}, ANSWER]}],
         "a role that is not one of system, .*'human'",
     ),
-    (PreferenceBenchmark, [CHAT | {"prompt": "else"}], "column 'prompt' holds 'else', but column 'chosen' begins with"),
+    (
+        PreferenceBenchmark,
+        [CHAT | {"prompt": "else"}],
+        "column 'prompt' holds 'else', but column 'chosen' begins with",
+    ),
     (PreferenceBenchmark, [{"messages": [ANSWER]}], "must be a list of messages with a prompt and an answer"),
 ]
 
@@ -100,6 +124,23 @@ def test_empty_rows_can_be_left_out_and_are_counted(caplog):
         PreferenceBenchmark(empty="drop").load(rows.select([1]))
 
 
+@pytest.mark.parametrize(
+    ("benchmark", "row", "responses"),
+    [
+        (RewardBench, V1 | {"chosen": ""}, ["", "3"]),
+        (RewardBench2, V2 | {"rejected": ["3", " ", "5"]}, ["2", "3", " ", "5"]),
+        (PreferenceTestSets, PREFS | {"rejected": ""}, ["2", ""]),
+        (PreferenceBenchmark, CHAT | {"chosen": [USER, ANSWER | {"content": ""}]}, ["", "3"]),
+        (PreferenceBenchmark, K_WAY | {"responses": ["2", "", "3"]}, ["2", "", "3"]),
+    ],
+)
+def test_empty_responses_are_kept_on_request_but_not_empty_prompts(benchmark, row, responses):
+    loaded = benchmark(empty="keep").load(Dataset.from_list([row]))
+    assert loaded["responses"] == [responses]
+    with pytest.raises(ValueError, match="column 'prompt' is empty or only whitespace"):
+        benchmark(empty="keep").load(Dataset.from_list([row | {"prompt": " "}]))
+
+
 GOOD = Dataset.from_list([PAIR, PAIR | {"id": "8"}])
 
 
@@ -121,7 +162,9 @@ def test_rewards_that_are_not_as_they_must_be(rewards, message):
 
 
 def test_rows_that_were_not_loaded():
-    with pytest.raises(ValueError, match="rows must be those of Benchmark.load, but lack the columns subset, responses"):
+    with pytest.raises(
+        ValueError, match="rows must be those of Benchmark.load, but lack the columns subset, responses"
+    ):
         PreferenceBenchmark().evaluate(GOOD, [[1.0, 0.0]] * 2)
 
 
@@ -142,7 +185,7 @@ def test_a_right_and_a_wrong_response_of_the_same_text_count_as_a_tie(caplog):
         (lambda: RewardBench2(ties_variant="0.2"), "ties_variant must be one of '0.1.5', '0.1.4'"),
         (lambda: PreferenceTestSets("some"), "sets must be 'prior', 'all' or some of"),
         (lambda: PreferenceTestSets([]), "got none"),
-        (lambda: PreferenceBenchmark(empty="keep"), "empty must be one of 'error', 'drop'"),
+        (lambda: PreferenceBenchmark(empty="fill"), "empty must be one of 'error', 'drop', 'keep'"),
         (lambda: PreferenceBenchmark().load(), "has no data of its own"),
     ],
 )
