@@ -114,8 +114,10 @@ def make_rows(
             rows.append(read_row(values, index, where))
             kept.append(index)
         except EmptyText as error:
-            if empty == "error":
-                raise ValueError(f"{error}. Rows can be left out with the option empty='drop'.") from None
+            if empty != "drop":
+                raise ValueError(
+                    f"{error}. Such rows are left out with the option empty='drop'; empty='keep' keeps empty responses."
+                ) from None
             dropped.append(str(error))
     if dropped:
         logger.warning("%d of %d rows are left out, first: %s", len(dropped), len(data), dropped[0])

@@ -50,8 +50,10 @@ def read_conversation(value: Any, where: str, allow_empty: bool = False) -> tupl
     """Prompt (`None` if there is none) and response: a text, or messages of which the assistant's last is the response."""
     if isinstance(value, str):
         return None, check_text(value, where, allow_empty)
-    blank = allow_empty and isinstance(value, list) and bool(value) and _is_blank_answer(value[-1])
-    *prompt, answer = (*_check_messages(value[:-1], where), value[-1]) if blank else _check_messages(value, where)
+    if allow_empty and isinstance(value, list) and value and _is_blank_answer(value[-1]):
+        prompt, answer = value[:-1], value[-1]
+    else:
+        *prompt, answer = _check_messages(value, where)
     if answer["role"] != "assistant":
         raise ValueError(f"{where} must end with a message of role 'assistant', but its last is of {answer['role']!r}")
     if not isinstance(answer.get("content"), str):
