@@ -124,6 +124,24 @@ def test_empty_rows_can_be_left_out_and_are_counted(caplog):
         PreferenceBenchmark(empty="drop").load(rows.select([1]))
 
 
+@pytest.mark.parametrize(
+    ("benchmark", "row", "responses"),
+    [
+        (RewardBench, V1 | {"chosen": ""}, ["", "3"]),
+        (RewardBench2, V2 | {"rejected": ["3", " ", "5"]}, ["2", "3", " ", "5"]),
+        (PreferenceTestSets, PREFS | {"rejected": ""}, ["2", ""]),
+        (PreferenceBenchmark, CHAT | {"chosen": [USER, ANSWER | {"content": ""}]}, ["", "3"]),
+        (PreferenceBenchmark, K_WAY | {"responses": ["2", "", "3"]}, ["2", "", "3"]),
+    ],
+)
+def test_empty_responses_are_kept_on_request_but_not_empty_prompts(benchmark, row, responses):
+    loaded = benchmark(empty="keep").load(Dataset.from_list([row]))
+    assert loaded["responses"] == [responses]
+    if "prompt" in row:
+        with pytest.raises(ValueError, match="column 'prompt' is empty or only whitespace"):
+            benchmark(empty="keep").load(Dataset.from_list([row | {"prompt": " "}]))
+
+
 GOOD = Dataset.from_list([PAIR, PAIR | {"id": "8"}])
 
 
@@ -168,7 +186,7 @@ def test_a_right_and_a_wrong_response_of_the_same_text_count_as_a_tie(caplog):
         (lambda: RewardBench2(ties_variant="0.2"), "ties_variant must be one of '0.1.5', '0.1.4'"),
         (lambda: PreferenceTestSets("some"), "sets must be 'prior', 'all' or some of"),
         (lambda: PreferenceTestSets([]), "got none"),
-        (lambda: PreferenceBenchmark(empty="keep"), "empty must be one of 'error', 'drop'"),
+        (lambda: PreferenceBenchmark(empty="fill"), "empty must be one of 'error', 'drop', 'keep'"),
         (lambda: PreferenceBenchmark().load(), "has no data of its own"),
     ],
 )
