@@ -29,6 +29,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     options = {key: config[key] for key in ("correction", "level", "seed")}
     pairs = tables.compare_models(results, **options)
     table = tables.leaderboard(results, comparisons=pairs, level=config["level"])
+    results.sort(key=lambda result: table["model"].tolist().index(result.model))
     if config["baseline"] is not None:
         pairs = tables.compare_models(results, baseline=config["baseline"], **options)
     remove_stale(folder, *_FILES, *(f"{name}.{suffix}" for name in PLOT_FILES for suffix in ("png", "csv")))
