@@ -15,7 +15,7 @@ from .benchmark_texts import EmptyText, Messages, common_prompt, read_conversati
 
 logger = logging.getLogger(__name__)
 
-EMPTY = ("error", "drop")
+EMPTY = ("error", "drop", "keep")
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ def text_of(row: Mapping[str, Any], column: str, where: str) -> str:
     return str(value)
 
 
-def read_pair(row: Mapping[str, Any], where: str, identifier: str, subset: str, cluster: str | None = None) -> Row:
+def read_pair(row: Mapping[str, Any], where: str, identifier: str, subset: str, allow_empty: bool) -> Row:
     """Row of a chosen and a rejected response, texts or conversations."""
     answers, implicit = [], {}
     for column in ("chosen", "rejected"):
-        implicit[column], answer = read_conversation(row[column], f"{where}: column '{column}'")
+        implicit[column], answer = read_conversation(row[column], f"{where}: column '{column}'", allow_empty)
         answers.append(answer)
-    return Row(identifier, subset, common_prompt(row.get("prompt"), implicit, where), answers, 1, cluster)
+    return Row(identifier, subset, common_prompt(row.get("prompt"), implicit, where), answers, 1)
 
 
 def make_rows(
@@ -100,7 +100,8 @@ def make_rows(
         used (`tuple[str, ...]`):
             Columns whose content is in the row's own columns, and which are not kept beside them.
         empty (`str`, *optional*, defaults to `"error"`):
-            What happens to rows with an empty prompt or response: `"error"`, or `"drop"`, which logs their number.
+            What happens to rows with an empty prompt or response: `"error"`; `"drop"`, which logs their number; or
+            `"keep"`, which `read_row` has to do, for empty responses.
 
     Returns:
         [`~datasets.Dataset`]: `ROW_COLUMNS`, and the columns of `data` that are not `used`.
@@ -113,8 +114,10 @@ def make_rows(
             rows.append(read_row(values, index, where))
             kept.append(index)
         except EmptyText as error:
-            if empty == "error":
-                raise ValueError(f"{error}. Rows can be left out with the option empty='drop'.") from None
+            if empty != "drop":
+                raise ValueError(
+                    f"{error}. Such rows are left out with the option empty='drop'; empty='keep' keeps empty responses."
+                ) from None
             dropped.append(str(error))
     if dropped:
         logger.warning("%d of %d rows are left out, first: %s", len(dropped), len(data), dropped[0])
@@ -145,7 +148,7 @@ def make_rows(
     if not others:
         return own
     rest = data.select_columns(others)
-    rest = (rest.select(kept) if dropped else rest).flatten_indices()
+    rest = rest.select(kept) if dropped else rest
     return concatenate_datasets([own, rest], axis=1)
 
 

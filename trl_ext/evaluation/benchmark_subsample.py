@@ -80,16 +80,21 @@ def _units(rows: Dataset) -> dict[str, list[list[int]]]:
 
 
 def _quotas(sizes: dict[str, int], least: dict[str, int], n: int) -> dict[str, int]:
-    """Largest remainders of the proportional shares, none below its least."""
-    total = sum(sizes.values())
-    shares = {name: n * size / total for name, size in sizes.items()}
-    quotas = {name: max(least[name], int(share)) for name, share in shares.items()}
-    while sum(quotas.values()) != n:
-        step = 1 if sum(quotas.values()) < n else -1
-        open_to = [name for name in sizes if (quotas[name] < sizes[name] if step > 0 else quotas[name] > least[name])]
-        name = max(open_to, key=lambda name: step * (shares[name] - quotas[name]))
-        quotas[name] += step
-    return quotas
+    """Largest remainders of the proportional shares; subsets whose share is below their least get that."""
+    quotas: dict[str, int] = {}
+    while True:
+        free = {name: size for name, size in sizes.items() if name not in quotas}
+        rest = n - sum(quotas.values())
+        shares = {name: rest * size / sum(free.values()) for name, size in free.items()}
+        small = [name for name, share in shares.items() if share < least[name]]
+        if not small:
+            break
+        quotas |= {name: least[name] for name in small}
+    floors = {name: int(share) for name, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda name: floors[name] - shares[name])
+    for name in by_remainder[: rest - sum(floors.values())]:
+        floors[name] += 1
+    return quotas | floors
 
 
 def _rank(identifier: str, seed: int) -> bytes:

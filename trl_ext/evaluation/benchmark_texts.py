@@ -14,23 +14,23 @@ class EmptyText(ValueError):
     """A prompt or response without text."""
 
 
-def check_text(value: Any, where: str) -> str:
-    """A text that is not empty."""
+def check_text(value: Any, where: str, allow_empty: bool = False) -> str:
+    """A text that is not empty, unless that is allowed."""
     if not isinstance(value, str):
         raise ValueError(f"{where} must be text, got {type(value).__name__}: {shorten(value)}")
-    if not value.strip():
+    if not value.strip() and not allow_empty:
         raise EmptyText(f"{where} is empty or only whitespace: {value!r}")
     return value
 
 
-def check_texts(value: Any, where: str) -> list[str]:
-    """A list of texts that are not empty."""
+def check_texts(value: Any, where: str, allow_empty: bool = False) -> list[str]:
+    """A list of such texts."""
     if not isinstance(value, list):
         hint = " CSV files can't hold lists: use JSON Lines or Parquet." if isinstance(value, str) else ""
         raise ValueError(f"{where} must be a list of texts, got {type(value).__name__}: {shorten(value)}.{hint}")
     if not value:
         raise ValueError(f"{where} is an empty list; it needs at least one text")
-    return [check_text(text, f"{where}, entry {index}") for index, text in enumerate(value)]
+    return [check_text(text, f"{where}, entry {index}", allow_empty) for index, text in enumerate(value)]
 
 
 def read_prompt(value: Any, where: str) -> Messages:
@@ -46,16 +46,26 @@ def read_prompt(value: Any, where: str) -> Messages:
     return messages
 
 
-def read_conversation(value: Any, where: str) -> tuple[Messages | None, str]:
+def read_conversation(value: Any, where: str, allow_empty: bool = False) -> tuple[Messages | None, str]:
     """Prompt (`None` if there is none) and response: a text, or messages of which the assistant's last is the response."""
     if isinstance(value, str):
-        return None, check_text(value, where)
-    *prompt, answer = _check_messages(value, where)
+        return None, check_text(value, where, allow_empty)
+    if allow_empty and isinstance(value, list) and value and _is_blank_answer(value[-1]):
+        prompt, answer = value[:-1], value[-1]
+    else:
+        *prompt, answer = _check_messages(value, where)
     if answer["role"] != "assistant":
         raise ValueError(f"{where} must end with a message of role 'assistant', but its last is of {answer['role']!r}")
     if not isinstance(answer.get("content"), str):
         raise ValueError(f"{where}: the content of the last message must be text, got {shorten(answer)}")
     return (read_prompt(prompt, f"{where}, before its last message,") if prompt else None), answer["content"]
+
+
+def _is_blank_answer(message: Any) -> bool:
+    """An assistant's message of no text, which the rules for messages refuse."""
+    if not isinstance(message, dict) or message.get("role") != "assistant":
+        return False
+    return isinstance(message.get("content"), str) and not message["content"].strip()
 
 
 def _check_messages(value: Any, where: str) -> Messages:

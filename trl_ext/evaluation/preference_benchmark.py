@@ -43,7 +43,8 @@ class PreferenceBenchmark(Benchmark):
         prioritize_scoring (`bool`, *optional*, defaults to `False`):
             Take `messages`, where there are, even if there are pairs.
         empty (`str`, *optional*, defaults to `"error"`):
-            What happens to rows with an empty prompt or response: `"error"` or `"drop"`.
+            What happens to rows with an empty prompt or response: `"error"`; `"drop"`, with a warning; or `"keep"`, for
+            empty responses and scorers that take them.
         level (`float`, *optional*, defaults to `0.95`):
             Confidence level.
 
@@ -86,7 +87,7 @@ class PreferenceBenchmark(Benchmark):
             identifier = text_of(row, "id", where) if "id" in row else str(index)
             subset = text_of(row, subset_column, where) if subset_column in row else "all"
             cluster = text_of(row, "cluster", where) if "cluster" in row else None
-            prompt, responses, right = _READERS[form](row, where)
+            prompt, responses, right = _READERS[form](row, where, self.empty == "keep")
             return Row(identifier, subset, prompt, responses, right, cluster)
 
         return make_rows(data, name, read_row, used=_FORMS[form], empty=self.empty)
@@ -146,25 +147,25 @@ def _pair_accuracy(rewards: np.ndarray, right: int, ties: str) -> float:
     return float(np.where(difference == 0, 0.5 if ties == "half" else 0.0, difference > 0).mean())
 
 
-def _read_responses(row: dict[str, Any], where: str) -> tuple[list[dict], list[str], int]:
-    implicit, texts = _read_side(row, "responses", where)
+def _read_responses(row: dict[str, Any], where: str, allow_empty: bool) -> tuple[list[dict], list[str], int]:
+    implicit, texts = _read_side(row, "responses", where, allow_empty)
     right = row["num_correct"]
     right = int(right) if isinstance(right, float) and right.is_integer() else right
     check_num_correct(right, len(texts), f"{where}: column 'num_correct'")
     return common_prompt(row.get("prompt"), implicit, where), texts, right
 
 
-def _read_pair(row: dict[str, Any], where: str) -> tuple[list[dict], list[str], int]:
+def _read_pair(row: dict[str, Any], where: str, allow_empty: bool) -> tuple[list[dict], list[str], int]:
     implicit, texts = {}, {}
     for side in _FORMS["pairs"]:
-        prompts, texts[side] = _read_side(row, side, where)
+        prompts, texts[side] = _read_side(row, side, where, allow_empty)
         implicit |= prompts
     prompt = common_prompt(row.get("prompt"), implicit, where)
     return prompt, [*texts["chosen"], *texts["rejected"]], len(texts["chosen"])
 
 
-def _read_messages(row: dict[str, Any], where: str) -> tuple[list[dict], list[str], int]:
-    prompt, answer = read_conversation(row["messages"], f"{where}: column 'messages'")
+def _read_messages(row: dict[str, Any], where: str, allow_empty: bool) -> tuple[list[dict], list[str], int]:
+    prompt, answer = read_conversation(row["messages"], f"{where}: column 'messages'", allow_empty)
     if prompt is None:
         raise ValueError(
             f"{where}: column 'messages' must be a list of messages with a prompt and an answer, got "
@@ -173,7 +174,9 @@ def _read_messages(row: dict[str, Any], where: str) -> tuple[list[dict], list[st
     return prompt, [answer], 0
 
 
-def _read_side(row: dict[str, Any], column: str, where: str) -> tuple[dict[str, list[dict] | None], list[str]]:
+def _read_side(
+    row: dict[str, Any], column: str, where: str, allow_empty: bool
+) -> tuple[dict[str, list[dict] | None], list[str]]:
     """Prompts (by the name of the response) and texts of a response, or of a list of them."""
     value = row[column]
     several = isinstance(value, list) and (not value or not isinstance(value[0], dict))
@@ -191,7 +194,7 @@ def _read_side(row: dict[str, Any], column: str, where: str) -> tuple[dict[str, 
     )
     prompts, texts = {}, []
     for name, entry in entries.items():
-        prompts[name], text = read_conversation(entry, f"{where}: {name}")
+        prompts[name], text = read_conversation(entry, f"{where}: {name}", allow_empty)
         texts.append(text)
     return prompts, texts
 

@@ -37,7 +37,8 @@ class PreferenceTestSets(Benchmark):
         ties (`str`, *optional*, defaults to `"loss"`):
             What equal rewards are worth: `"loss"` nothing, as published; `"half"` one half.
         empty (`str`, *optional*, defaults to `"error"`):
-            What happens to rows with an empty prompt or response: `"error"` or `"drop"`.
+            What happens to rows with an empty prompt or response: `"error"`; `"drop"`, with a warning; or `"keep"`, for
+            empty responses and scorers that take them.
         level (`float`, *optional*, defaults to `0.95`):
             Confidence level.
 
@@ -102,7 +103,7 @@ class PreferenceTestSets(Benchmark):
                     f"{where}: column 'subset' holds {row['subset']!r}, which is not one of {', '.join(PREFERENCE_SETS)}"
                 )
             identifier = text_of(row, "id", where) if "id" in row else str(index)
-            return read_pair(row, where, f"{row['subset']}/{identifier}", row["subset"])
+            return read_pair(row, where, f"{row['subset']}/{identifier}", row["subset"], self.empty == "keep")
 
         known = [
             index for index, subset in enumerate(data["subset"]) if subset in asked or subset not in PREFERENCE_SETS

@@ -74,7 +74,8 @@ class RewardBench2(Benchmark):
         ties_variant (`str`, *optional*, defaults to `"0.1.5"`):
             Version of `rewardbench` whose Ties score is meant: `"0.1.5"` or `"0.1.4"`.
         empty (`str`, *optional*, defaults to `"error"`):
-            What happens to rows with an empty prompt or response: `"error"` or `"drop"`.
+            What happens to rows with an empty prompt or response: `"error"`; `"drop"`, with a warning; or `"keep"`, for
+            empty responses and scorers that take them.
         resamples (`int`, *optional*, defaults to `2000`):
             Number of resamples of the bootstrap of the Ties score.
         seed (`int`, *optional*, defaults to `0`):
@@ -123,7 +124,11 @@ class RewardBench2(Benchmark):
         name = source_name(source)
         data = read_benchmark_data(source, split=split, default_split=self.default_split)
         check_columns(data, ("id", "prompt", "chosen", "rejected", "subset"), name)
-        return make_rows(data, name, _read_row, used=("chosen", "rejected", *_COUNTS), empty=self.empty)
+
+        def read_row(row: dict[str, Any], index: int, where: str) -> Row:
+            return _read_row(row, where, self.empty == "keep")
+
+        return make_rows(data, name, read_row, used=("chosen", "rejected", *_COUNTS), empty=self.empty)
 
     def evaluate(self, rows: Dataset, rewards: Sequence[np.ndarray]) -> BenchmarkResult:
         """
@@ -166,11 +171,11 @@ class RewardBench2(Benchmark):
             subsets,
             subsets,
             frame,
-            {**tie_details(frame, "half"), "missing_subsets": missing, **details},
+            {**tie_details(frame, "half"), "ties_rule": "share", "missing_subsets": missing, **details},
         )
 
 
-def _read_row(row: dict[str, Any], index: int, where: str) -> Row:
+def _read_row(row: dict[str, Any], where: str, allow_empty: bool) -> Row:
     subset = row["subset"]
     if subset not in SUBSETS:
         close = difflib.get_close_matches(str(subset), SUBSETS, n=1)
@@ -180,7 +185,7 @@ def _read_row(row: dict[str, Any], index: int, where: str) -> Row:
         )
     identifier = text_of(row, "id", where)
     prompt = read_prompt(row["prompt"], f"{where}: column 'prompt'")
-    sides = {side: check_texts(row[side], f"{where}: column '{side}'") for side in ("chosen", "rejected")}
+    sides = {side: check_texts(row[side], f"{where}: column '{side}'", allow_empty) for side in ("chosen", "rejected")}
     right, wrong = (len(texts) for texts in sides.values())
     for column, count in zip(_COUNTS, (right, wrong, right + wrong), strict=True):
         if row.get(column) is not None and row[column] != count:

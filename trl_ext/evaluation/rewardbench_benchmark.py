@@ -50,7 +50,8 @@ class RewardBench(Benchmark):
             Of sections and the overall score: `"bootstrap"` draws prompts within subsets; `"mover"` combines Wilson's
             intervals of the subsets, and has width where all rows are right.
         empty (`str`, *optional*, defaults to `"error"`):
-            What happens to rows with an empty prompt or response: `"error"` or `"drop"`.
+            What happens to rows with an empty prompt or response: `"error"`; `"drop"`, with a warning; or `"keep"`, for
+            empty responses and scorers that take them.
         resamples (`int`, *optional*, defaults to `2000`):
             Number of resamples of the bootstrap.
         seed (`int`, *optional*, defaults to `0`):
@@ -110,7 +111,7 @@ class RewardBench(Benchmark):
                     + (f"; did you mean {close[0]!r}?" if close else f"; they are {', '.join(EXAMPLE_COUNTS)}")
                 )
             identifier = text_of(row, "id", where) if "id" in row else str(index)
-            return read_pair(row, where, identifier, subset)
+            return read_pair(row, where, identifier, subset, self.empty == "keep")
 
         return make_rows(data, name, read_row, used=("chosen", "rejected"), empty=self.empty)
 
