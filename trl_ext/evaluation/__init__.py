@@ -9,7 +9,10 @@ from .binary_scores import BinaryScores, binary_scores
 from .calibrated_log_loss import held_out_calibrated_log_loss, held_out_true_metrics
 from .calibration import brier_score, ece_if_calibrated, expected_calibration_error, log_loss, rms_calibration_error
 from .calibration_report import CalibrationReport, calibration_report, held_out_calibration_report
+from .collected_results import collect_results
+from .leaderboard_comparisons import compare_models
 from .lie import LIEWeights, lie_weights
+from .model_result import ModelResult
 from .oracle import OracleScores, oracle_scores
 from .reliability_diagram import ReliabilityDiagram, reliability_diagram
 from .rewardbench import (
@@ -73,6 +76,7 @@ __all__ = [
     "CalibrationReport",
     "Estimate",
     "LIEWeights",
+    "ModelResult",
     "OracleScores",
     "PreferenceBenchmark",
     "PreferenceTestSets",
@@ -91,6 +95,8 @@ __all__ = [
     "brier_score",
     "calibration_report",
     "cluster_bootstrap",
+    "collect_results",
+    "compare_models",
     "ece_if_calibrated",
     "evaluate_benchmark",
     "expected_calibration_error",
@@ -121,9 +127,3 @@ __all__ = [
     "weighted_average",
     "wilson_interval",
 ]
-
-
-def __getattr__(name: str):
-    if name not in _BENCHMARK_EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_BENCHMARK_EXPORTS[name]}", __name__), name)
