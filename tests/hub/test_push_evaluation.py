@@ -32,7 +32,9 @@ def evaluated(pusher, tmp_path_factory):
 
 def test_results_with_a_card(pusher, loopback_hub, evaluated):
     loopback_hub.fail_every(4)
-    pushed = pusher.run('result = asdict(push_evaluation_results(root / "rewardbench" / "tester__rm", "tester/results"))')
+    pushed = pusher.run(
+        'result = asdict(push_evaluation_results(root / "rewardbench" / "tester__rm", "tester/results"))'
+    )
     loopback_hub.heal()
     repository = loopback_hub.dataset("tester/results")
     files = repository.history()[0].files

@@ -9,10 +9,7 @@ from .binary_scores import BinaryScores, binary_scores
 from .calibrated_log_loss import held_out_calibrated_log_loss, held_out_true_metrics
 from .calibration import brier_score, ece_if_calibrated, expected_calibration_error, log_loss, rms_calibration_error
 from .calibration_report import CalibrationReport, calibration_report, held_out_calibration_report
-from .collected_results import collect_results
-from .leaderboard_comparisons import compare_models
 from .lie import LIEWeights, lie_weights
-from .model_result import ModelResult
 from .oracle import OracleScores, oracle_scores
 from .reliability_diagram import ReliabilityDiagram, reliability_diagram
 from .rewardbench import (
@@ -44,6 +41,9 @@ if TYPE_CHECKING:
     from .benchmark_subsample import stratified_subsample as stratified_subsample
     from .benchmarks import BENCHMARKS as BENCHMARKS
     from .benchmarks import get_benchmark as get_benchmark
+    from .collected_results import collect_results as collect_results
+    from .leaderboard_comparisons import compare_models as compare_models
+    from .model_result import ModelResult as ModelResult
     from .preference_benchmark import PreferenceBenchmark as PreferenceBenchmark
     from .preference_test_sets import PreferenceTestSets as PreferenceTestSets
     from .rewardbench2 import RewardBench2 as RewardBench2
@@ -56,11 +56,14 @@ _BENCHMARK_EXPORTS = {
     "BENCHMARKS": "benchmarks",
     "Benchmark": "benchmark",
     "BenchmarkResult": "benchmark",
+    "ModelResult": "model_result",
     "PreferenceBenchmark": "preference_benchmark",
     "PreferenceTestSets": "preference_test_sets",
     "RMBench": "rm_bench_benchmark",
     "RewardBench": "rewardbench_benchmark",
     "RewardBench2": "rewardbench2",
+    "collect_results": "collected_results",
+    "compare_models": "leaderboard_comparisons",
     "evaluate_benchmark": "benchmark_run",
     "get_benchmark": "benchmarks",
     "rewardbench2_best_of_n": "rewardbench2",
@@ -127,3 +130,9 @@ __all__ = [
     "weighted_average",
     "wilson_interval",
 ]
+
+
+def __getattr__(name: str):
+    if name not in _BENCHMARK_EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_BENCHMARK_EXPORTS[name]}", __name__), name)
