@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -160,6 +161,23 @@ class TestWriter:
         assert paths["results"] == tmp_path / "pref-sets" / "m.json"
         assert json.loads(paths["results"].read_text())["shp"] == pytest.approx(1 / 3)  # a tie is a loss
         assert json.loads(paths["scores"].read_text())["results"] == [1, 0, 0]
+
+    def test_what_has_no_place_is_not_written(self, core, tmp_path):
+        benchmark = get_benchmark("preferences")
+        rows, rewards, result = core
+        several = rows.map(lambda row: {"responses": [*row["responses"], "third"]})
+        other = replace(result, benchmark=benchmark.name)
+        triples = [np.append(values, 0.0) for values in rewards]
+        assert write_rewardbench_results(tmp_path, other, several, triples, model="m") == {}
+        assert (
+            write_rewardbench_results(tmp_path, replace(result, benchmark="rm_bench"), rows, rewards, model="m") == {}
+        )
+        assert not list(tmp_path.iterdir())
+        paths = write_rewardbench_results(tmp_path, other, rows, rewards, model="org/m")
+        assert {name: path.relative_to(tmp_path).as_posix() for name, path in paths.items()} == {
+            **{"outputs": "org/m_outputs.jsonl", "summary": "org/m.json"}
+        }
+        assert json.loads(paths["summary"].read_text())["extra_results"] is None
 
     def test_rewards_that_do_not_fit_are_refused(self, core, tmp_path):
         rows, rewards, result = core
