@@ -1,6 +1,5 @@
 """Plots of a comparison: those that the results have the numbers for."""
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from trl_ext.evaluation.leaderboard_tables import (
     style_cells,
 )
 
-
-logger = logging.getLogger("tasks.rewardbench.compare")
 
 PLOT_FILES = {
     "leaderboard": "leaderboard_plot",
@@ -43,7 +40,6 @@ def draw_plots(
         numbers, draw = _PLOTS[name](results, table, level)
         if numbers is None or not len(numbers):
             drawn[name] = "not drawn: the results lack the numbers for it"
-            logger.warning("plot %r is not drawn: the results lack the numbers for it", name)
             continue
         png, _ = draw(numbers, folder / f"{PLOT_FILES[name]}.png")
         drawn[name] = png.name

@@ -1,6 +1,5 @@
 """One run of `tasks/rewardbench/compare.py`: read results, rank and compare the models, draw, write."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ from tasks.rewardbench.compare_plots import PLOT_FILES, draw_plots
 from trl_ext.evaluation import leaderboard as tables
 from trl_ext.evaluation.leaderboard import ModelResult
 
-
-logger = logging.getLogger("tasks.rewardbench.compare")
 
 _FILES = ("leaderboard.md", "leaderboard.tex", "leaderboard.csv", "comparisons.csv", "comparisons.md", "compare.json")
 
@@ -32,6 +29,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     options = {key: config[key] for key in ("correction", "level", "seed")}
     pairs = tables.compare_models(results, **options)
     table = tables.leaderboard(results, comparisons=pairs, level=config["level"])
+    results.sort(key=lambda result: table["model"].tolist().index(result.model))
     if config["baseline"] is not None:
         pairs = tables.compare_models(results, baseline=config["baseline"], **options)
     remove_stale(folder, *_FILES, *(f"{name}.{suffix}" for name in PLOT_FILES for suffix in ("png", "csv")))
@@ -42,6 +40,8 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     print(f"{table.attrs['benchmark']}, per cent:\n{tables.display_table(table).to_string(index=False)}")
     if len(pairs):
         print(f"\n{_summary(pairs)}")
+    for name in [name for name, file in drawn.items() if not file.endswith(".png")]:
+        print(f"\nPlot {name!r} was {drawn[name]}.")
     print(f"\nWritten to {folder}")
     return {
         row.model: {"rank": None if pd.isna(row.rank) else int(row.rank), "value": float(row.value)}

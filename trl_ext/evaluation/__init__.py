@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from .benchmark_subsample import stratified_subsample as stratified_subsample
     from .benchmarks import BENCHMARKS as BENCHMARKS
     from .benchmarks import get_benchmark as get_benchmark
+    from .collected_results import collect_results as collect_results
+    from .leaderboard_comparisons import compare_models as compare_models
+    from .model_result import ModelResult as ModelResult
     from .preference_benchmark import PreferenceBenchmark as PreferenceBenchmark
     from .preference_test_sets import PreferenceTestSets as PreferenceTestSets
     from .rewardbench2 import RewardBench2 as RewardBench2
@@ -53,11 +56,14 @@ _BENCHMARK_EXPORTS = {
     "BENCHMARKS": "benchmarks",
     "Benchmark": "benchmark",
     "BenchmarkResult": "benchmark",
+    "ModelResult": "model_result",
     "PreferenceBenchmark": "preference_benchmark",
     "PreferenceTestSets": "preference_test_sets",
     "RMBench": "rm_bench_benchmark",
     "RewardBench": "rewardbench_benchmark",
     "RewardBench2": "rewardbench2",
+    "collect_results": "collected_results",
+    "compare_models": "leaderboard_comparisons",
     "evaluate_benchmark": "benchmark_run",
     "get_benchmark": "benchmarks",
     "rewardbench2_best_of_n": "rewardbench2",
@@ -73,6 +79,7 @@ __all__ = [
     "CalibrationReport",
     "Estimate",
     "LIEWeights",
+    "ModelResult",
     "OracleScores",
     "PreferenceBenchmark",
     "PreferenceTestSets",
@@ -91,6 +98,8 @@ __all__ = [
     "brier_score",
     "calibration_report",
     "cluster_bootstrap",
+    "collect_results",
+    "compare_models",
     "ece_if_calibrated",
     "evaluate_benchmark",
     "expected_calibration_error",

@@ -159,7 +159,7 @@ def plot_model_correlations(
 def write_values(axes, values: np.ndarray, white: np.ndarray) -> None:
     """Write the numbers of a heat map into its cells, white where the colour is dark."""
     for row, column in np.ndindex(values.shape):
-        text = "–" if np.isnan(values[row, column]) else f"{values[row, column]:.2f}"
+        text = "–" if np.isnan(values[row, column]) else f"{round(values[row, column], 2) + 0.0:.2f}"
         axes.text(column, row, text, ha="center", va="center", fontsize=8,
                   color="white" if white[row, column] else "black")  # fmt: skip
 

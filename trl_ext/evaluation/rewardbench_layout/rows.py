@@ -81,6 +81,12 @@ def original_id(name: Any) -> Any:
     return int(text) if text.isascii() and text.isdigit() and str(int(text)) == text else name
 
 
+def all_pairs(rows: Dataset) -> bool:
+    """Whether every row has one right and one wrong response."""
+    counts = zip(rows["responses"], rows["num_correct"], strict=True)
+    return all(len(responses) == 2 and correct == 1 for responses, correct in counts)
+
+
 def check_pairs(rewards: Sequence[Sequence[float]], rows: Dataset) -> None:
     """Raise a `ValueError` unless every row has one right and one wrong response."""
     for row, (values, correct) in enumerate(zip(rewards, rows["num_correct"], strict=True)):

@@ -16,7 +16,7 @@ from .cli import write_cli_results
 from .contents import LayoutFile
 from .files import write_layout_file
 from .paths import VERSION_2_FOLDER, model_file, model_name
-from .rows import check_pairs, check_rows, group_result, original_id, pair_result, rendered, template_of
+from .rows import all_pairs, check_pairs, check_rows, group_result, original_id, pair_result, rendered, template_of
 
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def write_rewardbench_results(
     RewardBench gets `eval-set/<model>.json` (subset accuracies) and `eval-set-scores/<model>.json` (parallel arrays),
     the preference test sets `pref-sets/` and `pref-sets-scores/`, RewardBench 2 the first names below `reward-bench-2/`, as
     the original would overwrite one with the other. Other pairs get the files of the command line, see
-    [`write_cli_results`]. The layout has no place for RM-Bench: nothing is written. The original's tools read every file
+    [`write_cli_results`]. The layout has no place for RM-Bench and rows of several responses: nothing is written. The original's tools read every file
     there, so that what is ours lies apart, in `provenance/`.
 
     References:
@@ -87,14 +87,16 @@ def write_rewardbench_results(
         ValueError: Rewards do not fit to rows, or a row is not a pair where it must be.
     """
     render = render or template_of(tokenizer, chat_template)
-    if result.benchmark == "preferences":
+    if result.benchmark == "preferences" and all_pairs(rows):
         paths = write_cli_results(
             folder, result, rows, rewards, model=model, ref_model=ref_model, chat_template=chat_template, render=render
         )
         return paths | _write_provenance(folder, "", model, provenance)
     target = _TARGETS.get(result.benchmark)
     if target is None:
-        logger.info("RewardBench's layout has no place for %s: nothing is written in it", result.benchmark)
+        logger.info(
+            "RewardBench's layout has no place for these rows of %s: nothing is written in it", result.benchmark
+        )
         return {}
     values = check_rows(rows, rewards)
     grouped = result.benchmark == "rewardbench2"
