@@ -41,7 +41,9 @@ class TestComparePaired:
         b = [1] * 50 + [0] * 12 + [1] * 4 + [0] * 10
         result = compare_paired(a, b)
         assert (result.n, result.both_right, result.only_a, result.only_b, result.neither) == (76, 50, 12, 4, 10)
-        assert (result.mcnemar_exact_p, result.mcnemar_mid_p) == pytest.approx(tuple(map(float, mcnemar_p_values(12, 4))))
+        assert (result.mcnemar_exact_p, result.mcnemar_mid_p) == pytest.approx(
+            tuple(map(float, mcnemar_p_values(12, 4)))
+        )
         assert result.test == "McNemar mid-p" and result.p_value == result.mcnemar_mid_p
         # the same hypothesis by random signs
         assert result.permutation_p == pytest.approx(result.mcnemar_mid_p, abs=0.01)
