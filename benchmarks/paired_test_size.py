@@ -5,7 +5,7 @@ How often do the paired tests reject when two models are equal, and do they find
 
 Prints, for a nominal level of 5 %, the size of McNemar's exact and mid-p test and their power at the minimum detectable
 effect; the same for the permutation test on weighted subsets, on nine comparisons per prompt and on few rows; and how often
-the tie band holds the truly best of several models. A few minutes on one core.
+the tie band holds the truly best of several models. About ten minutes on one core.
 """
 
 import argparse
