@@ -5,12 +5,18 @@ from typing import TYPE_CHECKING
 
 from .attribute_bias import AttributeBias, attribute_bias, rewards_of_a_and_b
 from .auc import area_under_curve
+from .best_of_n import BestOfKCurve, Selection, best_of_k_curve, rank_candidates, select_best
 from .binary_scores import BinaryScores, binary_scores
 from .calibrated_log_loss import held_out_calibrated_log_loss, held_out_true_metrics
 from .calibration import brier_score, ece_if_calibrated, expected_calibration_error, log_loss, rms_calibration_error
 from .calibration_report import CalibrationReport, calibration_report, held_out_calibration_report
+from .comparison import ModelComparisons, PairedComparison, compare_many, compare_paired
+from .correlations import RewardCorrelations, reward_correlations
+from .length_bias import LengthBias, length_bias
 from .lie import LIEWeights, lie_weights
+from .metrics import metric_path
 from .oracle import OracleScores, oracle_scores
+from .paired_tests import mcnemar_p_values, minimum_detectable_effect, sign_flip_p_value
 from .reliability_diagram import ReliabilityDiagram, reliability_diagram
 from .rewardbench import (
     RewardBenchScores,
@@ -31,6 +37,8 @@ from .statistics import (
     weighted_average,
     wilson_interval,
 )
+from .stratified import stratified_estimate
+from .tie_band import RewardTieBand, TieBand, reward_noise, reward_tie_band, tie_band
 from .truth import TruthScores, truth_scores
 
 
@@ -75,12 +83,16 @@ __all__ = [
     "BENCHMARKS",
     "Benchmark",
     "BenchmarkResult",
+    "BestOfKCurve",
     "BinaryScores",
     "CalibrationReport",
     "Estimate",
     "LIEWeights",
+    "LengthBias",
+    "ModelComparisons",
     "ModelResult",
     "OracleScores",
+    "PairedComparison",
     "PreferenceBenchmark",
     "PreferenceTestSets",
     "RMBench",
@@ -89,17 +101,24 @@ __all__ = [
     "RewardBench",
     "RewardBench2",
     "RewardBenchScores",
+    "RewardCorrelations",
+    "RewardTieBand",
+    "Selection",
     "StyleAccuracy",
+    "TieBand",
     "TiesScore",
     "TruthScores",
     "area_under_curve",
     "attribute_bias",
+    "best_of_k_curve",
     "binary_scores",
     "brier_score",
     "calibration_report",
     "cluster_bootstrap",
     "collect_results",
+    "compare_many",
     "compare_models",
+    "compare_paired",
     "ece_if_calibrated",
     "evaluate_benchmark",
     "expected_calibration_error",
@@ -107,14 +126,22 @@ __all__ = [
     "held_out_calibrated_log_loss",
     "held_out_calibration_report",
     "held_out_true_metrics",
+    "length_bias",
     "lie_weights",
     "log_loss",
+    "mcnemar_p_values",
     "mean_estimate",
+    "metric_path",
+    "minimum_detectable_effect",
     "oracle_scores",
     "paired_difference",
     "proportion_estimate",
+    "rank_candidates",
     "ratio_estimate",
     "reliability_diagram",
+    "reward_correlations",
+    "reward_noise",
+    "reward_tie_band",
     "rewardbench2_best_of_n",
     "rewardbench2_ties_score",
     "rewardbench_overall",
@@ -125,7 +152,11 @@ __all__ = [
     "rm_bench_accuracy",
     "rm_bench_rewards",
     "rms_calibration_error",
+    "select_best",
+    "sign_flip_p_value",
+    "stratified_estimate",
     "stratified_subsample",
+    "tie_band",
     "truth_scores",
     "weighted_average",
     "wilson_interval",

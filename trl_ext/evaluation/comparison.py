@@ -149,8 +149,9 @@ def compare_paired(
 
     Args:
         scores_a (`array_like` of shape `(N,)`):
-            What every row is worth for the first model, in [0, 1]: `BenchmarkResult.rows["score"]`. If both are
-            [`~pandas.Series`], their indexes are the rows' ids, and must be the same in the same order.
+            What every row is worth for the first model, in [0, 1]. If both are [`~pandas.Series`], such as
+            `BenchmarkResult.rows.set_index("id")["score"]`, their indexes are the rows' ids, and must be the same in the
+            same order.
         scores_b (`array_like` of shape `(N,)`):
             Likewise for the second, the same rows in the same order.
         strata (`array_like` of shape `(N,)`, *optional*):

@@ -157,8 +157,10 @@ def length_bias(
     tied = difference == 0
     wins = np.where(tied, TIES[ties], difference > 0)
     log_ratio = np.log(longer / shorter)
-    width = np.log1p(equal_within)
-    bands = np.where(np.abs(log_ratio) <= width, "equal", np.where(log_ratio > 0, "longer", "shorter"))
+    ratio = np.maximum(longer, shorter) / np.minimum(longer, shorter)
+    # 110 and 100 are equal within 0.1, whatever the rounding
+    equal = ratio <= (1 + equal_within) * (1 + 1e-12)
+    bands = np.where(equal, "equal", np.where(log_ratio > 0, "longer", "shorter"))
 
     def share(values: np.ndarray, rows: np.ndarray) -> Estimate:
         if not rows.any():
