@@ -9,7 +9,7 @@ from ..shared_prefix import core_model, unsupported_reason
 from ..shared_prefix.support import TOLERANCES
 from .batching import padded_batches
 from .inference import compute_rewards
-from .reduction import Reduction
+from .reduction import Reduction, WrongOutput
 
 
 _LENGTHS = (2, 5, 11, 24)
@@ -30,7 +30,7 @@ def padding_problem(model: nn.Module, pad_token_id: int, reduction: Reduction | 
         padded, _ = compute_rewards(
             model, padded_batches(sequences, len(sequences) * max(_LENGTHS), pad_token_id), len(sequences), reduction
         )
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, WrongOutput):
         raise
     except Exception as error:  # whatever a model makes of padding: it is the reason, and equal lengths still work
         return f"it failed on a padded batch ({type(error).__name__}: {error})"

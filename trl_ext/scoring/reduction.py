@@ -16,6 +16,10 @@ Reduction = int | tuple[float, ...]
 _OUTPUT_NAMES = ("logits", "score", "end_scores")
 
 
+class WrongOutput(ValueError):
+    """A model returned something in which there is not one reward per sequence."""
+
+
 def as_reduction(value: int | Sequence[float] | None) -> Reduction | None:
     """Check the argument `reduction`: the index of an output, or a weight per output."""
     if value is None:
@@ -72,9 +76,9 @@ def rewards_of_output(output: Any, count: int, reduction: Reduction | None) -> T
     """
     values = _tensor(output)
     if not values.is_floating_point():
-        raise ValueError(f"the model must return rewards as floating-point numbers, got {values.dtype}")
+        raise WrongOutput(f"the model must return rewards as floating-point numbers, got {values.dtype}")
     if values.ndim not in (1, 2) or values.shape[0] != count or values.shape[-1] == 0:
-        raise ValueError(
+        raise WrongOutput(
             f"the model must return one row of outputs per sequence, shape ({count},), ({count}, 1) or ({count}, K), but "
             f"it returned shape {tuple(values.shape)} for {count} sequences"
         )
@@ -96,7 +100,7 @@ def _tensor(output: Any) -> Tensor:
             if not isinstance(value, Tensor):
                 raise TypeError(f"the model's `{name}` must be a tensor, got {type(value).__name__}")
             return value
-    raise ValueError(
+    raise WrongOutput(
         f"the model returned {type(output).__name__} without {', '.join(f'`{name}`' for name in _OUTPUT_NAMES)}: there is "
         "no reward in it"
     )

@@ -4,6 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from ..data.checks import shorten
 from .encoding import Encoder
@@ -127,7 +128,10 @@ def adds_eos(tokenizer: "PreTrainedTokenizerBase") -> bool:
     """
     if tokenizer.chat_template is not None or tokenizer.eos_token_id is None:
         return False
-    heeds = type(tokenizer).__name__.removesuffix("Fast") in _HEED_ADD_EOS_TOKEN
+    names = {type(tokenizer).__name__}
+    if tokenizer.name_or_path:  # transformers loads some of them as another class than they were saved as
+        names.add(get_tokenizer_config(tokenizer.name_or_path).get("tokenizer_class") or "")
+    heeds = any(name.removesuffix("Fast") in _HEED_ADD_EOS_TOKEN for name in names)
     return heeds and tokenizer(text="")["input_ids"][-1:] != [tokenizer.eos_token_id]
 
 

@@ -52,8 +52,8 @@ class RewardScorer(Scorer):
     Args:
         model (`str` or [`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
             Hub id or path of a sequence-classification model with one label (or several and a `reduction`) or of a PEFT
-            adapter of one, `"bundled:smollm2-135m-instruct"`, or a model in memory, whose attention implementation and head are then
-            prepared for scoring. A model by name is loaded at the first use, after the data is checked.
+            adapter of one, `"bundled:smollm2-135m-instruct"`, or a model in memory, whose attention implementation and
+            head are then prepared for scoring. A model by name is loaded at the first use, after the data is checked.
         processing_class ([`~transformers.PreTrainedTokenizerBase`], *optional*):
             Tokenizer. By default the one that lies with the model.
         max_length (`int`, *optional*):
