@@ -234,5 +234,8 @@ def test_two_processes_write_the_file_of_one(shared_dir, tmp_path):
     )
     for config, name in (("cpu.yaml", "one"), ("cpu_2proc.yaml", "two")):
         launch(config, script, shared_dir / "golden", rows, tmp_path / f"{name}.jsonl")
-    one, two = ((tmp_path / f"{name}.jsonl").read_bytes() for name in ("one", "two"))
-    assert one == two and len(one.splitlines()) == sum(len(line["responses"]) for line in lines)
+    one, two = (read_lines(tmp_path / f"{name}.jsonl") for name in ("one", "two"))
+    assert len(one) == sum(len(line["responses"]) for line in lines)
+    # Rounding differs between runs of some processors, where memory is aligned in another way
+    np.testing.assert_allclose([row.pop("reward") for row in two], [row.pop("reward") for row in one], atol=1e-5)
+    assert one == two
