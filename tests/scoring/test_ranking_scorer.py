@@ -7,6 +7,7 @@ import torch
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, BertConfig, T5Config, set_seed
 from transformers import T5ForConditionalGeneration as T5Model
 
@@ -201,6 +202,22 @@ class TestCrossEncoder:
         settings = json.loads(json.dumps(PairwiseRankingScorer(comparer).settings()))
         assert {"model_weights_sha256", "template", "first_label", "max_length"} <= set(settings)
         assert PairwiseRankingScorer(comparer).provenance()["model"] == str(tmp_path)
+
+    def test_only_equal_responses(self, tokenizer):
+        for comparer in (
+            CrossEncoderComparer(cross_encoder(tokenizer), tokenizer),
+            LanguageModelComparer(language_model(tokenizer), tokenizer),
+        ):
+            assert score(comparer, ["q"], [["a", "a"]])[0].tolist() == [0.5, 0.5]
+
+    def test_refuses_a_head_under_another_name(self, tokenizer, tmp_path):
+        cross_encoder(tokenizer).save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+        weights = load_file(tmp_path / "model.safetensors")
+        weights["rank_head.weight"] = weights.pop("score.weight")
+        save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ValueError, match=r"1 weights .* would be random: .*score.weight"):
+            score(CrossEncoderComparer(str(tmp_path)))
 
     def test_refusals(self, tokenizer, tmp_path):
         with pytest.raises(ValueError, match="one or two labels, but this model has 3"):

@@ -27,8 +27,6 @@ TEMPLATE = "Prompt:\n{prompt}\n\nResponse A:\n{first}\n\nResponse B:\n{second}"
 class CrossEncoderSource(ModelSource):
     """A cross-encoder by name; see [`~trl_ext.scoring.loading.ModelSource`]."""
 
-    require_trained_head: bool = True
-
     def load_config(self, reduction: None = None) -> PretrainedConfig:
         """Configuration of a sequence-classification model, whose labels are checked when it is loaded."""
         config = AutoConfig.from_pretrained(self.name, **self._base_arguments)
@@ -99,6 +97,7 @@ class CrossEncoderComparer(Comparer):
             adapter=adapter,
             revision=revision,
             trust_remote_code=trust_remote_code,
+            require_trained_head=True,
         )
         self.first_label = first_label
         self.max_tokens_per_batch = tokens_per_batch(max_tokens_per_batch, self._lazy.device)
