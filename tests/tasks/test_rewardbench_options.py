@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.rewardbench.command_line import sacred_arguments
-from tasks.rewardbench.configs import DPO_KEYS, GENERATIVE_KEYS, RM_KEYS, check_config
+from tasks.rewardbench.configs import DPO_KEYS, GENERATIVE_KEYS, RM_KEYS, check_config, check_generative_config
 from tasks.rewardbench.evaluation import safe_name
 from tasks.train_config import ConfigError
 
@@ -46,14 +46,28 @@ class TestConfiguration:
             (RM_KEYS, {"model": "M", "torch_dtype": "int8"}, "must be one of float32"),
             (RM_KEYS, {"model": "M", "chat_templat": "tulu"}, "Did you mean 'chat_template'"),
             (RM_KEYS, {"model": "M", "load_json": True}, "load_json needs `dataset`"),
+            (RM_KEYS, {"model": "M", "dataset": "demo", "encoding": "rewardbench"}, "takes messages"),
             (DPO_KEYS, {"model": "M", "ref_free_type": "mean"}, "must be one of avg"),
-            (GENERATIVE_KEYS, {"model": ["a", 3]}, "model"),
             (RM_KEYS, {"model": "M", "upload_model_metadata_to_hf": True}, "push_results_to_hub"),
         ],
     )
     def test_mistakes_are_named(self, keys, updates, message):
         with pytest.raises(ConfigError, match=message):
             check_config(config(keys, **updates), keys)
+
+    @pytest.mark.parametrize(
+        ("updates", "message"),
+        [
+            ({"model": ["a", 3]}, "a name, or an odd number of names"),
+            ({"model": ["a", "b"]}, "a name, or an odd number of names"),
+            ({"model": ["a", "b", "c"], "benchmark": "rewardbench2"}, "give one `model`"),
+            ({"model": "a", "base_url": "http://localhost:8000/v1"}, "backend=openai"),
+            ({"model": "a", "temperature": 3.0}, "temperature"),
+        ],
+    )
+    def test_mistakes_about_judges_are_named(self, updates, message):
+        with pytest.raises(ConfigError, match=message):
+            check_generative_config(config(GENERATIVE_KEYS, **updates))
 
 
 class TestFolder:

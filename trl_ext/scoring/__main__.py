@@ -49,7 +49,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add(
         "--max-length-policy",
         default="error",
-        choices=("error", "truncate_prompt_left", "truncate_left"),
+        choices=("error", "truncate_prompt_left", "truncate_left", "truncate_right"),
         help="what happens to longer ones (default: %(default)s)",
     )
     add(

@@ -10,7 +10,7 @@ from ..data.checks import shorten
 from ..data.tokenization import encode_messages, encode_texts
 from ..shared_prefix import common_prefix_length
 from .groups import Group
-from .truncation import check_length_limit, truncate_left, truncate_prompts_left
+from .truncation import check_length_limit, truncate_left, truncate_prompts_left, truncate_right
 
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Encoder:
         max_length (`int`, *optional*):
             Largest number of tokens of a prompt with a response.
         policy (`str`, *optional*, defaults to `"error"`):
-            What happens to longer ones: `"error"`, `"truncate_prompt_left"` or `"truncate_left"`.
+            What happens to longer ones: one of `MAX_LENGTH_POLICIES`.
         chat_template (`str`, *optional*):
             Jinja template in place of the tokenizer's own.
     """
@@ -121,6 +121,8 @@ class Encoder:
                 f"{group.name}, response {longest}: {lengths[longest]} tokens, more than max_length={self.max_length}. "
                 "Raise max_length, or choose max_length_policy='truncate_prompt_left'."
             )
+        if self.policy == "truncate_right":
+            return truncate_right(sequences, self.max_length)
         kept = self._tokens_kept(sequences[0])
         if self.policy == "truncate_left":
             return truncate_left(sequences, self.max_length, kept)

@@ -23,7 +23,8 @@ class RewardBenchEncoder(Encoder):
     Encodes prompts with their responses as RewardBench does.
 
     Messages are the user's and the assistant's in turn, whatever their roles. They are rendered with the chat template
-    and tokenised with special tokens; of two BOS tokens at the beginning one is dropped.
+    and tokenised with special tokens; of two BOS tokens at the beginning one is dropped, after the limit of tokens was
+    applied.
 
     References:
         - RewardBench: Evaluating Reward Models for Language Modeling (Lambert et al.), https://arxiv.org/abs/2403.13787
@@ -41,13 +42,15 @@ class RewardBenchEncoder(Encoder):
     def encode(self, groups: list[Group]) -> tuple[list[list[int]], int]:
         """See [`Encoder.encode`]. Sequences end with the token at which the reward is read: none before sees the rest."""
         sequences, truncated = super().encode(groups)
-        return list(map(self._until_read, sequences)), truncated
+        return list(map(self._read_part, sequences)), truncated
 
-    def _until_read(self, ids: list[int]) -> list[int]:
+    def _read_part(self, ids: list[int]) -> list[int]:
+        bos = self.tokenizer.bos_token_id
+        start = int(bos is not None and ids[:2] == [bos, bos])
         end = len(ids)
-        while end > 1 and ids[end - 1] == self.unread_token_id:
+        while end > start + 1 and ids[end - 1] == self.unread_token_id:
             end -= 1
-        return ids[:end]
+        return ids[start:end]
 
     def _ids_of_groups(self, groups: list[Group]) -> list[list[list[int]]]:
         texts: dict[str, int] = {}
@@ -93,8 +96,7 @@ class RewardBenchEncoder(Encoder):
         if not texts:
             return []
         sequences = self.tokenizer(text=texts, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
-        bos, eos = self.tokenizer.bos_token_id, [self.tokenizer.eos_token_id] if self.adds_eos else []
-        return [(ids[1:] if bos is not None and ids[:2] == [bos, bos] else ids) + eos for ids in sequences]
+        return [[*ids, self.tokenizer.eos_token_id] for ids in sequences] if self.adds_eos else sequences
 
     def _tokens_kept(self, ids: list[int]) -> int:
         """What the tokenizer puts before a text stays; a BOS token that only the template has is text."""

@@ -60,9 +60,10 @@ class RewardScorer(Scorer):
             Largest number of tokens of a prompt with a response. By default there is no limit.
         max_length_policy (`str`, *optional*, defaults to `"error"`):
             What happens to longer ones: `"error"`; `"truncate_prompt_left"`, which removes the same number of tokens
-            from the left of the prompt of all of its responses, after a BOS token; or `"truncate_left"`, which keeps the
-            BOS token and the last tokens of each response with its prompt, as `--force_truncation` of RewardBench does.
-            `timing.truncated` counts them.
+            from the left of the prompt of all of its responses, after a BOS token; or, for each response with its
+            prompt on its own, `"truncate_left"`, which keeps a BOS token and the last tokens, as RewardBench's run_rm and
+            `--force_truncation` do, or `"truncate_right"`, which keeps the first, as its run_v2 does. `timing.truncated`
+            counts them.
         encoding (`str`, *optional*, defaults to `"training"`):
             How sequences become tokens: `"training"`, or `"rewardbench"`, as that benchmark's programs do. There,
             messages are the user's and the assistant's in turn whatever their roles, a text is a message, everything is

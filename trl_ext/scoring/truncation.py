@@ -1,6 +1,6 @@
 """What happens to sequences that are longer than a limit."""
 
-MAX_LENGTH_POLICIES = ("error", "truncate_prompt_left", "truncate_left")
+MAX_LENGTH_POLICIES = ("error", "truncate_prompt_left", "truncate_left", "truncate_right")
 
 
 def check_length_limit(max_length: int | None, policy: str) -> None:
@@ -23,6 +23,16 @@ def truncate_left(sequences: list[list[int]], max_length: int, kept: int) -> tup
         for ids in sequences
     ]
     return cut, sum(len(ids) > max_length for ids in sequences)
+
+
+def truncate_right(sequences: list[list[int]], max_length: int) -> tuple[list[list[int]], int]:
+    """
+    Cut the right of every sequence that is too long.
+
+    Returns:
+        `tuple[list[list[int]], int]`: The sequences, and how many of them were cut.
+    """
+    return [ids[:max_length] for ids in sequences], sum(len(ids) > max_length for ids in sequences)
 
 
 def truncate_prompts_left(
