@@ -10,11 +10,12 @@ from scipy.special import expit
 from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from ..shared_prefix import core_model, unsupported_reason
+from ..shared_prefix import core_model
 from .batching import pad_token_id_of, padded_batches
 from .comparison_text import Comparison, ComparisonEncoder
-from .inference import _evaluation_mode, _restored_config
+from .inference import _evaluation_mode, _forget_longest_sequence, _restored_config
 from .lazy_model import LazyModel, tokenizer_settings, tokens_per_batch
+from .length_dependence import needs_equal_lengths
 from .loading import ModelSource
 from .ranking import Comparer, ComparisonResults
 
@@ -25,8 +26,6 @@ TEMPLATE = "Prompt:\n{prompt}\n\nResponse A:\n{first}\n\nResponse B:\n{second}"
 @dataclasses.dataclass(frozen=True)
 class CrossEncoderSource(ModelSource):
     """A cross-encoder by name; see [`~trl_ext.scoring.loading.ModelSource`]."""
-
-    require_trained_head: bool = True
 
     def load_config(self, reduction: None = None) -> PretrainedConfig:
         """Configuration of a sequence-classification model, whose labels are checked when it is loaded."""
@@ -98,6 +97,7 @@ class CrossEncoderComparer(Comparer):
             adapter=adapter,
             revision=revision,
             trust_remote_code=trust_remote_code,
+            require_trained_head=True,
         )
         self.first_label = first_label
         self.max_tokens_per_batch = tokens_per_batch(max_tokens_per_batch, self._lazy.device)
@@ -122,13 +122,14 @@ class CrossEncoderComparer(Comparer):
         core = core_model(self.model)
         device = core.get_input_embeddings().weight.device
         logits = np.empty((len(sequences), core.config.num_labels))
-        equal_lengths = "longest sequence" in (unsupported_reason(core) or "")
         computed = 0
         batches = padded_batches(
-            sequences, self.max_tokens_per_batch, pad_token_id_of(self.processing_class), equal_lengths
+            *(sequences, self.max_tokens_per_batch, pad_token_id_of(self.processing_class)),
+            equal_lengths=needs_equal_lengths(core),
         )
         with _evaluation_mode(self.model), _restored_config(core):
             for batch in batches:
+                _forget_longest_sequence(core)
                 core.config.get_text_config().pad_token_id = batch.pad_token_id
                 output = self.model(
                     input_ids=batch.input_ids.to(device), attention_mask=batch.attention_mask.to(device)

@@ -294,4 +294,6 @@ def _query(encoded: EncodedResponse) -> TokenQuery:
     prompt, response = encoded
     ids = prompt + response
     start = max(len(prompt), 1)  # nothing predicts the first token of all
+    if start == len(ids):
+        raise ValueError(f"a response has no token that the {len(prompt)} tokens of its prompt could predict")
     return TokenQuery(ids, positions=range(start - 1, len(ids) - 1), targets=ids[start:])

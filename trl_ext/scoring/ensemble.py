@@ -78,6 +78,7 @@ class EnsembleScorer(Scorer):
             if not normalize:
                 raise ValueError("`moments` normalise rewards, but normalize=False")
             self._set_moments(moments)
+        self.allow_empty_responses = all(scorer.allow_empty_responses for scorer in self.scorers.values())
         self.progress = progress
         self.timing = Timing()
         for scorer in self.scorers.values():
@@ -210,3 +211,7 @@ class EnsembleScorer(Scorer):
     def provenance(self) -> dict[str, Any]:
         """See [`~trl_ext.scoring.base.Scorer.provenance`]."""
         return {"members": {name: scorer.provenance() for name, scorer in self.scorers.items()}}
+
+    def report(self) -> dict[str, Any]:
+        """See [`~trl_ext.scoring.base.Scorer.report`]."""
+        return {"members": {name: scorer.report() for name, scorer in self.scorers.items()}}

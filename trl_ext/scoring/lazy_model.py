@@ -31,7 +31,7 @@ class LazyModel:
             How a model by name is loaded.
         dtype (`str` or `torch.dtype`, *optional*):
             Precision of a model by name, by default float32.
-        attn_implementation, device, adapter, revision, trust_remote_code:
+        attn_implementation, device, adapter, revision, trust_remote_code, require_trained_head:
             As in [`~trl_ext.RewardScorer`].
 
     Raises:
@@ -49,10 +49,13 @@ class LazyModel:
         adapter: str | None = None,
         revision: str | None = None,
         trust_remote_code: bool = False,
+        require_trained_head: bool = False,
     ):
         self.source: ModelSource | None = None
         if isinstance(model, str):
-            self.source = source_class.find(model, adapter, revision, trust_remote_code)
+            self.source = source_class.find(
+                model, adapter, revision, trust_remote_code, require_trained_head=require_trained_head
+            )
             config = self.source.load_config()
             self.device = process_state().device if device is None else torch.device(device)
             arguments = (config, "float32" if dtype is None else dtype, attn_implementation, self.device)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ..shared_prefix import core_model, unsupported_reason
+from ..shared_prefix import core_model
 from .inference import _evaluation_mode, _forget_longest_sequence
+from .length_dependence import needs_equal_lengths
 
 
 REDUCTIONS = ("sum", "avg", "norm")
@@ -132,7 +133,7 @@ def token_log_probabilities(
     computed = 0
     started = time.perf_counter()
     with _evaluation_mode(model):
-        for indices in _batches(queries, max_tokens, max_rows, _needs_equal_lengths(core)):
+        for indices in _batches(queries, max_tokens, max_rows, needs_equal_lengths(core)):
             batch = [queries[index] for index in indices]
             _forget_longest_sequence(core)
             logits, tokens = _logits_at_positions(model, core, batch, weight.device)
@@ -162,11 +163,6 @@ def _check_vocabulary(queries: Sequence[TokenQuery], size: int) -> None:
             raise ValueError(
                 f"token {largest} is not in the model's vocabulary of {size}: the tokenizer belongs to another model"
             )
-
-
-def _needs_equal_lengths(model: PreTrainedModel) -> bool:
-    """Whether a sequence's positions depend on the longest one of its batch."""
-    return "longest sequence" in (unsupported_reason(model) or "")
 
 
 def _batches(
