@@ -140,7 +140,26 @@ class TestRating:
         assert kind_of(parse_rating, "[[9.5]]", 0, 9, decimals=True) == "out_of_range"
 
 
-_PIECES = ["[[", "]]", "A", "B", "7", "10", ".", "/", "-", "rating", "score:", " out of ", '"', "\n", " ", "{", "}", "é"]
+_PIECES = [
+    "[[",
+    "]]",
+    "A",
+    "B",
+    "7",
+    "10",
+    ".",
+    "/",
+    "-",
+    "rating",
+    "score:",
+    " out of ",
+    '"',
+    "\n",
+    " ",
+    "{",
+    "}",
+    "é",
+]
 
 
 @given(st.one_of(st.text(max_size=60), st.lists(st.sampled_from(_PIECES), max_size=14).map("".join)))
