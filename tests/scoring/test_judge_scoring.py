@@ -8,7 +8,7 @@ import pytest
 
 from tests.scoring.helpers import read_lines
 from tests.servers.openai_compatible import CompletionServer
-from trl_ext.completions import OpenAIBackend, Prices, RetryPolicy, Sampling, TooManyFailures
+from trl_ext.completions import Answer, OpenAIBackend, Outcome, Prices, RetryPolicy, Sampling, TooManyFailures
 from trl_ext.scoring.judges import (
     FourWayJudge,
     JudgeFailure,
@@ -216,6 +216,46 @@ class TestMalformedAnswers:
         assert found.outcomes == {"verdict": 6}
         assert found.ledger.answers == server.asked.total() > 6
         assert found.ledger.unusable == found.ledger.answers - 6
+
+
+class Canned:
+    """A backend in this process, for what the server does not tell: why an answer ended, and refusals."""
+
+    model_id, prompt_rule = "canned", "none"
+
+    def __init__(self, answer: Answer):
+        self.answer = answer
+
+    def check(self, sampling) -> None: ...
+
+    def is_deterministic(self, sampling) -> bool:
+        return True
+
+    def run(self, next_job, finished) -> None:
+        while (job := next_job()) is not None:
+            finished(Outcome(job, self.answer))
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcomes", "rejects"),
+    [
+        (Answer("Rating: 1", "length"), {"reject": 1}, {"cut": 1}),  # the beginning of 10
+        (Answer("It has many", "length"), {"reject": 1}, {"cut": 1}),
+        (Answer("<think>It has", "length"), {"reject": 1}, {"cut": 1}),
+        (Answer("", "length"), {"reject": 1}, {"cut": 1}),
+        (Answer("11/10", "length"), {"reject": 1}, {"out_of_range": 1}),
+        (Answer("[[9]] because", "length"), {"rating": 1}, {}),
+        (Answer("Rating: 1", "stop"), {"rating": 1}, {}),
+        (Answer("", "stop", refusal="No."), {"reject": 1}, {"refusal": 1}),
+    ],
+)
+def test_answers_that_were_cut_or_refused_are_told_apart(answer, outcomes, rejects, tmp_path):
+    judge = RatingsJudge(Canned(answer), tmp_path / "answers.jsonl")
+    judge.progress = False
+    judge.score(["a"], [[GOOD]])
+    found = judge.statistics()
+    assert (found.outcomes, found.rejects) == (outcomes, rejects)
+    assert found.ledger.unusable == len(rejects)
 
 
 class TestUpToEight:
@@ -492,6 +532,26 @@ class TestFiles:
         judge = make(PairwiseJudge, self.answer, store="lost.jsonl")
         judge.score_file(rows, tmp_path / "out")
         assert server.asked.total() == 0 and judge.report()["failures"] == {"not_stored": 40}
+
+    def test_a_lost_store_is_no_error_even_where_a_missing_rating_is(self, make, server, rows, tmp_path):
+        make(RatingsJudge, rates, on_unusable="error").score_file(rows, tmp_path / "out")
+        judge = make(RatingsJudge, rates, on_unusable="error", store="lost.jsonl")
+        judge.score_file(rows, tmp_path / "out")
+        assert judge.report()["failures"] == {"not_stored": 40}
+
+    def test_a_panel_recalls_its_votes(self, make, server, rows, tmp_path):
+        def panel():
+            return JudgePanel({name: make(PairwiseJudge, self.answer, model=name) for name in "xyz"})
+
+        first = panel()
+        first.score_file(rows, tmp_path / "out", window_size=16)
+        out = (tmp_path / "out").read_bytes()
+        (tmp_path / "out").write_bytes(b"".join(out.splitlines(keepends=True)[:20]))
+        second = panel()
+        second.score_file(rows, tmp_path / "out", window_size=16)
+        assert server.asked.total() == 0 and (tmp_path / "out").read_bytes() == out
+        assert second.report() == first.report()
+        assert second.report()["panel"] == {"prompts": 20, "unanimous": 16, "tied": 4}
 
     def test_a_file_of_another_judge_is_not_continued(self, make, rows, tmp_path):
         make(PairwiseJudge, self.answer).score_file(rows, tmp_path / "out")

@@ -129,7 +129,7 @@ class Judge(WindowScorer):
         """See [`WindowScorer.score_groups`]."""
         questions = self._questions(groups)
         asked = self._asking().ask(questions, _names(questions, groups), self.backend, self.store.mine())
-        rewards = self._rewards(questions, groups, asked)
+        rewards = self._rewards(groups, self._take_up(questions, groups, asked))
         return rewards, {"computed_tokens": asked.tokens, "sequence_tokens": asked.tokens}
 
     def score_windows(self, groups: Callable[[], Iterable[Group]], **kwargs: Any) -> Iterator[ScoredWindow]:
@@ -166,13 +166,11 @@ class Judge(WindowScorer):
 
     def recall(self, groups: list[Group]) -> None:
         """Read the judgements on prompts that were scored before, and ask nothing."""
-        self.recalled_rewards(groups)
+        self._recall(groups)
 
     def recalled_rewards(self, groups: list[Group]) -> np.ndarray:
-        """Rewards of prompts that were scored before, by what is stored."""
-        questions = self._questions(groups)
-        asked = self._asking().recall(questions, _names(questions, groups), self.backend, self.store.path)
-        return self._rewards(questions, groups, asked)
+        """Recall prompts, and give their rewards again."""
+        return self._rewards(groups, self._recall(groups))
 
     def judgements(self) -> pd.DataFrame:
         """
@@ -229,8 +227,16 @@ class Judge(WindowScorer):
             return messages
         return [{"role": "user", "content": "\n\n".join(message["content"] for message in messages)}]
 
-    def _rewards(self, questions: list[Question], groups: list[Group], asked: Asked) -> np.ndarray:
-        """Rewards of all responses. The judgements they are made of are kept for the report."""
+    def _recall(self, groups: list[Group]) -> list[list[Judgement]]:
+        questions = self._questions(groups)
+        asked = self._asking().recall(questions, _names(questions, groups), self.backend, self.store.path)
+        return self._take_up(questions, groups, asked)
+
+    def _rewards(self, groups: list[Group], judgements: list[list[Judgement]]) -> np.ndarray:
+        return np.concatenate([self.rewards(group, own) for group, own in zip(groups, judgements, strict=True)])
+
+    def _take_up(self, questions: list[Question], groups: list[Group], asked: Asked) -> list[list[Judgement]]:
+        """Judgements on every prompt, which are kept for the report."""
         asking = self._asking()
         found: list[list[Judgement]] = [[] for _ in groups]
         for question, result in zip(questions, asked.results, strict=True):
@@ -247,7 +253,7 @@ class Judge(WindowScorer):
             )
             found[question.group].append(judgement)
             self._judgements.append(judgement)
-        return np.concatenate([self.rewards(group, own) for group, own in zip(groups, found, strict=True)])
+        return found
 
     def _ledger(self, table: pd.DataFrame) -> Ledger:
         """Tokens of all answers behind the judgements, each once."""

@@ -23,7 +23,8 @@ _LABELLED = re.compile(
     rf"\b(?:rating|score|grade)\b{_GAP}(?:(?:is|of|would be)\b)?{_GAP}(?P<number>{_NUMBER})(?![0-9])", re.IGNORECASE
 )
 _FRACTION = re.compile(
-    rf"(?<![0-9.,/])(?P<number>{_NUMBER})[*_]*\s*(?:/|out\s+of)\s*[*_]*(?P<scale>[0-9]{{1,9}})(?![0-9/])", re.IGNORECASE
+    rf"(?<![0-9.,/])(?P<number>{_NUMBER})[*_]*\s*(?:/|out\s+of)\s*[*_]*(?P<scale>[0-9]{{1,9}})(?![0-9/])",
+    re.IGNORECASE,
 )
 _RANGE_END = re.compile(r"[0-9]\s*(?:-|–|—|\bto\b|\bor\b)\s*[0-9.,]+$", re.IGNORECASE)
 _RANGE = re.compile(r"[0-9]\s*(?:-|–|—|\bto\b|\bor\b)\s*[0-9]", re.IGNORECASE)

@@ -65,7 +65,8 @@ class JudgeStatistics:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python types, for JSON."""
-        return dataclasses.asdict(self)
+        fields = dataclasses.asdict(self)
+        return fields | {"positions": {str(size): shares for size, shares in fields["positions"].items()}}
 
 
 def judge_statistics(
