@@ -533,6 +533,18 @@ class TestFiles:
         judge.score_file(rows, tmp_path / "out")
         assert server.asked.total() == 0 and judge.report()["failures"] == {"not_stored": 40}
 
+    def test_answers_that_other_processes_left_are_collected(self, make, server, rows, tmp_path):
+        make(PairwiseJudge, self.answer).score_file(rows, tmp_path / "whole")
+        store = tmp_path / "answers.jsonl"
+        lines = store.read_bytes().splitlines(keepends=True)
+        store.write_bytes(b"".join(lines[:10]))
+        (tmp_path / "answers.process0.jsonl").write_bytes(b"".join(lines[:25]))
+        (tmp_path / "answers.process1.jsonl").write_bytes(b"".join(lines[25:])[:-30])  # killed as it wrote
+        make(PairwiseJudge, self.answer).score_file(rows, tmp_path / "out")
+        assert server.asked.total() == 1 and (tmp_path / "out").read_bytes() == (tmp_path / "whole").read_bytes()
+        assert sorted(store.read_bytes().splitlines()) == sorted(line.strip() for line in lines)
+        assert not list(tmp_path.glob("answers.process*"))
+
     def test_a_lost_store_is_no_error_even_where_a_missing_rating_is(self, make, server, rows, tmp_path):
         make(RatingsJudge, rates, on_unusable="error").score_file(rows, tmp_path / "out")
         judge = make(RatingsJudge, rates, on_unusable="error", store="lost.jsonl")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..groups import Group
+from ..groups import Group, windows
 from ..processes import gathered
 from .base import Judge
 from .composite import CompositeJudge
@@ -48,7 +48,7 @@ class JudgePanel(CompositeJudge):
 
     def check_first_windows(self, groups: Iterable[Group], window_size: int) -> int:
         """Look at the questions of the first window before anything is asked."""
-        groups = list(groups)
+        groups = next(windows(groups, window_size), [])
         for judge in self.judges.values():
             judge.check_first_windows(groups, window_size)
         return 0
