@@ -4,11 +4,16 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
+from datasets import Dataset
 
 from tests.scoring.helpers import read_lines
 from tests.servers.openai_compatible import CompletionServer
 from trl_ext.completions import Answer, OpenAIBackend, Outcome, Prices, RetryPolicy, Sampling, TooManyFailures
+from trl_ext.evaluation.benchmark import Benchmark, BenchmarkResult
+from trl_ext.evaluation.benchmark_run import evaluate_benchmark
+from trl_ext.evaluation.statistics import proportion_estimate
 from trl_ext.scoring.judges import (
     FourWayJudge,
     JudgeFailure,
@@ -475,6 +480,42 @@ class TestSeveralJudges:
         rewards = [line["reward"] for line in read_lines(tmp_path / "out.jsonl")]
         assert rewards == [0, 1, 9, *[3] * 12, 1, 0]
         assert judge.report()["judges"]["^(tied|ref):"]["answers"] == 13
+
+
+class Pairs(Benchmark):
+    """The share of pairs on which the first response has the higher reward; half for a tie."""
+
+    name = "pairs"
+
+    def load(self, source=None, *, split=None):
+        prompts, responses = pairs(10)
+        ids = [f"r{i}" for i in range(10)]
+        columns = {
+            "id": ids,
+            "subset": ["all"] * 10,
+            "prompt": prompts,
+            "responses": responses,
+            "num_correct": [1] * 10,
+        }
+        return Dataset.from_dict(columns | {"cluster": ids})
+
+    def evaluate(self, rows, rewards):
+        scores = [(np.sign(own[0] - own[1]) + 1) / 2 for own in rewards]
+        table = pd.DataFrame({"id": rows["id"], "score": scores})
+        return BenchmarkResult(self.name, proportion_estimate(scores), {}, {}, table)
+
+
+def test_a_benchmark_records_what_the_judge_could_not_say(make, server, tmp_path):
+    benchmark = Pairs()
+    for _ in range(2):  # the second time nothing is left to do
+        judge = make(PairwiseJudge, TestFiles.answer)
+        result, _ = evaluate_benchmark(benchmark, judge, benchmark.load(), tmp_path / "results")
+        assert result.overall.value == 0.9  # 8 of 10 are right, and 2 undecided
+        written = json.loads((tmp_path / "results" / "results.json").read_text())
+        assert written["model"] == "judge" and written["scoring"]["settings"]["template"]["name"] == "choice"
+        assert written["report"]["rejects"] == {"no_verdict": 4} and written["report"]["undecided_prompts"] == 2
+        assert written["report"]["consistency"]["value"] == 1
+    assert server.asked.total() == 0
 
 
 class TestFiles:
