@@ -7,6 +7,8 @@ from tasks.config_keys import Keys, check_keys, check_range
 from tasks.train_config import ConfigError
 
 
+DEMO = "demo"  # as `dataset`
+
 _DTYPES = ("float32", "bfloat16", "float16")
 
 MODEL_KEYS: Keys = {
@@ -30,13 +32,15 @@ COMPATIBILITY_KEYS: Keys = {
     "disable_beaker_save": (True, (bool,), None),  # nothing is saved for Beaker
 }
 REWARD_MODEL_KEYS: Keys = {
-    "encoding": ("rewardbench", (str,), ("rewardbench", "training")),
+    # None: messages, but text for dataset=demo, as models are trained on it
+    "prompt_format": (None, (str,), ("chat", "text")),
+    "encoding": (None, (str,), ("rewardbench", "training")),  # None: rewardbench for messages, training for text
     "force_truncation": (True, (bool,), None),  # False: no limit of length
     "reduction": (None, (int, list), None),  # of a model with several labels: one of them, or a weight for each
     "shared_prefix": (True, (bool,), None),
 }
 DATA_KEYS: Keys = {
-    "dataset": (None, (str,), None),  # Hub id, file, or folder
+    "dataset": (None, (str,), None),  # Hub id, file, folder, or demo
     "split": (None, (str,), None),
     "debug": (False, (bool,), None),  # the first rows only
 }
@@ -54,9 +58,12 @@ OUTPUT_KEYS: Keys = {
 }
 
 COMMON_KEYS: Keys = {**MODEL_KEYS, **DATA_KEYS, **OUTPUT_KEYS, **COMPATIBILITY_KEYS}
+_PAIRS = ("rewardbench", "preference_test_sets", "preferences")
 RM_KEYS: Keys = {
     **COMMON_KEYS,
     **REWARD_MODEL_KEYS,
+    # What `dataset` is. None: the core set without `dataset`, else pairs of your own
+    "benchmark": (None, (str,), _PAIRS),
     "pref_sets": (False, (bool,), None),  # the preference test sets instead of the core set
     "load_json": (False, (bool,), None),  # `dataset` is a file: known from its name
 }
@@ -72,6 +79,7 @@ DPO_KEYS: Keys = {
     "ref_free_type": ("avg", (str,), ("avg", "norm", "sum")),
     "beta": (None, (float,), None),  # None: rewards are not multiplied, as in RewardBench
     "max_prompt_length": (128, (int,), None),  # of what is longer than max_length
+    "benchmark": (None, (str,), _PAIRS),
     "pref_sets": (False, (bool,), None),
     "load_json": (False, (bool,), None),
 }
@@ -88,17 +96,28 @@ GENERATIVE_KEYS: Keys = {
     **OUTPUT_KEYS,
     **COMPATIBILITY_KEYS,
     "ties": ("half", (str,), ("loss", "half")),  # a tied or unusable judgement is worth half, as in RewardBench
-    "benchmark": ("rewardbench", (str,), ("rewardbench", "rewardbench2", "preference_test_sets", "preferences")),
+    "benchmark": (None, (str,), (*_PAIRS, "rewardbench2")),
     "score_w_ratings": (False, (bool,), None),
     "orders": ("both", (str,), ("both", "seeded")),  # of the responses that a judge compares
-    "base_url": (None, (str,), None),  # OpenAI-compatible server, such as vLLM's; None: a local model
-    "force_local": (False, (bool,), None),
+    "backend": ("local", (str,), ("local", "openai")),  # a Hugging Face model, or an OpenAI-compatible server
+    "base_url": (None, (str,), None),  # of the server, such as vLLM's; None: that of the openai package
+    "api_key_env": ("OPENAI_API_KEY", (str,), None),  # environment variable with the key; "": a server without keys
+    "force_local": (True, (bool,), None),  # of RewardBench; the same as backend=local
+    "template": (None, (str,), None),  # file with a prompt of your own
+    "parser": ("strict", (str,), ("strict", "legacy")),  # legacy: answers are read as RewardBench does
+    "on_failure": ("error", (str,), ("error", "ignore")),  # a question that gets no answer at all
     "num_threads": (10, (int,), None),  # requests at a time
     "temperature": (0.0, (float,), None),
     "max_tokens": (2048, (int,), None),  # of an answer
     "repetitions": (1, (int,), None),
     "pref_sets": (False, (bool,), None),
 }
+
+
+def text_prompts(config: Mapping[str, Any]) -> bool:
+    """Whether prompts are text, not messages."""
+    format = config.get("prompt_format")
+    return format == "text" or (format is None and config["dataset"] == DEMO and "prompt_format" in config)
 
 
 def check_config(config: Mapping[str, Any], keys: Keys) -> None:
@@ -118,5 +137,38 @@ def check_config(config: Mapping[str, Any], keys: Keys) -> None:
             check_range(config, key, 1)
     if config.get("load_json") and config["dataset"] is None:
         raise ConfigError("load_json needs `dataset`, the file")
+    if text_prompts(config) and config.get("encoding") == "rewardbench":
+        raise ConfigError("encoding=rewardbench takes messages: leave it out, or set prompt_format=chat")
     if config["upload_model_metadata_to_hf"] and not config["push_results_to_hub"]:
         raise ConfigError("upload_model_metadata_to_hf needs push_results_to_hub: the model card links to the results")
+
+
+def check_generative_config(config: Mapping[str, Any]) -> None:
+    """
+    Check the configuration of `run_generative.py`.
+
+    Raises:
+        ConfigError: See [`check_config`].
+    """
+    check_config(config, GENERATIVE_KEYS)
+    models = [config["model"]] if isinstance(config["model"], str) else config["model"]
+    if not all(isinstance(model, str) for model in models) or len(models) % 2 == 0:
+        raise ConfigError(f"`model` must be a name, or an odd number of names that judge together, got {models!r}")
+    if len(models) > 1 and config["benchmark"] == "rewardbench2":
+        raise ConfigError("several judges together are for pairs; give one `model` for rewardbench2")
+    if config["base_url"] is not None and config["backend"] != "openai":
+        raise ConfigError("base_url needs backend=openai")
+    check_range(config, "repetitions", 1)
+    check_range(config, "temperature", 0, 2)
+
+
+def check_bon_config(config: Mapping[str, Any]) -> None:
+    """
+    Check the configuration of `run_bon.py`.
+
+    Raises:
+        ConfigError: See [`check_config`].
+    """
+    check_config(config, BON_KEYS)
+    if config["dataset"] is None:
+        raise ConfigError("set `dataset`: a file, folder or Hub id with the candidates")

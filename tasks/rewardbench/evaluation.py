@@ -1,5 +1,6 @@
 """One evaluation: rows are read and checked, scored where they are not yet, and figures written in both layouts."""
 
+import inspect
 import logging
 import os
 import re
@@ -12,10 +13,12 @@ import transformers
 from transformers import AutoTokenizer
 
 from tasks.provenance import command, model_identity, package_versions
+from tasks.rewardbench.configs import text_prompts
+from tasks.rewardbench.rows import load_rows
 from tasks.train_config import ConfigError
 from trl_ext import RewardScorer
 from trl_ext.data import resolve_model
-from trl_ext.evaluation import Benchmark, BenchmarkResult, Estimate, evaluate_benchmark, get_benchmark
+from trl_ext.evaluation import BENCHMARKS, Benchmark, BenchmarkResult, Estimate, evaluate_benchmark, get_benchmark
 from trl_ext.evaluation.rewardbench_layout import write_rewardbench_results
 from trl_ext.privacy import hide_private
 from trl_ext.scoring.base import Scorer
@@ -70,9 +73,7 @@ def run_evaluation(
     name = model_name(config["model"])
     folder = Path(config["output_dir"]).expanduser() / benchmark.name / safe_name(name)
     try:
-        rows = benchmark.load(config["dataset"], split=config["split"])
-        if config["debug"]:
-            rows = rows.select(range(min(debug_rows, len(rows))))
+        rows = load_rows(benchmark, config, debug_rows)
         scorer = make_scorer(config, folder)
         scorer.progress = config["progress"]
         facts = {
@@ -120,7 +121,7 @@ def make_reward_scorer(config: Mapping[str, Any], folder: Path) -> RewardScorer:
         load_tokenizer(config),
         adapter=config["adapter"],
         revision=config["revision"],
-        encoding=config["encoding"],
+        encoding=config["encoding"] or ("training" if text_prompts(config) else "rewardbench"),
         chat_template=config["chat_template"],
         reduction=config["reduction"],
         max_length=config["max_length"] if limited else None,
@@ -145,14 +146,20 @@ def load_tokenizer(config: Mapping[str, Any]) -> Any:
 
 
 def preference_benchmark(config: Mapping[str, Any]) -> Benchmark:
-    """The core set; with `pref_sets` the preference test sets; with `dataset`, which is neither, the user's pairs."""
-    seed, ties = config["seed"], config["ties"]
+    """The benchmark of pairs that is asked for: by default the core set, or with `dataset` pairs of the user's own."""
+    name = config["benchmark"]
     if config["pref_sets"]:
-        return get_benchmark("preference_test_sets", ties=ties, seed=seed)
-    core = get_benchmark("rewardbench", ties=ties, seed=seed)
-    if config["dataset"] in (None, core.hub_id):
-        return core
-    return get_benchmark("preferences", ties=ties, seed=seed)
+        name = "preference_test_sets"
+    elif name is None:
+        own = config["dataset"] not in (None, get_benchmark("rewardbench").hub_id)
+        name = "preferences" if own else "rewardbench"
+    return make_benchmark(name, config)
+
+
+def make_benchmark(name: str, config: Mapping[str, Any], **options: Any) -> Benchmark:
+    """A benchmark with those of the options `ties` and `seed` that it has."""
+    accepted = inspect.signature(BENCHMARKS[name]).parameters
+    return get_benchmark(name, **{key: config[key] for key in ("ties", "seed") if key in accepted}, **options)
 
 
 def model_name(model: str | list[str]) -> str:

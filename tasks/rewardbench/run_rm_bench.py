@@ -21,20 +21,21 @@ from tasks.rewardbench.experiment import make_experiment, run_command_line
 
 
 def run(config, sacred_run):
-    from tasks.rewardbench.evaluation import MODEL_TYPES, make_reward_scorer, run_evaluation
-    from trl_ext.evaluation import get_benchmark
+    from tasks.rewardbench.evaluation import MODEL_TYPES, make_benchmark, make_reward_scorer, run_evaluation
 
     return run_evaluation(
         config,
         sacred_run,
         script="tasks/rewardbench/run_rm_bench.py",
-        benchmark=get_benchmark("rm_bench", ties=config["ties"], seed=config["seed"]),
+        benchmark=make_benchmark("rm_bench", config),
         make_scorer=make_reward_scorer,
         model_type=MODEL_TYPES["sequence"],
     )
 
 
-ex = make_experiment("rewardbench_run_rm_bench", RM_BENCH_KEYS, functools.partial(check_config, keys=RM_BENCH_KEYS), run)
+ex = make_experiment(
+    "rewardbench_run_rm_bench", RM_BENCH_KEYS, functools.partial(check_config, keys=RM_BENCH_KEYS), run
+)
 
 if __name__ == "__main__":
     run_command_line(ex, RM_BENCH_KEYS)

@@ -21,14 +21,13 @@ from tasks.rewardbench.experiment import make_experiment, run_command_line
 
 
 def run(config, sacred_run):
-    from tasks.rewardbench.evaluation import MODEL_TYPES, make_reward_scorer, run_evaluation
-    from trl_ext.evaluation import get_benchmark
+    from tasks.rewardbench.evaluation import MODEL_TYPES, make_benchmark, make_reward_scorer, run_evaluation
 
     return run_evaluation(
         config,
         sacred_run,
         script="tasks/rewardbench/run_v2.py",
-        benchmark=get_benchmark("rewardbench2", ties_variant=config["ties_variant"], seed=config["seed"]),
+        benchmark=make_benchmark("rewardbench2", config, ties_variant=config["ties_variant"]),
         make_scorer=make_reward_scorer,
         model_type=MODEL_TYPES["sequence"],
         debug_rows=40,

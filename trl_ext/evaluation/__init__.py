@@ -1,5 +1,8 @@
 """Evaluation of reward models: figures with an uncertainty."""
 
+import importlib
+from typing import TYPE_CHECKING
+
 from .attribute_bias import AttributeBias, attribute_bias, rewards_of_a_and_b
 from .auc import area_under_curve
 from .binary_scores import BinaryScores, binary_scores
@@ -9,7 +12,14 @@ from .calibration_report import CalibrationReport, calibration_report, held_out_
 from .lie import LIEWeights, lie_weights
 from .oracle import OracleScores, oracle_scores
 from .reliability_diagram import ReliabilityDiagram, reliability_diagram
-from .rewardbench import RewardBenchScores, rewardbench_section_scores
+from .rewardbench import (
+    RewardBenchScores,
+    rewardbench_overall,
+    rewardbench_prior_sets,
+    rewardbench_section_scores,
+    rewardbench_sections_of_accuracies,
+)
+from .rewardbench2_ties import TiesScore, rewardbench2_ties_score
 from .rm_bench import RMBenchAccuracy, StyleAccuracy, rm_bench_accuracy, rm_bench_rewards
 from .statistics import (
     Estimate,
@@ -24,17 +34,56 @@ from .statistics import (
 from .truth import TruthScores, truth_scores
 
 
+if TYPE_CHECKING:
+    from .benchmark import Benchmark as Benchmark
+    from .benchmark import BenchmarkResult as BenchmarkResult
+    from .benchmark_run import evaluate_benchmark as evaluate_benchmark
+    from .benchmark_subsample import stratified_subsample as stratified_subsample
+    from .benchmarks import BENCHMARKS as BENCHMARKS
+    from .benchmarks import get_benchmark as get_benchmark
+    from .preference_benchmark import PreferenceBenchmark as PreferenceBenchmark
+    from .preference_test_sets import PreferenceTestSets as PreferenceTestSets
+    from .rewardbench2 import RewardBench2 as RewardBench2
+    from .rewardbench2 import rewardbench2_best_of_n as rewardbench2_best_of_n
+    from .rewardbench_benchmark import RewardBench as RewardBench
+    from .rm_bench_benchmark import RMBench as RMBench
+
+# Public name -> module, of what needs `datasets`: resolved on first use
+_BENCHMARK_EXPORTS = {
+    "BENCHMARKS": "benchmarks",
+    "Benchmark": "benchmark",
+    "BenchmarkResult": "benchmark",
+    "PreferenceBenchmark": "preference_benchmark",
+    "PreferenceTestSets": "preference_test_sets",
+    "RMBench": "rm_bench_benchmark",
+    "RewardBench": "rewardbench_benchmark",
+    "RewardBench2": "rewardbench2",
+    "evaluate_benchmark": "benchmark_run",
+    "get_benchmark": "benchmarks",
+    "rewardbench2_best_of_n": "rewardbench2",
+    "stratified_subsample": "benchmark_subsample",
+}
+
 __all__ = [
     "AttributeBias",
+    "BENCHMARKS",
+    "Benchmark",
+    "BenchmarkResult",
     "BinaryScores",
     "CalibrationReport",
     "Estimate",
     "LIEWeights",
     "OracleScores",
+    "PreferenceBenchmark",
+    "PreferenceTestSets",
+    "RMBench",
     "RMBenchAccuracy",
     "ReliabilityDiagram",
+    "RewardBench",
+    "RewardBench2",
     "RewardBenchScores",
     "StyleAccuracy",
+    "TiesScore",
     "TruthScores",
     "area_under_curve",
     "attribute_bias",
@@ -43,7 +92,9 @@ __all__ = [
     "calibration_report",
     "cluster_bootstrap",
     "ece_if_calibrated",
+    "evaluate_benchmark",
     "expected_calibration_error",
+    "get_benchmark",
     "held_out_calibrated_log_loss",
     "held_out_calibration_report",
     "held_out_true_metrics",
@@ -55,12 +106,24 @@ __all__ = [
     "proportion_estimate",
     "ratio_estimate",
     "reliability_diagram",
+    "rewardbench2_best_of_n",
+    "rewardbench2_ties_score",
+    "rewardbench_overall",
+    "rewardbench_prior_sets",
     "rewardbench_section_scores",
+    "rewardbench_sections_of_accuracies",
     "rewards_of_a_and_b",
     "rm_bench_accuracy",
     "rm_bench_rewards",
     "rms_calibration_error",
+    "stratified_subsample",
     "truth_scores",
     "weighted_average",
     "wilson_interval",
 ]
+
+
+def __getattr__(name: str):
+    if name not in _BENCHMARK_EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_BENCHMARK_EXPORTS[name]}", __name__), name)

@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,16 @@ SECTIONS = {
     ),
     "Reasoning": ("math-prm", "hep-cpp", "hep-go", "hep-java", "hep-js", "hep-python", "hep-rust"),
 }
+# Sets whose mean the leaderboard calls Prior Sets, and weights of its overall score
+PRIOR_SETS = ("anthropic_helpful", "anthropic_hhh", "shp", "summarize")
+# All sets of allenai/preference-test-sets, with the number of their pairs
+PREFERENCE_SETS = {
+    **{"anthropic_harmless": 2266, "anthropic_helpful": 6192, "anthropic_hhh": 221, "summarize": 9000},
+    **{"pku_better": 9000, "pku_safer": 9000, "shp": 1741, "mtbench_human": 3355, "mtbench_gpt4": 2400},
+}
+PRIOR = "Prior Sets"
+OVERALL_WEIGHTS = {**dict.fromkeys(SECTIONS, 2.0), PRIOR: 1.0}
+
 TIES = {"loss": 0.0, "half": 0.5}
 ABSENT = ("missing", "zero")
 
@@ -161,6 +172,133 @@ def rewardbench_section_scores(
         ties={name: int(tied[names == name].sum()) for name in accuracies if tied[names == name].any()},
         ties_rule=ties,
     )
+
+
+def rewardbench_sections_of_accuracies(accuracies: Mapping[str, Any], *, absent: str = "zero") -> dict[str, float]:
+    """
+    Section scores from the accuracies of subsets, such as those of a results file of RewardBench.
+
+    Args:
+        accuracies (`Mapping[str, float]`):
+            Accuracy by subset. Other names (`model`, `chat_template`, …) are ignored.
+        absent (`str`, *optional*, defaults to `"zero"`):
+            Score of a section without subsets: `"zero"` is 0, as the original program has it; `"missing"` is `nan`.
+
+    Returns:
+        `dict[str, float]`: Score by section.
+
+    Raises:
+        ValueError: an accuracy is not a finite number.
+
+    Example:
+        ```python
+        >>> sections = rewardbench_sections_of_accuracies({"mt-bench-easy": 1.0, "mt-bench-med": 0.0, "model": "m"})
+        >>> round(sections["Chat"], 4), sections["Safety"]  # 28 / (28 + 40)
+        (0.4118, 0.0)
+        ```
+    """
+    if absent not in ABSENT:
+        raise ValueError(f"absent must be one of {', '.join(ABSENT)}, got {absent!r}")
+    present = {name: accuracies[name] for name in EXAMPLE_COUNTS if name in accuracies}
+    for name, value in present.items():
+        if not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+            raise ValueError(f"accuracy of subset {name!r} must be a finite number, got {value!r}")
+    scores = {}
+    for section, members in SECTIONS.items():
+        names = [name for name in members if name in present]
+        weights = [EXAMPLE_COUNTS[name] for name in names]
+        scores[section] = (
+            float(np.average([present[name] for name in names], weights=weights))
+            if names
+            else (0.0 if absent == "zero" else np.nan)
+        )
+    return scores
+
+
+def rewardbench_overall(
+    sections: Mapping[str, Estimate | float | None],
+    prior_sets: Mapping[str, Estimate | float | None] | None = None,
+    *,
+    level: float = 0.95,
+) -> Estimate:
+    """
+    Overall score of RewardBench's leaderboard: the weighted mean of Chat, Chat Hard, Safety and Reasoning, weight 2 each,
+    and of the prior sets, weight 1. What is missing is left out; without prior sets it is the plain mean of four.
+
+    References:
+        - RewardBench: Evaluating Reward Models for Language Modeling (Lambert et al.), https://arxiv.org/abs/2403.13787,
+          section 4.1
+
+    Args:
+        sections (`Mapping[str, Estimate | float | None]`):
+            Score by section, in any unit; `None` or `nan` is missing.
+        prior_sets (`Mapping[str, Estimate | float | None]`, *optional*):
+            Accuracy by set, in the same unit. The mean of those in `PRIOR_SETS` that are there counts; other
+            preference test sets may be there, too.
+        level (`float`, *optional*, defaults to `0.95`):
+            Confidence level of the intervals.
+
+    Returns:
+        [`Estimate`]: With the MOVER interval of independent parts, if all parts are [`Estimate`]s with one; for plain
+        numbers, without uncertainty.
+
+    Raises:
+        ValueError: a name is unknown, or nothing is there.
+
+    Example:
+        ```python
+        >>> sections = {"Chat": 0.9, "Chat Hard": 0.6, "Safety": 0.8, "Reasoning": 0.7}
+        >>> round(rewardbench_overall(sections).value, 4)
+        0.75
+        >>> round(rewardbench_overall(sections, {"shp": 0.6, "summarize": 0.5}).value, 4)  # (2 * 3.0 + 0.55) / 9
+        0.7278
+        ```
+    """
+    parts = _present(sections, SECTIONS, "section")
+    if prior_sets is not None and (prior := rewardbench_prior_sets(prior_sets, level=level)) is not None:
+        parts[PRIOR] = prior
+    if not parts:
+        raise ValueError(f"no section is there; give {', '.join(SECTIONS)}")
+    return weighted_average(list(parts.values()), [OVERALL_WEIGHTS[name] for name in parts], level)
+
+
+def rewardbench_prior_sets(
+    accuracies: Mapping[str, Estimate | float | None], *, level: float = 0.95
+) -> Estimate | None:
+    """
+    The leaderboard's Prior Sets: the plain mean of the accuracies on those of `PRIOR_SETS` that are there.
+
+    Args:
+        accuracies (`Mapping[str, Estimate | float | None]`):
+            Accuracy by set; `None` or `nan` is missing. Sets that are not among `PRIOR_SETS` don't count.
+        level (`float`, *optional*, defaults to `0.95`):
+            Confidence level of the intervals.
+
+    Returns:
+        [`Estimate`] or `None`: `None` if none is there.
+    """
+    parts = _present(accuracies, PREFERENCE_SETS, "preference set")
+    parts = [parts[name] for name in PRIOR_SETS if name in parts]
+    return weighted_average(parts, level=level) if parts else None
+
+
+def _present(values: Mapping[str, Any], known: Any, what: str) -> dict[str, Estimate]:
+    """What is there, as estimates; those of plain numbers know nothing of their uncertainty."""
+    parts = {}
+    for name, value in values.items():
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            raise ValueError(
+                f"{name!r} is not a {what}"
+                + (f"; did you mean {close[0]!r}?" if close else f"; they are {', '.join(known)}")
+            )
+        if value is None:
+            continue
+        if not isinstance(value, Estimate):
+            value = Estimate(float(value), np.nan, np.nan, np.nan, 0, "given")
+        if not np.isnan(value.value):
+            parts[name] = value
+    return parts
 
 
 def _section(accuracies: dict[str, Estimate], members: tuple[str, ...], absent: str, level: float) -> Estimate:

@@ -67,7 +67,7 @@ def load_rm_bench(path: str | Path) -> Dataset:
             raise ValueError(f"'{file}' must be a list of rows, got {type(content).__name__} of length {len(content)}")
         for index, row in enumerate(content):
             where = f"'{file}', row {index}"
-            read = _read_row(row, file.name.removesuffix(".json").removesuffix("_filtered"), where)
+            read = rm_bench_row(row, file.name.removesuffix(".json").removesuffix("_filtered"), where)
             if read["id"] in seen:
                 raise ValueError(f"{where}: the id {read['id']!r} is that of {seen[read['id']]}, too")
             seen[read["id"]] = where
@@ -75,13 +75,24 @@ def load_rm_bench(path: str | Path) -> Dataset:
     return Dataset.from_list(rows)
 
 
-def _read_row(row: Any, file_domain: str, where: str) -> dict[str, Any]:
+def rm_bench_row(row: Any, file_domain: str | None, where: str) -> dict[str, Any]:
+    """
+    A row as [`load_rm_bench`] has it.
+
+    Args:
+        row (`dict`):
+            Row of a file: `id`, `prompt`, `chosen`, `rejected`, and perhaps `domain` and `subset`.
+        file_domain (`str` or `None`):
+            Domain of rows without one.
+        where (`str`):
+            How errors call the row.
+    """
     if not isinstance(row, dict):
         raise ValueError(f"{where} is not an object with a value per field")
     missing = [field for field in ("id", "prompt", *_SIDES) if field not in row]
     if missing:
         raise ValueError(f"{where} lacks {', '.join(missing)}; it has {', '.join(row)}")
-    domain = row.get("domain", file_domain)
+    domain = file_domain if row.get("domain") is None else row["domain"]
     if not isinstance(domain, str) or not domain.startswith(DOMAINS):
         raise ValueError(
             f"{where}: domain {domain!r} begins with none of {', '.join(DOMAINS)}. Give rows a field `domain`, or name "
@@ -95,7 +106,7 @@ def _read_row(row: Any, file_domain: str, where: str) -> dict[str, Any]:
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"{where}: '{field}' holds {text!r}, which must be a text that is not empty")
     return {
-        "id": f"{domain}/{row['id']}",
+        "id": str(row["id"]) if str(row["id"]).startswith(f"{domain}/") else f"{domain}/{row['id']}",
         "domain": domain,
         "subset": row.get("subset"),
         "prompt": row["prompt"],

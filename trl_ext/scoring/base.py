@@ -31,10 +31,12 @@ class Scorer(abc.ABC):
         progress (`bool`): Show a progress bar.
         window_size (`int`): Responses that are computed and written together, by default.
         has_report (`bool`): Whether [`Scorer.report`] tells anything, for which finished files are then read again.
+        allow_empty_responses (`bool`): Score responses without text too. By default they are an error.
     """
 
     window_size: ClassVar[int] = 2048
     has_report: ClassVar[bool] = False
+    allow_empty_responses: bool = False
     progress: bool = True
     timing: Timing
 
@@ -120,7 +122,7 @@ class Scorer(abc.ABC):
             `ValueError` or `TypeError`: Something is missing, empty, too long or of another type. The prompt and the
             response are named.
         """
-        groups = groups_from_lists(prompts, responses)
+        groups = groups_from_lists(prompts, responses, self.allow_empty_responses)
         scored = self.score_windows(lambda: groups, total=len(groups))
         return (
             np.split(all_rewards(scored), np.cumsum([len(group.responses) for group in groups])[:-1]) if groups else []
@@ -145,7 +147,7 @@ class Scorer(abc.ABC):
         dataset = dataset.with_format(None)
 
         def groups() -> Iterator[Group]:
-            return groups_from_rows(dataset, "dataset", columns or {})
+            return groups_from_rows(dataset, "dataset", columns or {}, self.allow_empty_responses)
 
         # Of all rows before the first reward: what was computed until an error would be lost
         names = {(columns or {}).get(name, name) for name in ("id", "prompt_id")}
