@@ -288,6 +288,12 @@ class TestUpToEight:
         assert sorted(three) == [0, 0, 1]
         assert judge.statistics().rejects == {"wrong_label": 1}
 
+    def test_equal_responses_get_equal_rewards(self, make):
+        judge = make(FourWayJudge, always("[[A]]"))
+        pair, three = judge.score(["a", "b"], [[GOOD, GOOD], [GOOD, GOOD, BAD]])
+        np.testing.assert_array_equal(pair, [0.5, 0.5])
+        assert three[0] == three[1] and three.sum() == 1
+
     def test_nine_are_too_many(self, make):
         with pytest.raises(ValueError, match="2 to 8"):
             make(FourWayJudge, always("[[A]]")).score(["a"], [list("abcdefghi")])

@@ -21,7 +21,8 @@ class FourWayJudge(Judge):
     A judge that is shown all responses to a prompt, from two to eight of them, and names the best.
 
     The reward of a response is its share of the verdicts. A tie, and an answer that can't be read, counts the same for
-    all responses: with one question per prompt they all get 1/K, which is worth 1/K on RewardBench 2.
+    all responses: with one question per prompt they all get 1/K, which is worth 1/K on RewardBench 2. Equal responses share
+    what they get.
 
     Args:
         backend, store_path:
@@ -95,7 +96,10 @@ class FourWayJudge(Judge):
         count = len(group.responses)
         verdicts = [judgement.choice for judgement in judgements if judgement.choice is not None]
         wins = np.bincount(np.array(verdicts, dtype=np.int64), minlength=count)
-        return (wins + (len(judgements) - len(verdicts)) / count) / len(judgements)
+        shares = (wins + (len(judgements) - len(verdicts)) / count) / len(judgements)
+        # A verdict for one of two equal responses says nothing but where it stood
+        _, same = np.unique([repr(response) for response in group.responses], return_inverse=True)
+        return (np.bincount(same, weights=shares) / np.bincount(same))[same]
 
     def settings(self) -> dict[str, Any]:
         """See [`Scorer.settings`]."""
