@@ -34,10 +34,12 @@ class Failure:
     Args:
         kind (`str`): One word to count by: `"rate_limit"`, `"authentication"`, `"unparsable"`, ...
         message (`str`): What was wrong, in words.
+        answer ([`Answer`], *optional*): The last answer, if there were answers but none that could be used.
     """
 
     kind: str
     message: str
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True)

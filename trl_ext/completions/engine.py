@@ -284,7 +284,8 @@ class _Run:
         allowed = 1 if self.backend.is_deterministic(self.questions[key].sampling) else self.parse_attempts
         if len(answers) < allowed:
             return False
-        self._settle(key, None, None, Failure(UNPARSABLE, f"{len(answers)} unusable answers; the last: {problem}"))
+        message = f"{len(answers)} unusable answers; the last: {problem}"
+        self._settle(key, None, None, Failure(UNPARSABLE, message, answers[-1]))
         return True
 
     def _judge(self, answer: Answer) -> Any:

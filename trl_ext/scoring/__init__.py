@@ -1,4 +1,4 @@
-"""Scoring of N responses per prompt: reward models, DPO models, pairwise rankers, ensembles."""
+"""Scoring of N responses per prompt: reward models, DPO models, pairwise rankers, ensembles, judges."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -10,9 +10,14 @@ _EXPORTS = {
     "CrossEncoderComparer": "cross_encoder_comparer",
     "DPOImplicitRewardScorer": "dpo",
     "EnsembleScorer": "ensemble",
+    "FourWayJudge": "judges",
+    "JudgePanel": "judges",
     "LanguageModelComparer": "language_model_comparer",
+    "PairwiseJudge": "judges",
     "PairwiseRankingScorer": "ranking",
+    "RatingsJudge": "judges",
     "RewardScorer": "scorer",
+    "RoutedJudge": "judges",
     "ensemble_rewards": "ensemble_combination",
     "response_log_probabilities": "token_log_probabilities",
     "sweep_ensembles": "ensemble_sweep",
@@ -26,6 +31,11 @@ if TYPE_CHECKING:
     from .ensemble import EnsembleScorer as EnsembleScorer
     from .ensemble_combination import ensemble_rewards as ensemble_rewards
     from .ensemble_sweep import sweep_ensembles as sweep_ensembles
+    from .judges import FourWayJudge as FourWayJudge
+    from .judges import JudgePanel as JudgePanel
+    from .judges import PairwiseJudge as PairwiseJudge
+    from .judges import RatingsJudge as RatingsJudge
+    from .judges import RoutedJudge as RoutedJudge
     from .language_model_comparer import LanguageModelComparer as LanguageModelComparer
     from .ranking import Comparer as Comparer
     from .ranking import PairwiseRankingScorer as PairwiseRankingScorer

@@ -30,10 +30,12 @@ class Scorer(abc.ABC):
         timing ([`Timing`]): Duration and amount of the last call.
         progress (`bool`): Show a progress bar.
         window_size (`int`): Responses that are computed and written together, by default.
+        has_report (`bool`): Whether [`Scorer.report`] tells anything, for which finished files are then read again.
         allow_empty_responses (`bool`): Score responses without text too. By default they are an error.
     """
 
     window_size: ClassVar[int] = 2048
+    has_report: ClassVar[bool] = False
     allow_empty_responses: bool = False
     progress: bool = True
     timing: Timing
@@ -74,8 +76,20 @@ class Scorer(abc.ABC):
         return {}
 
     def report(self) -> dict[str, Any]:
-        """What is known after the last call beside the rewards, such as answers that could not be used, for JSON."""
+        """
+        What is known after the last call beside the rewards, such as answers that could not be used, for JSON. Every
+        process has to call it.
+        """
         return {}
+
+    def reset_report(self) -> None:  # noqa: B027  most have nothing to report
+        """Forget what [`Scorer.report`] would tell: another call begins."""
+
+    def recall(self, groups: list[Group]) -> None:  # noqa: B027
+        """
+        Take up into the report what is known of prompts whose rewards were written before an interruption. Only the main
+        process is told, and nothing is to be computed again.
+        """
 
     def prepare(self) -> None:  # noqa: B027  many have nothing to load
         """Load what is needed, after the data was checked."""
@@ -220,11 +234,14 @@ class WindowScorer(Scorer):
         if num_workers is None:
             self.check_first_windows(groups(), window_size)
         self.prepare()
+        self.reset_report()
         self.timing = Timing(processes=state.num_processes)
 
         def mine() -> Iterator[ScoredWindow]:
             for index, window in enumerate(windows(groups(), window_size)):
-                if index >= skip and (index - skip) % state.num_processes == state.process_index:
+                if index < skip and state.is_main_process:
+                    self.recall(window)
+                elif index >= skip and (index - skip) % state.num_processes == state.process_index:
                     yield self._score_window(window)
 
         hidden = not (self.progress and state.is_main_process)

@@ -45,6 +45,8 @@ def score_file(
     scorer.prepare()  # every process loads it; the first then checks what it is to continue
     meta, skip, rows = on_main_process(begin)
     if meta["finished"]:
+        if scorer.has_report:
+            on_main_process(lambda: _recall(scorer, windows(groups(), window_size)))
         return meta
     for window in scorer.score_windows(
         groups, window_size=window_size, num_workers=num_workers, skip=skip, done=rows, total=count_rows(input)
@@ -58,6 +60,12 @@ def score_file(
         )
         meta = file.meta
     return on_main_process(lambda: meta)
+
+
+def _recall(scorer: "Scorer", windows: Iterable[list[Group]]) -> None:
+    scorer.reset_report()
+    for window in windows:
+        scorer.recall(window)
 
 
 def _written(windows: Iterable[list[Group]], lines: int) -> tuple[int, int, int]:

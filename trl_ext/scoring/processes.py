@@ -1,11 +1,11 @@
 """The processes that accelerate started."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, parse_flag_from_env
+from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 
 
 Result = TypeVar("Result")
@@ -31,3 +31,9 @@ def on_main_process(function: Callable[[], Result]) -> Result:
     if isinstance(result, Exception):
         raise result
     return result
+
+
+def gathered(items: list[Any]) -> list[Any]:
+    """Items of all processes, for every process."""
+    process_state()  # before accelerate makes one that takes every process for the only one
+    return gather_object(items)
