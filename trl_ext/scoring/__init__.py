@@ -13,7 +13,7 @@ _EXPORTS = {
     "LanguageModelComparer": "language_model_comparer",
     "PairwiseRankingScorer": "ranking",
     "RewardScorer": "scorer",
-    "ensemble_rewards": "ensemble",
+    "ensemble_rewards": "ensemble_combination",
     "response_log_probabilities": "token_log_probabilities",
     "sweep_ensembles": "ensemble_sweep",
 }
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .cross_encoder_comparer import CrossEncoderComparer as CrossEncoderComparer
     from .dpo import DPOImplicitRewardScorer as DPOImplicitRewardScorer
     from .ensemble import EnsembleScorer as EnsembleScorer
-    from .ensemble import ensemble_rewards as ensemble_rewards
+    from .ensemble_combination import ensemble_rewards as ensemble_rewards
     from .ensemble_sweep import sweep_ensembles as sweep_ensembles
     from .language_model_comparer import LanguageModelComparer as LanguageModelComparer
     from .ranking import Comparer as Comparer

@@ -5,12 +5,11 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .encoding import MAX_LENGTH_POLICIES
-
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+MAX_LENGTH_POLICIES = ("error", "truncate_prompt_left")
 _FIELDS = ("prompt", "first", "second")
 _FIELD = re.compile("|".join(rf"\{{{name}\}}" for name in _FIELDS))
 

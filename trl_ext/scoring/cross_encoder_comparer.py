@@ -28,9 +28,11 @@ class CrossEncoderSource(ModelSource):
 
     require_trained_head: bool = True
 
-    def load_config(self) -> PretrainedConfig:
-        """Configuration of a sequence-classification model with one or two labels."""
+    def load_config(self, reduction: None = None) -> PretrainedConfig:
+        """Configuration of a sequence-classification model, whose labels are checked when it is loaded."""
         config = AutoConfig.from_pretrained(self.name, **self._base_arguments)
+        if self.has_own_code(config):
+            return config
         kinds = config.architectures or ["no architecture"]
         if self.adapter is None and not any(kind.endswith("ForSequenceClassification") for kind in kinds):
             raise ValueError(
@@ -144,7 +146,7 @@ class CrossEncoderComparer(Comparer):
         return {
             "comparer": type(self).__name__,
             **self._lazy.settings(),
-            **tokenizer_settings(self.processing_class),
+            **tokenizer_settings(self.processing_class, None),
             "template": self.encoder.template,
             "first_label": self.first_label,
             "max_length": self.encoder.max_length,

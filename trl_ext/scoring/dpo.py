@@ -15,7 +15,7 @@ from .base import WindowScorer
 from .groups import Group, windows
 from .language_models import LanguageModelSource, check_language_model
 from .lazy_model import LazyModel, tokenizer_settings, tokens_per_batch
-from .response_encoding import EncodedResponse, ResponseEncoder
+from .response_encoding import EncodedResponse, make_response_encoder
 from .results import ScoredWindow
 from .timing import Timing
 from .token_log_probabilities import REDUCTIONS, TokenQuery, reduce_log_probabilities, token_log_probabilities
@@ -56,7 +56,15 @@ class DPOImplicitRewardScorer(WindowScorer):
         beta (`float`, *optional*):
             DPO's β, by which rewards are multiplied. By default they are not, as in RewardBench.
         encoding (`str`, *optional*, defaults to `"rewardbench"`):
-            `"rewardbench"` or `"plain"`; see [`~trl_ext.scoring.response_encoding.ResponseEncoder`].
+            How prompts and responses become tokens: `"rewardbench"`, or `"training"`, as TRL's `DPOTrainer` does. In the
+            first, messages are the user's and the assistant's in turn whatever their roles, a text is a message, the
+            beginning of the assistant's turn counts as response, BOS and EOS tokens are added even where the chat template
+            has them, and responses may be empty; see [`~trl_ext.scoring.response_encoding.RewardBenchResponseEncoder`].
+        chat_template (`str`, *optional*):
+            Chat template for a tokenizer without one: a name of [`~trl_ext.scoring.chat_templates.CHAT_TEMPLATES`], the
+            path of a `.jinja` file, or a Jinja template.
+        override_chat_template (`bool`, *optional*, defaults to `False`):
+            Use `chat_template` even if the tokenizer has one of its own.
         max_length (`int`, *optional*, defaults to `2048`):
             Largest number of tokens of a prompt with the longest response to it; `None` for no limit. Beyond it, prompts
             and then responses are truncated as in RewardBench. `timing.truncated` counts the responses concerned.
@@ -104,6 +112,8 @@ class DPOImplicitRewardScorer(WindowScorer):
         reference_free: str | None = None,
         beta: float | None = None,
         encoding: str = "rewardbench",
+        chat_template: str | None = None,
+        override_chat_template: bool = False,
         max_length: int | None = 2048,
         max_prompt_length: int = 128,
         max_tokens_per_batch: int | None = None,
@@ -146,7 +156,11 @@ class DPOImplicitRewardScorer(WindowScorer):
         self.beta = beta
         self.max_tokens_per_batch = tokens_per_batch(max_tokens_per_batch, self._policy.device)
         self.processing_class = self._policy.load_tokenizer() if processing_class is None else processing_class
-        self.encoder = ResponseEncoder(self.processing_class, max_length, max_prompt_length, encoding)
+        self.encoding = encoding
+        self.allow_empty_responses = encoding == "rewardbench"
+        self.encoder = make_response_encoder(
+            *(encoding, self.processing_class, chat_template, override_chat_template, max_length, max_prompt_length)
+        )
         self.progress = progress
         self.timing = Timing()
 
@@ -237,8 +251,8 @@ class DPOImplicitRewardScorer(WindowScorer):
             "reference": reference,
             "reference_free": self.reference_free,
             "beta": self.beta,
-            **tokenizer_settings(self.processing_class),
-            "encoding": self.encoder.encoding,
+            **tokenizer_settings(self.processing_class, self.encoder.rendered_with),
+            "encoding": self.encoding,
             "max_length": self.encoder.max_length,
             "max_prompt_length": self.encoder.max_prompt_length,
             "max_tokens_per_batch": self.max_tokens_per_batch,
@@ -247,7 +261,7 @@ class DPOImplicitRewardScorer(WindowScorer):
     def provenance(self) -> dict[str, Any]:
         """See [`~trl_ext.scoring.base.Scorer.provenance`]."""
         reference = BASE if self._without_adapter else self._reference and self._reference.provenance()
-        return {"policy": self._policy.provenance(), "reference": reference}
+        return {**self._policy.provenance(), "reference": reference}
 
 
 def _check_choice(model: Any, reference: Any, reference_free: str | None, same_version: bool) -> None:

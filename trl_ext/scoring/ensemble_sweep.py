@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
-from .ensemble import MODES, _check_finite, _check_mode, combine, moments_of, normalized
+from .ensemble_combination import MODES, check_finite, check_mode, combine, moments_of, normalized
 
 
 def sweep_ensembles(
@@ -64,7 +64,7 @@ def sweep_ensembles(
     if not modes:
         raise ValueError("`modes` is empty")
     for mode in modes:
-        _check_mode(mode)
+        check_mode(mode)
     arrays = {name: np.asarray(values, dtype=np.float64) for name, values in rewards.items()}
     max_size = len(arrays) if max_size is None else max_size
     if not 1 <= min_size <= max_size <= len(arrays):
@@ -73,7 +73,7 @@ def sweep_ensembles(
             f"max_size={max_size}"
         )
     for name, values in arrays.items():
-        _check_finite(values, name)
+        check_finite(values, name)
     lengths = {name: len(values) for name, values in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"all models must have rewards of the same responses, got these numbers of them: {lengths}")

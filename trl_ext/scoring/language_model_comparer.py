@@ -141,7 +141,7 @@ class LanguageModelComparer(Comparer):
         return {
             "comparer": type(self).__name__,
             **self._lazy.settings(),
-            **tokenizer_settings(self.processing_class),
+            **tokenizer_settings(self.processing_class, self.processing_class.chat_template),
             "template": self.encoder.template,
             "answers": list(self.answers),
             "use_chat_template": self.encoder.chat,

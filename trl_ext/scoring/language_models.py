@@ -17,7 +17,7 @@ from .loading import ModelSource
 class LanguageModelSource(ModelSource):
     """A language model by name; see [`ModelSource`]."""
 
-    def load_config(self) -> PretrainedConfig:
+    def load_config(self, reduction: None = None) -> PretrainedConfig:
         """Configuration of the model."""
         return AutoConfig.from_pretrained(self.name, **self._base_arguments)
 

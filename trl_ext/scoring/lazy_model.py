@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from ..shared_prefix import core_model
 from .loading import (
     ModelSource,
+    code_fingerprint,
     config_fingerprint,
     load_tokenizer_of,
     tokenizer_fingerprint,
@@ -78,6 +79,7 @@ class LazyModel:
         core = core_model(self.model)
         return {
             "model_class": type(core).__name__,
+            "model_code_sha256": code_fingerprint(core),
             "model_config_sha256": config_fingerprint(self.model),
             "model_weights_sha256": weights_fingerprint(self.model),
             "dtype": str(core.dtype).removeprefix("torch."),
@@ -95,9 +97,8 @@ class LazyModel:
         }
 
 
-def tokenizer_settings(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """What tells a tokenizer with its chat template from others, for JSON."""
-    template = tokenizer.chat_template
+def tokenizer_settings(tokenizer: PreTrainedTokenizerBase, template: Any) -> dict[str, Any]:
+    """What tells a tokenizer and the chat template that is used from others, for JSON."""
     return {
         "tokenizer_sha256": tokenizer_fingerprint(tokenizer),
         "chat_template_sha256": None if template is None else hashlib.sha256(str(template).encode()).hexdigest(),

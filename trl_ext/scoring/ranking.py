@@ -11,7 +11,7 @@ import numpy as np
 
 from .base import WindowScorer
 from .comparison_text import Comparison, conversation_text
-from .groups import Group
+from .groups import Group, windows
 from .results import ScoredWindow
 from .timing import Timing
 
@@ -110,6 +110,12 @@ class PairwiseRankingScorer(WindowScorer):
         self.comparer = comparer
         self.progress = progress
         self.timing = Timing()
+
+    def check_first_windows(self, groups: Iterable[Group], window_size: int) -> int:
+        """Check the first window; see [`~trl_ext.scoring.base.Scorer.check_first_windows`]."""
+        for group in next(windows(groups, window_size), []):
+            _texts(group)
+        return 0
 
     def prepare(self) -> None:
         """Load the comparer's model."""
