@@ -206,7 +206,7 @@ def compare_with_genuine(
         `tuple[GenuineComparison, GenuineResult]`
     """
     settings = GenuineSettings() if settings is None else settings
-    rows = dataset if _are_rows(dataset) else read_bridge_rows(dataset)
+    rows = read_bridge_rows(dataset)
     settings.arguments(reference is not None)  # refuses what does not fit together before anything is computed
     environment.versions()
     if folder is None:
@@ -242,10 +242,6 @@ def compare_with_genuine(
     return compare_rewards(rows, genuine, ours, tolerance), genuine
 
 
-def _are_rows(dataset: Any) -> bool:
-    return isinstance(dataset, list) and all(isinstance(row, BridgeRow) for row in dataset)
-
-
 def _our_scorer(
     model: str, reference: str | None, copied: Path, settings: GenuineSettings, **loading: Any
 ) -> Any:
@@ -256,7 +252,13 @@ def _our_scorer(
         from ...scoring import DPOImplicitRewardScorer
 
         return DPOImplicitRewardScorer(
-            model, reference, tokenizer, reference_free=settings.ref_free_type, encoding="rewardbench", **common
+            model,
+            reference,
+            tokenizer,
+            reference_free=settings.ref_free_type,
+            encoding="rewardbench",
+            chat_template=settings.chat_template,
+            **common,
         )
     from ...scoring import RewardScorer
 
