@@ -14,6 +14,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from tests.tiny import pairs, tiny_checkpoint, tiny_reward_model, tiny_tokenizer
 from trl_ext import RewardScorer
 from trl_ext.evaluation.rewardbench_bridge import (
     BridgeRow,
@@ -30,15 +31,18 @@ from trl_ext.evaluation.rewardbench_bridge import (
 )
 from trl_ext.evaluation.rewardbench_bridge.__main__ import main, parse_arguments
 
-from tests.tiny import pairs, tiny_checkpoint, tiny_reward_model, tiny_tokenizer
-
 
 def rope(**parameters):
     return {"rope_type": "default", "rope_theta": 500000.0, **parameters}
 
 
 def config(family="llama", rope_parameters=None, **values):
-    return {"model_type": family, "max_position_embeddings": 64, "rope_parameters": rope_parameters or rope(), **values}
+    return {
+        "model_type": family,
+        "max_position_embeddings": 64,
+        "rope_parameters": rope_parameters or rope(),
+        **values,
+    }
 
 
 class TestLegacyConfig:
@@ -70,7 +74,10 @@ class TestLegacyConfig:
             (config(rope_parameters=rope(rope_type="proportional")), "proportional.*linear"),
             (config(rope_parameters={"full_attention": rope(), "sliding_attention": rope()}), "differ between kinds"),
             (config(rope_parameters=rope(rope_type="yarn", factor=4.0, truncate=False)), "yarn.*truncate"),
-            (config(rope_parameters=rope(rope_type="yarn", factor=3.0, original_max_position_embeddings=16)), "64 / 16"),
+            (
+                config(rope_parameters=rope(rope_type="yarn", factor=3.0, original_max_position_embeddings=16)),
+                "64 / 16",
+            ),
             (config(rope_parameters=rope(partial_rotary_factor=0.5)), "llama with partial_rotary_factor=0.5"),
             (config("qwen3", layer_types=["full_attention", "sliding_attention"]), "qwen3 with layers other"),
             (config("gemma2", layer_types=["full_attention", "sliding_attention"]), "every other layer"),
@@ -82,7 +89,12 @@ class TestLegacyConfig:
 
     def test_the_tokenizer_gets_a_class_that_is_there(self):
         legacy = legacy_tokenizer_config(
-            {"backend": "tokenizers", "tokenizer_class": "TokenizersBackend", "extra_special_tokens": ["<a>"], "pad_token": "<p>"}
+            {
+                "backend": "tokenizers",
+                "tokenizer_class": "TokenizersBackend",
+                "extra_special_tokens": ["<a>"],
+                "pad_token": "<p>",
+            }
         )
         assert legacy == {
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -196,7 +208,10 @@ class TestRows:
             ([{"chosen": "b", "rejected": "c"}], "row 0, column 'prompt'"),
             ([{"chosen": [USER, answer("b")], "rejected": [answer("c")]}], "begin differently"),
             ([{"prompt": "a", "chosen": [USER, answer("b")], "rejected": [answer("c")]}], "one message each"),
-            ([{"prompt": [{"role": "system", "content": "s"}, USER], "chosen": "b", "rejected": "c"}], "message 0.*in turn"),
+            (
+                [{"prompt": [{"role": "system", "content": "s"}, USER], "chosen": "b", "rejected": "c"}],
+                "message 0.*in turn",
+            ),
             ([{"prompt": [USER, answer("x")], "chosen": "b", "rejected": "c"}], "end with a message of the user"),
             ([{"prompt": "a", "chosen": "b", "rejected": "c", "id": 1}] * 2, "row 1, column 'id': '1'"),
         ],
@@ -276,7 +291,9 @@ class TestComparison:
 
     def test_a_turned_decision_is_no_agreement_however_small_the_tolerance_of_rewards(self):
         theirs = genuine([2.0, 1.9], [1.0, 3.0])
-        comparison = compare_rewards(rows_of(1, 1), theirs, [np.array([1.8, 1.9]), np.array([1.0, 3.0])], tolerance=0.01)
+        comparison = compare_rewards(
+            rows_of(1, 1), theirs, [np.array([1.8, 1.9]), np.array([1.0, 3.0])], tolerance=0.01
+        )
         assert comparison.different_decisions == ("r0",) and comparison.undecided == () and not comparison.agrees
 
     @pytest.mark.parametrize(
@@ -350,8 +367,8 @@ cat {expected}/v2__stdout.txt"""
             ("echo the reason; exit 3", "ended with 3(.|\n)*the reason"),
             ("true", "something unexpected"),
             (
-                "mkdir results; echo '{\"accuracy\": 1, \"extra_results\": null}' > results/model.json; "
-                "echo '{\"scores_chosen\": 2.0, \"scores_rejected\": 1.0}' > results/model_outputs.jsonl",
+                'mkdir results; echo \'{"accuracy": 1, "extra_results": null}\' > results/model.json; '
+                'echo \'{"scores_chosen": 2.0, "scores_rejected": 1.0}\' > results/model_outputs.jsonl',
                 "1 rows instead of 2",
             ),
         ],
@@ -421,9 +438,13 @@ class TestEnvironment:
 
 class TestCommandLine:
     def test_commands_of_the_guide_are_understood(self):
-        text = Path(__file__).resolve().parents[2].joinpath("docs", "rewardbench_bridge.md").read_text(encoding="utf-8")
+        text = (
+            Path(__file__).resolve().parents[2].joinpath("docs", "rewardbench_bridge.md").read_text(encoding="utf-8")
+        )
         command = "python -m trl_ext.evaluation.rewardbench_bridge "
-        commands = [line.removeprefix(command) for line in text.replace("\\\n", "").splitlines() if line.startswith(command)]
+        commands = [
+            line.removeprefix(command) for line in text.replace("\\\n", "").splitlines() if line.startswith(command)
+        ]
         assert len(commands) >= 4
         for arguments in commands:
             parse_arguments(arguments.split())

@@ -112,9 +112,7 @@ class RewardBenchEnvironment:
         if self.is_ready():
             return self.versions()
         if self.path.exists() and any(self.path.iterdir()) and not self._is_ours():
-            raise ValueError(
-                f"{hide_home(self.path)} holds something else than an environment; choose another folder"
-            )
+            raise ValueError(f"{hide_home(self.path)} holds something else than an environment; choose another folder")
         # What a version of pip before an interruption left may be broken in a way that pip itself does not see
         if self._is_ours() and not self._runs("-m", "pip", "--version"):
             logger.info("Removing the half-made environment in %s.", hide_home(self.path))

@@ -73,7 +73,9 @@ def read_bridge_rows(data: str | Path | Dataset | Iterable[dict[str, Any]]) -> l
     seen: dict[str, int] = {}
     for index, row in enumerate(rows):
         if row.id in seen:
-            raise ValueError(f"row {index}, column 'id': {row.id!r} is that of row {seen[row.id]} too; ids must differ")
+            raise ValueError(
+                f"row {index}, column 'id': {row.id!r} is that of row {seen[row.id]} too; ids must differ"
+            )
         seen[row.id] = index
     return rows
 
@@ -87,7 +89,9 @@ def _row(row: dict[str, Any], index: int) -> BridgeRow:
         prompts = [side[:-1] for side in (chosen, rejected)]
         if prompt is None:
             if prompts[0] != prompts[1]:
-                raise ValueError(f"row {index}: 'chosen' and 'rejected' begin differently; rewardbench takes one prompt")
+                raise ValueError(
+                    f"row {index}: 'chosen' and 'rejected' begin differently; rewardbench takes one prompt"
+                )
             prompt = prompts[0]
         elif prompts[0] or prompts[1]:
             raise ValueError(f"row {index}: there is a 'prompt', so 'chosen' and 'rejected' must be one message each")
@@ -110,7 +114,9 @@ def _row(row: dict[str, Any], index: int) -> BridgeRow:
         raise ValueError(f"row {index}: it needs a chosen and a rejected response")
     prompt = _checked_prompt(prompt, index)
     subset = row.get("subset")
-    return BridgeRow(str(row.get("id", index)), prompt, right + wrong, len(right), None if subset is None else str(subset))
+    return BridgeRow(
+        str(row.get("id", index)), prompt, right + wrong, len(right), None if subset is None else str(subset)
+    )
 
 
 def _is_messages(value: Any) -> bool:

@@ -97,7 +97,9 @@ def _legacy_rope(family: str, rope: Mapping[str, Any], config: Mapping[str, Any]
         _set_original_length(kind, rope, scaling, legacy, config["max_position_embeddings"])
     if family == "phi3":
         if set(scaling) != {"short_factor", "long_factor"}:
-            raise ValueError(f"transformers 4.51 reads phi3's rope scaling with short_factor and long_factor only: {rope}")
+            raise ValueError(
+                f"transformers 4.51 reads phi3's rope scaling with short_factor and long_factor only: {rope}"
+            )
         legacy["rope_scaling"] = {"type": kind, **scaling}
     else:
         legacy["rope_scaling"] = {"rope_type": kind, **scaling}
