@@ -411,9 +411,10 @@ class TestEnvironment:
 
     def test_a_folder_with_something_else_stays_as_it_is(self, tmp_path):
         (tmp_path / "thesis.txt").write_text("years of work")
-        with pytest.raises(ValueError, match="something else than an environment"):
+        (tmp_path / "pyvenv.cfg").write_text("home = /usr")  # an environment for something else
+        with pytest.raises(ValueError, match="something else"):
             RewardBenchEnvironment(tmp_path).create()
-        assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["pyvenv.cfg", "thesis.txt"]
 
     def test_a_python_that_is_not_there(self, tmp_path):
         with pytest.raises(RuntimeError, match="no-such-python can't be run"):

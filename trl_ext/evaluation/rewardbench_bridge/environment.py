@@ -113,7 +113,7 @@ class RewardBenchEnvironment:
         if self.is_ready():
             return self.versions()
         if self.path.exists() and any(self.path.iterdir()) and not self._is_ours():
-            raise ValueError(f"{hide_home(self.path)} holds something else than an environment; choose another folder")
+            raise ValueError(f"{hide_home(self.path)} holds something else; choose another folder")
         if self._is_ours() and not self._runs("-m", "pip", "--version"):
             logger.info("Removing the half-made environment in %s.", hide_home(self.path))
             shutil.rmtree(self.path)
@@ -137,7 +137,8 @@ class RewardBenchEnvironment:
         return self.create(pip_arguments=pip_arguments, progress=progress)
 
     def _is_ours(self) -> bool:
-        return (self.path / "pyvenv.cfg").exists() or (self.path / _LOG).exists()
+        """Whether [`create`] began it: an environment of someone else's is neither changed nor removed."""
+        return (self.path / _LOG).exists()
 
     def _runs(self, *arguments: str) -> bool:
         try:
