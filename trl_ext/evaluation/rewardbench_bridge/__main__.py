@@ -31,8 +31,17 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--environment", required=True, metavar="DIR", help="folder of the environment with rewardbench")
     add("--create", action="store_true", help="make the environment if it is not there: 1.7 GB on the CPU, minutes")
     add("--python", help="Python executable that makes the environment (default: the one that runs this)")
-    add("--pip-argument", action="append", default=[], metavar="ARG", help="argument of pip install, as --pip-argument=--no-index")
-    add("--model", help="Hub id or path of a reward model or an adapter; with --ref-model or run_dpo, of a language model")
+    add(
+        "--pip-argument",
+        action="append",
+        default=[],
+        metavar="ARG",
+        help="argument of pip install, as --pip-argument=--no-index",
+    )
+    add(
+        "--model",
+        help="Hub id or path of a reward model or an adapter; with --ref-model or run_dpo, of a language model",
+    )
     add("--dataset", help="rows with chosen and rejected, perhaps prompt (.jsonl, .json, .parquet, .csv)")
     add("--adapter", help="Hub id or path of a PEFT adapter on the model")
     add("--revision", help="revision of the model")
@@ -46,7 +55,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--batch-size", type=int, default=8, help="of the genuine program (default: %(default)s)")
     add("--max-length", type=int, help="tokens, beyond which texts are truncated (default: none; 2048 for scripts)")
     add("--chat-template", help="name of a FastChat template, for a tokenizer without template")
-    add("--dtype", default="float32", choices=("float32", "float16", "bfloat16"), help="precision (default: %(default)s)")
+    add(
+        "--dtype",
+        default="float32",
+        choices=("float32", "float16", "bfloat16"),
+        help="precision (default: %(default)s)",
+    )
     add("--attn-implementation", choices=("eager", "sdpa"), help="attention of the genuine program and ours")
     add("--ref-free-type", choices=("avg", "norm", "sum"), help="rewards of run_dpo without reference model")
     add("--device", default="cpu", choices=("cpu", "cuda"), help="device of both (default: %(default)s)")

@@ -57,7 +57,9 @@ class GenuineComparison:
     @property
     def agrees(self) -> bool:
         """Whether rewards differ by rounding only, and no decision beyond it."""
-        return self.max_relative_difference <= self.tolerance and not set(self.different_decisions) - set(self.undecided)
+        return self.max_relative_difference <= self.tolerance and not set(self.different_decisions) - set(
+            self.undecided
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
@@ -206,7 +208,7 @@ def compare_with_genuine(
         `tuple[GenuineComparison, GenuineResult]`
     """
     settings = GenuineSettings() if settings is None else settings
-    rows = dataset if _are_rows(dataset) else read_bridge_rows(dataset)
+    rows = read_bridge_rows(dataset)
     settings.arguments(reference is not None)  # refuses what does not fit together before anything is computed
     environment.versions()
     if folder is None:
@@ -233,7 +235,14 @@ def compare_with_genuine(
     if reference is not None:
         copied_reference = export_legacy_copy(reference, folder / "reference_copy", kind="language")
     genuine = run_genuine(
-        copied, rows, folder / "genuine", environment, settings, reference=copied_reference, device=device, timeout=timeout
+        copied,
+        rows,
+        folder / "genuine",
+        environment,
+        settings,
+        reference=copied_reference,
+        device=device,
+        timeout=timeout,
     )
     scorer = _our_scorer(model, reference, copied, settings, adapter=adapter, revision=revision, device=device)
     ours = scorer.score([row.prompt for row in rows], [row.responses for row in rows])
@@ -242,13 +251,7 @@ def compare_with_genuine(
     return compare_rewards(rows, genuine, ours, tolerance), genuine
 
 
-def _are_rows(dataset: Any) -> bool:
-    return isinstance(dataset, list) and all(isinstance(row, BridgeRow) for row in dataset)
-
-
-def _our_scorer(
-    model: str, reference: str | None, copied: Path, settings: GenuineSettings, **loading: Any
-) -> Any:
+def _our_scorer(model: str, reference: str | None, copied: Path, settings: GenuineSettings, **loading: Any) -> Any:
     # The copy's tokenizer: rewardbench adds an EOS token where a tokenizer of class Llama has no chat template
     tokenizer = PreTrainedTokenizerFast.from_pretrained(copied)
     common = {"dtype": settings.dtype, "attn_implementation": settings.attn_implementation, **loading}
@@ -256,7 +259,13 @@ def _our_scorer(
         from ...scoring import DPOImplicitRewardScorer
 
         return DPOImplicitRewardScorer(
-            model, reference, tokenizer, reference_free=settings.ref_free_type, encoding="rewardbench", **common
+            model,
+            reference,
+            tokenizer,
+            reference_free=settings.ref_free_type,
+            encoding="rewardbench",
+            chat_template=settings.chat_template,
+            **common,
         )
     from ...scoring import RewardScorer
 

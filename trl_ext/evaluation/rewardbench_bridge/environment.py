@@ -1,5 +1,6 @@
 """The genuine rewardbench in an environment of its own, because its dependencies exclude today's TRL and transformers."""
 
+import contextlib
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from ...atomic_files import atomic_path
 from ...privacy import hide_home
 
 
@@ -83,9 +85,8 @@ class RewardBenchEnvironment:
         versions = json.loads(done.stdout.splitlines()[-1])
         if versions["rewardbench"] != REQUIREMENT.partition("==")[2]:
             raise RuntimeError(f"{hide_home(self.path)} has rewardbench {versions['rewardbench']}, not {REQUIREMENT}")
-        temporary = ready.with_name(f".{_READY}.{os.getpid()}")
-        temporary.write_text(json.dumps(versions, indent=2), encoding="utf-8")
-        temporary.replace(ready)
+        with contextlib.suppress(PermissionError), atomic_path(ready) as temporary:  # it may be someone else's
+            temporary.write_text(json.dumps(versions, indent=2), encoding="utf-8")
         return versions
 
     def create(self, *, pip_arguments: Sequence[str] = (), progress: bool = True) -> dict[str, str]:
@@ -112,14 +113,12 @@ class RewardBenchEnvironment:
         if self.is_ready():
             return self.versions()
         if self.path.exists() and any(self.path.iterdir()) and not self._is_ours():
-            raise ValueError(
-                f"{hide_home(self.path)} holds something else than an environment; choose another folder"
-            )
-        # What a version of pip before an interruption left may be broken in a way that pip itself does not see
+            raise ValueError(f"{hide_home(self.path)} holds something else; choose another folder")
         if self._is_ours() and not self._runs("-m", "pip", "--version"):
             logger.info("Removing the half-made environment in %s.", hide_home(self.path))
             shutil.rmtree(self.path)
-        if not self.python.exists():
+        continued = self.python.exists()
+        if not continued:
             self.path.mkdir(parents=True, exist_ok=True)
             self._step(self.base_python, ["-m", "venv", str(self.path)], progress=False)
         constraints = self.path / "constraints.txt"
@@ -128,10 +127,18 @@ class RewardBenchEnvironment:
         install += [*pip_arguments, "setuptools", "torch", REQUIREMENT]
         logger.info("Installing %s in %s: a few minutes, 2 GB and more.", REQUIREMENT, hide_home(self.path))
         self._step(str(self.python), install, progress=progress)
-        return self.versions()
+        try:
+            return self.versions()
+        except RuntimeError:
+            if not continued:
+                raise
+        logger.warning("What was installed before does not work: everything is installed anew.")
+        shutil.rmtree(self.path)
+        return self.create(pip_arguments=pip_arguments, progress=progress)
 
     def _is_ours(self) -> bool:
-        return (self.path / "pyvenv.cfg").exists() or (self.path / _LOG).exists()
+        """Whether [`create`] began it: an environment of someone else's is neither changed nor removed."""
+        return (self.path / _LOG).exists()
 
     def _runs(self, *arguments: str) -> bool:
         try:

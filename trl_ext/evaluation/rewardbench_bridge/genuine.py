@@ -186,7 +186,9 @@ def run_genuine(
     for name, source in (("model", model), ("reference", reference)):
         if source is not None:
             if not (Path(source) / "config.json").exists():
-                raise ValueError(f"{hide_home(Path(source))} is no folder of a model: make one with export_legacy_copy")
+                raise ValueError(
+                    f"{hide_home(Path(source))} is no folder of a model: make one with export_legacy_copy"
+                )
             (folder / name).symlink_to(Path(source).absolute(), target_is_directory=True)
     _write_rows(rows, folder, settings.program)
     launch = ["--device", device, "--dtype", settings.dtype, PROGRAMS[settings.program], *arguments]
@@ -215,8 +217,12 @@ def _write_rows(rows: list[BridgeRow], folder: Path, program: str) -> None:
 
 def _run(command: list[str], folder: Path, device: str, timeout: float | None) -> Path:
     """Run a command in a folder; its output goes to a log there. It is ended with its own processes."""
-    variables = {name: "1" for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")}
-    variables |= {"WANDB_MODE": "disabled", "HF_HOME": str(folder.absolute() / "cache"), "TOKENIZERS_PARALLELISM": "false"}
+    variables = dict.fromkeys(("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"), "1")
+    variables |= {
+        "WANDB_MODE": "disabled",
+        "HF_HOME": str(folder.absolute() / "cache"),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     if device == "cpu":
         variables["CUDA_VISIBLE_DEVICES"] = ""
     variables = clean_environment(variables)
@@ -259,7 +265,9 @@ def _read_outputs(
         name = "model" if has_reference or settings.program != "run_dpo" else "model_ref_free"
         scores = json.loads((results / "eval-set-scores" / f"{name}.json").read_text())
         is_v2 = settings.program == "run_v2"
-        pairs = scores["scores"] if is_v2 else list(zip(scores["scores_chosen"], scores["scores_rejected"], strict=True))
+        pairs = (
+            scores["scores"] if is_v2 else list(zip(scores["scores_chosen"], scores["scores_rejected"], strict=True))
+        )
         figures = _printed_figures(text)
     if len(pairs) != count:
         raise ValueError(f"{len(pairs)} rows instead of {count}")

@@ -38,6 +38,8 @@ def read_bridge_rows(data: str | Path | Dataset | Iterable[dict[str, Any]]) -> l
     """
     Rows of preferences (`chosen`, `rejected`, perhaps `prompt`; texts or messages) or of RewardBench 2 (lists of texts).
 
+    Whole conversations in `chosen` and `rejected` need no `prompt`; beside them, `prompt` must be absent.
+
     Args:
         data (`str` or `Path` or [`~datasets.Dataset`] or `Iterable[dict]`):
             A `.jsonl`, `.json`, `.parquet` or `.csv` file, or rows.
@@ -47,7 +49,18 @@ def read_bridge_rows(data: str | Path | Dataset | Iterable[dict[str, Any]]) -> l
 
     Raises:
         ValueError: A row is not as it must be; row, column and rule are named.
+
+    Example:
+        ```python
+        >>> from trl_ext.evaluation.rewardbench_bridge import read_bridge_rows
+        >>> (row,) = read_bridge_rows([{"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}])
+        >>> row.id, row.responses, row.num_correct
+        ('0', ['4', '5'], 1)
+
+        ```
     """
+    if isinstance(data, list) and data and isinstance(data[0], BridgeRow):
+        return data
     if isinstance(data, (str, Path)):
         path = Path(data).expanduser()
         try:
@@ -60,7 +73,9 @@ def read_bridge_rows(data: str | Path | Dataset | Iterable[dict[str, Any]]) -> l
     seen: dict[str, int] = {}
     for index, row in enumerate(rows):
         if row.id in seen:
-            raise ValueError(f"row {index}, column 'id': {row.id!r} is that of row {seen[row.id]} too; ids must differ")
+            raise ValueError(
+                f"row {index}, column 'id': {row.id!r} is that of row {seen[row.id]} too; ids must differ"
+            )
         seen[row.id] = index
     return rows
 
@@ -74,15 +89,22 @@ def _row(row: dict[str, Any], index: int) -> BridgeRow:
         prompts = [side[:-1] for side in (chosen, rejected)]
         if prompt is None:
             if prompts[0] != prompts[1]:
-                raise ValueError(f"row {index}: 'chosen' and 'rejected' begin differently; rewardbench takes one prompt")
+                raise ValueError(
+                    f"row {index}: 'chosen' and 'rejected' begin differently; rewardbench takes one prompt"
+                )
             prompt = prompts[0]
         elif prompts[0] or prompts[1]:
             raise ValueError(f"row {index}: there is a 'prompt', so 'chosen' and 'rejected' must be one message each")
         right, wrong = [chosen[-1]["content"]], [rejected[-1]["content"]]
     elif isinstance(chosen, str) and isinstance(rejected, str):
         right, wrong = [chosen], [rejected]
+    elif isinstance(chosen, list) and isinstance(rejected, list):
+        right, wrong = chosen, rejected
     else:
-        right, wrong = list(chosen), list(rejected)
+        raise ValueError(
+            f"row {index}: 'chosen' is {chosen!r}, 'rejected' {rejected!r}; allowed: two texts, lists of messages, or lists "
+            "of texts"
+        )
     if isinstance(prompt, str):
         prompt = [{"role": "user", "content": prompt}]
     for text in (*right, *wrong):
@@ -92,7 +114,9 @@ def _row(row: dict[str, Any], index: int) -> BridgeRow:
         raise ValueError(f"row {index}: it needs a chosen and a rejected response")
     prompt = _checked_prompt(prompt, index)
     subset = row.get("subset")
-    return BridgeRow(str(row.get("id", index)), prompt, right + wrong, len(right), None if subset is None else str(subset))
+    return BridgeRow(
+        str(row.get("id", index)), prompt, right + wrong, len(right), None if subset is None else str(subset)
+    )
 
 
 def _is_messages(value: Any) -> bool:

@@ -10,8 +10,11 @@ FAMILIES = (
     *("gemma", "gemma2", "gpt2", "gpt_neox", "llama", "mistral", "opt", "phi", "phi3", "qwen2", "qwen3"),
     *("stablelm", "starcoder2"),
 )
-# What transformers 4.51 calls the share of a head's dimensions that is rotated, where not partial_rotary_factor
-_PARTIAL_ROTARY_NAMES = {"gpt_neox": "rotary_pct"}
+# What transformers 4.51 calls the share of a head's dimensions that is rotated; in other families it is all of them
+_PARTIAL_ROTARY_NAMES = {
+    **dict.fromkeys(("phi", "phi3", "stablelm"), "partial_rotary_factor"),
+    "gpt_neox": "rotary_pct",
+}
 _THETA_NAMES = {"gpt_neox": "rotary_emb_base"}
 _SCALING_KEYS = {
     "linear": ("factor",),
@@ -76,8 +79,10 @@ def _legacy_rope(family: str, rope: Mapping[str, Any], config: Mapping[str, Any]
     kind = rope.get("rope_type", "default")
     legacy: dict[str, Any] = {_THETA_NAMES.get(family, "rope_theta"): rope["rope_theta"], "rope_scaling": None}
     partial = rope.get("partial_rotary_factor")
-    if partial is not None:
-        legacy[_PARTIAL_ROTARY_NAMES.get(family, "partial_rotary_factor")] = partial
+    if family in _PARTIAL_ROTARY_NAMES and partial is not None:
+        legacy[_PARTIAL_ROTARY_NAMES[family]] = partial
+    elif partial not in (None, 1.0):
+        raise ValueError(f"transformers 4.51 has no {family} with partial_rotary_factor={partial}")
     if kind == "default":
         return legacy
     if kind not in _SCALING_KEYS:
@@ -92,7 +97,9 @@ def _legacy_rope(family: str, rope: Mapping[str, Any], config: Mapping[str, Any]
         _set_original_length(kind, rope, scaling, legacy, config["max_position_embeddings"])
     if family == "phi3":
         if set(scaling) != {"short_factor", "long_factor"}:
-            raise ValueError(f"transformers 4.51 reads phi3's rope scaling with short_factor and long_factor only: {rope}")
+            raise ValueError(
+                f"transformers 4.51 reads phi3's rope scaling with short_factor and long_factor only: {rope}"
+            )
         legacy["rope_scaling"] = {"type": kind, **scaling}
     else:
         legacy["rope_scaling"] = {"rope_type": kind, **scaling}
