@@ -221,9 +221,7 @@ class TestSchedule:
         resumed = make(tmp_path / "stopped", tokenizer, ours, **settings)
         train(resumed, resume=True, every_n_steps=2)
         assert evaluated_steps(resumed) == [2, 4, 6, 8]
-        found, expected = (
-            [row[NAME] for row in run.state.log_history if NAME in row] for run in (resumed, straight)
-        )
+        found, expected = ([row[NAME] for row in run.state.log_history if NAME in row] for run in (resumed, straight))
         assert found == expected
 
 
@@ -235,9 +233,7 @@ class TestBestModel:
             load_best_model_at_end=True, metric_for_best_model="preferences/overall", learning_rate=0.03,
         )  # fmt: skip
         callback = train(trainer, every_n_steps=1, at_end=False)
-        figures = {
-            row["step"]: row[NAME] for row in trainer.state.log_history if NAME in row and row["step"] % 2 == 0
-        }
+        figures = {row["step"]: row[NAME] for row in trainer.state.log_history if NAME in row and row["step"] % 2 == 0}
         assert trainer.state.best_metric == max(figures.values())
         assert trainer.state.best_global_step == max(figures, key=figures.get)
         assert callback.evaluate()[NAME] == trainer.state.best_metric  # of the model that was loaded
