@@ -10,8 +10,9 @@ train: $(READY)
 	$(BIN)/accelerate launch --config_file accelerate_configs/$(if $(shell command -v nvidia-smi),single_gpu,cpu).yaml \
 		tasks/train.py with rapl_method=beta
 
+# Two processes, files of tests divided among them
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

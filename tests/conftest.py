@@ -1,6 +1,7 @@
 """Environment and fixtures shared by all tests."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The first call into torch takes longer than the 200 ms that hypothesis allows an example
 settings.register_profile("trl_ext", deadline=None)
 settings.load_profile("trl_ext")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """A task in this process sets the threads of torch: the last digits of later tests would depend on it."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

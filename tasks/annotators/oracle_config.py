@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.annotators.config_keys import Keys, check_keys, check_range, defaults
 from tasks.annotators.oracle_calibration import CALIBRATIONS
 from tasks.annotators.oracle_sources import PREFERENCES, SOURCES
+from tasks.config_keys import Keys, check_keys, check_range, defaults
 from tasks.train_config import ConfigError
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.annotators.config_keys import Keys, check_keys, check_range, defaults
 from tasks.annotators.probability_sets import SYNTHETIC_SCALES
 from tasks.annotators.section4_config import parse_list
+from tasks.config_keys import Keys, check_keys, check_range, defaults
 from tasks.train_config import ConfigError
 from trl_ext.annotators.model import DELTA_CONVENTIONS
 

@@ -37,6 +37,7 @@ from .truth import TruthScores, truth_scores
 if TYPE_CHECKING:
     from .benchmark import Benchmark as Benchmark
     from .benchmark import BenchmarkResult as BenchmarkResult
+    from .benchmark_run import evaluate_benchmark as evaluate_benchmark
     from .benchmark_subsample import stratified_subsample as stratified_subsample
     from .benchmarks import BENCHMARKS as BENCHMARKS
     from .benchmarks import get_benchmark as get_benchmark
@@ -57,6 +58,7 @@ _BENCHMARK_EXPORTS = {
     "RMBench": "rm_bench_benchmark",
     "RewardBench": "rewardbench_benchmark",
     "RewardBench2": "rewardbench2",
+    "evaluate_benchmark": "benchmark_run",
     "get_benchmark": "benchmarks",
     "rewardbench2_best_of_n": "rewardbench2",
     "stratified_subsample": "benchmark_subsample",
@@ -90,6 +92,7 @@ __all__ = [
     "calibration_report",
     "cluster_bootstrap",
     "ece_if_calibrated",
+    "evaluate_benchmark",
     "expected_calibration_error",
     "get_benchmark",
     "held_out_calibrated_log_loss",

@@ -145,7 +145,7 @@ def make_rows(
     if not others:
         return own
     rest = data.select_columns(others)
-    rest = (rest.select(kept) if dropped else rest).flatten_indices()
+    rest = rest.select(kept) if dropped else rest
     return concatenate_datasets([own, rest], axis=1)
 
 

@@ -51,4 +51,4 @@ def get_benchmark(name: str, **options: Any) -> Benchmark:
 
 def _hint(name: str, known: Any) -> str:
     close = difflib.get_close_matches(str(name), known, n=1)
-    return f"did you mean {close[0]!r}? " * bool(close) + f"There are {', '.join(known)}."
+    return (f"did you mean {close[0]!r}? " if close else "") + f"There are {', '.join(known)}."

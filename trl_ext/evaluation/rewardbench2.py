@@ -166,7 +166,7 @@ class RewardBench2(Benchmark):
             subsets,
             subsets,
             frame,
-            {**tie_details(frame, "half"), "missing_subsets": missing, **details},
+            {**tie_details(frame, "half"), "ties_rule": "share", "missing_subsets": missing, **details},
         )
 
 

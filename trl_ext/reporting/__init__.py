@@ -1,6 +1,7 @@
 """Plots of results, each with the numbers behind it as CSV. Needs matplotlib: `pip install trl_ext[report]`."""
 
 from .contract_figures import plot_contract_gaps, plot_gaps_by_delta, plot_utility_profiles
+from .leaderboard_figures import plot_leaderboard, plot_model_correlations, plot_subset_distributions
 from .monitoring_figures import (
     plot_error_lower_bounds,
     plot_incentives,
@@ -10,18 +11,27 @@ from .monitoring_figures import (
 )
 from .payment_figures import plot_bonus_by_effort, plot_payments
 from .reliability_diagram import plot_reliability_diagram
+from .reward_figures import plot_accuracy_by_length, plot_best_of_k, plot_reward_distributions
+from .style_matrix import plot_style_matrices
 
 
 __all__ = [
+    "plot_accuracy_by_length",
+    "plot_best_of_k",
     "plot_bonus_by_effort",
     "plot_contract_gaps",
     "plot_error_lower_bounds",
     "plot_gaps_by_delta",
     "plot_incentives",
     "plot_information_bounds",
+    "plot_leaderboard",
+    "plot_model_correlations",
     "plot_monitor_errors",
     "plot_payments",
     "plot_probability_histograms",
     "plot_reliability_diagram",
+    "plot_reward_distributions",
+    "plot_style_matrices",
+    "plot_subset_distributions",
     "plot_utility_profiles",
 ]

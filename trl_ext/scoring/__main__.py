@@ -12,6 +12,10 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+def _reduction(text: str) -> int | list[float]:
+    return list(map(float, text.split(","))) if "," in text else int(text)
+
+
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m trl_ext.scoring",
@@ -45,8 +49,24 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add(
         "--max-length-policy",
         default="error",
-        choices=("error", "truncate_prompt_left"),
+        choices=("error", "truncate_prompt_left", "truncate_left", "truncate_right"),
         help="what happens to longer ones (default: %(default)s)",
+    )
+    add(
+        "--encoding",
+        default="training",
+        choices=("training", "rewardbench"),
+        help="how prompts with responses become tokens: as in training or as in RewardBench (default: %(default)s)",
+    )
+    add(
+        "--chat-template",
+        help="for a tokenizer without one: a name (tulu, raw, mistral, ...), a .jinja file, or a Jinja template",
+    )
+    add("--override-chat-template", action="store_true", help="use --chat-template even if the tokenizer has its own")
+    add(
+        "--reduction",
+        type=_reduction,
+        help="of a model with several outputs: the index of one, or weights separated by commas",
     )
     add("--max-tokens-per-batch", type=int, help="tokens computed at once (default: 4096 on the CPU, else 16384)")
     add("--no-shared-prefix", action="store_true", help="pad instead of computing each distinct prefix once")
@@ -80,6 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args.model,
             max_length=args.max_length,
             max_length_policy=args.max_length_policy,
+            encoding=args.encoding,
+            chat_template=args.chat_template,
+            override_chat_template=args.override_chat_template,
+            reduction=args.reduction,
             max_tokens_per_batch=args.max_tokens_per_batch,
             shared_prefix=not args.no_shared_prefix,
             dtype=args.dtype,

@@ -30,9 +30,11 @@ class Scorer(abc.ABC):
         timing ([`Timing`]): Duration and amount of the last call.
         progress (`bool`): Show a progress bar.
         window_size (`int`): Responses that are computed and written together, by default.
+        allow_empty_responses (`bool`): Score responses without text too. By default they are an error.
     """
 
     window_size: ClassVar[int] = 2048
+    allow_empty_responses: bool = False
     progress: bool = True
     timing: Timing
 
@@ -71,6 +73,10 @@ class Scorer(abc.ABC):
         """What is good to know of the rewards, but changes none, for JSON."""
         return {}
 
+    def report(self) -> dict[str, Any]:
+        """What is known after the last call beside the rewards, such as answers that could not be used, for JSON."""
+        return {}
+
     def prepare(self) -> None:  # noqa: B027  many have nothing to load
         """Load what is needed, after the data was checked."""
 
@@ -102,7 +108,7 @@ class Scorer(abc.ABC):
             `ValueError` or `TypeError`: Something is missing, empty, too long or of another type. The prompt and the
             response are named.
         """
-        groups = groups_from_lists(prompts, responses)
+        groups = groups_from_lists(prompts, responses, self.allow_empty_responses)
         scored = self.score_windows(lambda: groups, total=len(groups))
         return (
             np.split(all_rewards(scored), np.cumsum([len(group.responses) for group in groups])[:-1]) if groups else []
@@ -127,7 +133,7 @@ class Scorer(abc.ABC):
         dataset = dataset.with_format(None)
 
         def groups() -> Iterator[Group]:
-            return groups_from_rows(dataset, "dataset", columns or {})
+            return groups_from_rows(dataset, "dataset", columns or {}, self.allow_empty_responses)
 
         # Of all rows before the first reward: what was computed until an error would be lost
         names = {(columns or {}).get(name, name) for name in ("id", "prompt_id")}

@@ -28,7 +28,7 @@ def score_file(
     on_main_process(lambda: check_output(output, input))
 
     def groups() -> Iterator[Group]:
-        return read_groups(input, columns)
+        return read_groups(input, columns, scorer.allow_empty_responses)
 
     num_workers = scorer.check_first_windows(groups(), window_size)
     file: ScoreFile | None = None

@@ -51,9 +51,15 @@ class Group:
             yield self.prompt_id, response_id, source
 
 
-def make_group(prompt: Any, responses: Any, name: str) -> Group:
+def make_group(prompt: Any, responses: Any, name: str, allow_empty: bool = False) -> Group:
     """
     Check a prompt with its responses. A text that answers messages becomes the message of an assistant.
+
+    Args:
+        prompt (`str` or `list[dict]`): Text or messages.
+        responses (`list[str]` or `list[list[dict]]`): Texts or messages.
+        name (`str`): How errors call the prompt.
+        allow_empty (`bool`, *optional*, defaults to `False`): Whether a response may be empty.
 
     Raises:
         `TypeError`: Something is neither text nor messages, or a response is messages and the prompt is text.
@@ -64,7 +70,7 @@ def make_group(prompt: Any, responses: Any, name: str) -> Group:
         raise TypeError(f"{name}: the responses must be a list with an entry per response, got {shorten(responses)}")
     responses = list(responses)
     for index, response in enumerate(responses):
-        _check(response, f"{name}, response {index}")
+        _check(response, f"{name}, response {index}", allow_empty)
         if isinstance(prompt, str) and not isinstance(response, str):
             raise TypeError(
                 f"{name}, response {index}: it is a list of messages but the prompt is text. Use one kind for both."
@@ -74,12 +80,12 @@ def make_group(prompt: Any, responses: Any, name: str) -> Group:
     return Group(prompt, responses, name, name, range(len(responses)), [None] * len(responses))
 
 
-def _check(value: Any, name: str) -> None:
+def _check(value: Any, name: str, allow_empty: bool = False) -> None:
     if isinstance(value, str):
-        if not value.strip():
+        if not value.strip() and not allow_empty:
             raise ValueError(f"{name} is empty or only whitespace: {shorten(value)}. Remove it.")
     elif isinstance(value, list):
-        problem = message_problem(value)
+        problem = message_problem(_with_some_answer(value) if allow_empty else value)
         if problem is not None:
             rule, part = problem
             raise ValueError(f"{name} is a list of messages {rule}: {shorten(part)}.")
@@ -87,7 +93,15 @@ def _check(value: Any, name: str) -> None:
         raise TypeError(f"{name} must be a str or a list of messages, got {type(value).__name__}: {shorten(value)}")
 
 
-def groups_from_lists(prompts: Sequence[Any], responses: Sequence[Any]) -> list[Group]:
+def _with_some_answer(messages: list[Any]) -> list[Any]:
+    """Messages of which the last, if it is text of the assistant, is not empty."""
+    last = messages[-1] if messages else None
+    if isinstance(last, dict) and last.get("role") == "assistant" and isinstance(last.get("content"), str):
+        return [*messages[:-1], last | {"content": "some"}]
+    return messages
+
+
+def groups_from_lists(prompts: Sequence[Any], responses: Sequence[Any], allow_empty: bool = False) -> list[Group]:
     """Groups of parallel lists: prompts, and for each a list of responses."""
     for name, value in (("prompts", prompts), ("responses", responses)):
         if isinstance(value, str) or not isinstance(value, Sequence):
@@ -97,18 +111,20 @@ def groups_from_lists(prompts: Sequence[Any], responses: Sequence[Any]) -> list[
             f"`responses` must have a list for each of the {len(prompts)} prompts, but it has {len(responses)}"
         )
     return [
-        make_group(prompt, answers, f"prompt {index}")
+        make_group(prompt, answers, f"prompt {index}", allow_empty)
         for index, (prompt, answers) in enumerate(zip(prompts, responses, strict=True))
     ]
 
 
-def groups_from_rows(rows: Iterable[Mapping[str, Any]], source: str, columns: Mapping[str, str]) -> Iterator[Group]:
+def groups_from_rows(
+    rows: Iterable[Mapping[str, Any]], source: str, columns: Mapping[str, str], allow_empty: bool = False
+) -> Iterator[Group]:
     """Groups of rows. Either all rows have an id or none: an index in place of one could be another row's id."""
     first: bool | None = None
     for index, row in enumerate(rows):
         prompt_id = row_id(row, index, source, columns)
         first = check_all_have_ids(first, prompt_id, f"{source}, row {index}")
-        yield group_from_row(row, index, source, columns)
+        yield group_from_row(row, index, source, columns, allow_empty)
 
 
 def check_all_have_ids(first: bool | None, prompt_id: str | int | None, name: str) -> bool:
@@ -137,7 +153,9 @@ def _check_id(value: Any, name: str) -> None:
         raise TypeError(f"{name} must hold text or whole numbers, got {type(value).__name__}: {shorten(value)}")
 
 
-def group_from_row(row: Mapping[str, Any], index: int, source: str, columns: Mapping[str, str]) -> Group:
+def group_from_row(
+    row: Mapping[str, Any], index: int, source: str, columns: Mapping[str, str], allow_empty: bool = False
+) -> Group:
     """
     Group of a K-way row (`prompt`, `responses`) or of a preference row (`chosen`, `rejected`, perhaps `prompt`).
 
@@ -146,6 +164,7 @@ def group_from_row(row: Mapping[str, Any], index: int, source: str, columns: Map
         index (`int`): Its index, which names a row that has no `id` or `prompt_id`.
         source (`str`): Where it comes from, for errors.
         columns (`Mapping[str, str]`): Our name -> name in the row.
+        allow_empty (`bool`, *optional*, defaults to `False`): Whether a response may be empty.
     """
 
     def value(column: str) -> Any:
@@ -164,7 +183,7 @@ def group_from_row(row: Mapping[str, Any], index: int, source: str, columns: Map
     if value("responses") is not None:
         if value("prompt") is None:
             raise missing("prompt")
-        group = make_group(value("prompt"), value("responses"), name)
+        group = make_group(value("prompt"), value("responses"), name, allow_empty)
         response_ids = _of_every_response(value("ids"), group, "ids") or group.response_ids
         for response_id in response_ids:
             _check_id(response_id, f"{name}: column '{columns.get('ids', 'ids')}'")
@@ -176,13 +195,13 @@ def group_from_row(row: Mapping[str, Any], index: int, source: str, columns: Map
         pair = [value(column) for column in _PAIR]
         if value("prompt") is None:
             for response, column in zip(pair, _PAIR, strict=True):
-                _check(response, f"{name}: column '{columns.get(column, column)}'")
+                _check(response, f"{name}: column '{columns.get(column, column)}'", allow_empty)
             empty = "" if isinstance(pair[0], str) else []
             if isinstance(pair[1], str) != isinstance(pair[0], str):
                 raise TypeError(f"{name}: columns 'chosen' and 'rejected' must both be text or both be messages.")
             group = Group(empty, pair, name, name, _PAIR, (None, None))
         else:
-            group = make_group(value("prompt"), pair, name)
+            group = make_group(value("prompt"), pair, name, allow_empty)
         response_ids, sources = _PAIR, (value("source_chosen"), value("source_rejected"))
     return dataclasses.replace(
         group,

@@ -14,22 +14,28 @@ from ..shared_prefix import core_model
 from .batching import PackedBatch, PaddedBatch
 from .preparation import PreparedWindow
 from .processes import process_state
+from .reduction import Reduction, rewards_of_output
 from .results import ScoredWindow, check_finite
 from .timing import Timing
 
 
 @torch.inference_mode()
 def compute_rewards(
-    model: nn.Module, batches: Iterable[PackedBatch | PaddedBatch], num_sequences: int
+    model: nn.Module,
+    batches: Iterable[PackedBatch | PaddedBatch],
+    num_sequences: int,
+    reduction: Reduction | None = None,
 ) -> tuple[np.ndarray, float]:
     """
     Run a model in evaluation mode over the batches of `num_sequences` sequences.
+
+    `reduction` makes one reward of several outputs: the index of one, or a weight for each.
 
     Returns:
         `tuple[np.ndarray, float]`: Rewards `(num_sequences,)` in float32, and the seconds that the model took.
     """
     core = core_model(model)
-    device = core.get_input_embeddings().weight.device
+    device = _input_device(core)
     rewards = np.empty(num_sequences, dtype=np.float32)
     started = time.perf_counter()
     cache: DynamicCache | None = None
@@ -52,8 +58,15 @@ def compute_rewards(
                 else:
                     cache = None
                     output = model(**plan.model_inputs())
-            rewards[batch.indices] = output.logits.squeeze(-1).float().cpu().numpy()
+            rewards[batch.indices] = rewards_of_output(output, len(batch.indices), reduction).cpu().numpy()
     return rewards, time.perf_counter() - started
+
+
+def _input_device(model: PreTrainedModel) -> torch.device:
+    try:
+        return model.get_input_embeddings().weight.device
+    except NotImplementedError:  # a class with code of its own need not tell
+        return model.device
 
 
 def _forget_longest_sequence(model: nn.Module) -> None:
@@ -90,9 +103,11 @@ def _restored_config(model: PreTrainedModel):
                 delattr(config, name)
 
 
-def scored_windows(model: nn.Module, prepared: Iterator[PreparedWindow], timing: Timing) -> Iterator[ScoredWindow]:
+def scored_windows(
+    model: nn.Module, prepared: Iterator[PreparedWindow], timing: Timing, reduction: Reduction | None = None
+) -> Iterator[ScoredWindow]:
     """Prepared windows of all processes, scored; see [`gathered_windows`]."""
-    return gathered_windows((_score(model, window) for window in prepared), timing)
+    return gathered_windows((_score(model, window, reduction) for window in prepared), timing)
 
 
 def gathered_windows(scored: Iterator[ScoredWindow], timing: Timing) -> Iterator[ScoredWindow]:
@@ -120,8 +135,8 @@ def gathered_windows(scored: Iterator[ScoredWindow], timing: Timing) -> Iterator
             yield window
 
 
-def _score(model: nn.Module, window: PreparedWindow) -> ScoredWindow:
-    rewards, seconds = compute_rewards(model, window.batches, window.num_sequences)
+def _score(model: nn.Module, window: PreparedWindow, reduction: Reduction | None) -> ScoredWindow:
+    rewards, seconds = compute_rewards(model, window.batches, window.num_sequences, reduction)
     rewards = rewards[window.slots]
     check_finite(rewards, window.labels)
     return ScoredWindow(

@@ -65,9 +65,9 @@ def _read_lines(path: Path) -> Iterator[Mapping[str, Any]]:
             yield row
 
 
-def read_groups(path: Path, columns: Mapping[str, str]) -> Iterator[Group]:
-    """Groups of the rows of a file."""
-    return groups_from_rows(read_rows(path, columns), str(path), columns)
+def read_groups(path: Path, columns: Mapping[str, str], allow_empty: bool = False) -> Iterator[Group]:
+    """Groups of the rows of a file. Responses may be empty with `allow_empty`."""
+    return groups_from_rows(read_rows(path, columns), str(path), columns, allow_empty)
 
 
 def hash_file(path: Path) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import hashlib
+import inspect
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors import safe_open
 from torch import nn
 from transformers import (
@@ -27,6 +29,7 @@ from ..data.bundled import resolve_model
 from ..data.checks import shorten
 from ..shared_prefix import SharedPrefixReport, core_model, enable_shared_prefix
 from ..trainer.reward_head import run_head_in_float32
+from .reduction import Reduction, check_reduction
 
 
 logger = logging.getLogger(__name__)
@@ -98,22 +101,49 @@ class ModelSource:
     def _adapter_arguments(self) -> dict[str, Any]:
         return {"revision": self.adapter_revision or "main", "token": self.token}
 
-    def load_config(self) -> PretrainedConfig:
-        """Configuration of a model with one label; an untrained head is announced."""
+    def load_config(self, reduction: Reduction | None = None) -> PretrainedConfig:
+        """
+        Configuration of a model with one label, or of several with a `reduction`; an untrained head is announced. What
+        a class with code of its own puts out is known when it runs.
+        """
         config = AutoConfig.from_pretrained(self.name, **self._base_arguments)
+        if self.has_own_code(config):
+            return config
         has_head = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
         if has_head:
-            check_one_label(config)
-        elif self.adapter is None and self.require_trained_head:
+            check_reduction(config.num_labels, reduction)
+            return config
+        if reduction is not None:
+            raise ValueError(
+                f"`reduction` needs a model that was saved as …ForSequenceClassification; {self.name} has no trained head"
+            )
+        if self.adapter is None and self.require_trained_head:
             kinds = ", ".join(config.architectures or ["no architecture"])
             raise ValueError(
                 f"{self.name} has no trained reward head ({kinds}): its rewards would come from a random one. Give a "
                 "model that was saved as …ForSequenceClassification with num_labels=1."
             )
-        elif self.adapter is None:
+        if self.adapter is None:
             logger.warning("%s has no trained reward head: its rewards come from a random one.", self.name)
         config.num_labels = 1
         return config
+
+    def has_own_code(self, config: PretrainedConfig) -> bool:
+        """
+        Whether the model's class comes with its repository. Without leave to run it that is an error: transformers would
+        take its own class for the kind of model, with a random head.
+        """
+        own_class = (getattr(config, "auto_map", None) or {}).get("AutoModelForSequenceClassification")
+        if own_class is None:
+            return False
+        if self.trust_remote_code:
+            return True
+        if any(hasattr(transformers, name) for name in config.architectures or ()):
+            return False
+        raise ValueError(
+            f"{self.name} comes with code of its own ({own_class}), which would run on this machine with your rights. Read "
+            "it, then allow it with trust_remote_code=True (--trust-remote-code)."
+        )
 
     def load_tokenizer(self) -> PreTrainedTokenizerBase:
         """The adapter's tokenizer if it was saved with it, else the model's."""
@@ -162,19 +192,35 @@ class ModelSource:
 
 def check_one_label(config: PretrainedConfig) -> None:
     """Raise a `ValueError` unless the configuration is that of a model with one output."""
-    if config.num_labels != 1:
-        raise ValueError(
-            f"a reward model has one output, but this one has num_labels={config.num_labels}. Score with a model that was "
-            "trained with num_labels=1."
-        )
+    check_reduction(config.num_labels, None)
+
+
+def has_own_code(model: PreTrainedModel) -> bool:
+    """Whether the code that makes a model's output is not that of transformers."""
+    return not type(model).forward.__module__.startswith("transformers.")
+
+
+def code_fingerprint(model: PreTrainedModel) -> str | None:
+    """SHA-256 of the file with the code of such a model; `None` for those of transformers, or if there is no file."""
+    if not has_own_code(model):
+        return None
+    try:
+        source = inspect.getsource(inspect.getmodule(inspect.unwrap(type(model).forward)))
+    except (OSError, TypeError):  # typed into a console
+        return None
+    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def prepare_model(model: nn.Module, shared_prefix: bool) -> SharedPrefixReport:
     """Let the head compute in float32 and, if asked for and possible, each distinct prefix be computed once."""
-    run_head_in_float32(model)
+    core = core_model(model)
+    run_head_in_float32(model, core.config.num_labels)
     if not shared_prefix:
         return SharedPrefixReport(False, "it was not asked for")
-    report = enable_shared_prefix(model)
+    if has_own_code(core):  # what it makes of the states of its last tokens is its own affair
+        report = SharedPrefixReport(False, f"its class {type(core).__name__} is not one of transformers")
+    else:
+        report = enable_shared_prefix(model)
     if not report.enabled:
         logger.warning("This model can't share prefixes, so that every sequence is computed whole: %s.", report.reason)
     return report

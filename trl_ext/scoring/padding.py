@@ -9,12 +9,13 @@ from ..shared_prefix import core_model, unsupported_reason
 from ..shared_prefix.support import TOLERANCES
 from .batching import padded_batches
 from .inference import compute_rewards
+from .reduction import Reduction
 
 
 _LENGTHS = (2, 5, 11, 24)
 
 
-def padding_problem(model: nn.Module, pad_token_id: int) -> str | None:
+def padding_problem(model: nn.Module, pad_token_id: int, reduction: Reduction | None = None) -> str | None:
     """
     Why sequences of different lengths can't be in one batch of a model, by a check on the model itself; `None` if they
     can. Some read the last column, some mix what pads into the rest, some turn positions by the longest sequence.
@@ -24,10 +25,10 @@ def padding_problem(model: nn.Module, pad_token_id: int) -> str | None:
         return reason
     core = core_model(model)
     sequences = _check_sequences(core, pad_token_id)
-    alone, _ = compute_rewards(model, padded_batches(sequences, 1, pad_token_id), len(sequences))
+    alone, _ = compute_rewards(model, padded_batches(sequences, 1, pad_token_id), len(sequences), reduction)
     try:
         padded, _ = compute_rewards(
-            model, padded_batches(sequences, len(sequences) * max(_LENGTHS), pad_token_id), len(sequences)
+            model, padded_batches(sequences, len(sequences) * max(_LENGTHS), pad_token_id), len(sequences), reduction
         )
     except torch.OutOfMemoryError:
         raise

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,13 +14,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..shared_prefix import SharedPrefixReport, core_model
 from .base import Scorer
 from .batching import batch_maker, pad_token_id_of
-from .encoding import Encoder
+from .encoders import make_encoder
 from .groups import Group, windows
 from .inference import scored_windows
 from .loading import (
     ModelSource,
-    check_one_label,
+    code_fingerprint,
     config_fingerprint,
+    has_own_code,
     load_tokenizer_of,
     prepare_model,
     tokenizer_fingerprint,
@@ -29,6 +30,7 @@ from .loading import (
 from .padding import padding_problem
 from .preparation import Preparation, prepared_windows
 from .processes import process_state
+from .reduction import as_reduction, check_reduction
 from .results import ScoredWindow
 from .timing import Timing
 
@@ -43,22 +45,37 @@ class RewardScorer(Scorer):
     Every distinct prefix of a window (2048 responses by default) is computed once: a prompt for all of its responses,
     what several prompts begin with, equal responses. Where a model can't do that exactly, sequences are padded, or only
     those of equal length batched if it is not exact with padding either; both are logged with the reason. Sequences are
-    encoded as in training, and the reward is read at the last token in float32.
+    encoded as in training, or as in RewardBench, and the reward is read at the last token in float32.
 
     Under `accelerate launch`, windows are divided among the processes, and every process gets all rewards.
 
     Args:
         model (`str` or [`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
-            Hub id or path of a sequence-classification model with one label or of a PEFT adapter of one,
-            `"bundled:smollm2-135m-instruct"`, or a model in memory, whose attention implementation and head are then
+            Hub id or path of a sequence-classification model with one label (or several and a `reduction`) or of a PEFT
+            adapter of one, `"bundled:smollm2-135m-instruct"`, or a model in memory, whose attention implementation and head are then
             prepared for scoring. A model by name is loaded at the first use, after the data is checked.
         processing_class ([`~transformers.PreTrainedTokenizerBase`], *optional*):
             Tokenizer. By default the one that lies with the model.
         max_length (`int`, *optional*):
             Largest number of tokens of a prompt with a response. By default there is no limit.
         max_length_policy (`str`, *optional*, defaults to `"error"`):
-            What happens to longer ones: `"error"`, or `"truncate_prompt_left"`, which removes the same number of tokens
-            from the left of the prompt of all of its responses, after a BOS token. `timing.truncated` counts them.
+            What happens to longer ones: `"error"`; `"truncate_prompt_left"`, which removes the same number of tokens
+            from the left of the prompt of all of its responses, after a BOS token; or, for each response with its
+            prompt on its own, `"truncate_left"`, which keeps a BOS token and the last tokens, as RewardBench's run_rm and
+            `--force_truncation` do, or `"truncate_right"`, which keeps the first, as its run_v2 does. `timing.truncated`
+            counts them.
+        encoding (`str`, *optional*, defaults to `"training"`):
+            How sequences become tokens: `"training"`, or `"rewardbench"`, as that benchmark's programs do. There,
+            messages are the user's and the assistant's in turn whatever their roles, a text is a message, everything is
+            rendered with the chat template and tokenised with special tokens, of two BOS tokens one is dropped, a model
+            whose tokenizer has no pad token is read at the last token that is not EOS, and responses may be empty.
+        chat_template (`str`, *optional*):
+            Chat template for a tokenizer without one: a name of [`~trl_ext.scoring.chat_templates.CHAT_TEMPLATES`], the
+            path of a `.jinja` file, or a Jinja template.
+        override_chat_template (`bool`, *optional*, defaults to `False`):
+            Use `chat_template` even if the tokenizer has one of its own.
+        reduction (`int` or `list[float]`, *optional*):
+            What makes one reward of a model's several outputs: the index of one, or a weight for each.
         max_tokens_per_batch (`int`, *optional*):
             Tokens that the model computes at once. By default 4096 on the CPU, whose caches larger rows outgrow, and
             16384 elsewhere.
@@ -75,7 +92,8 @@ class RewardScorer(Scorer):
         revision (`str`, *optional*):
             Revision of a model by name.
         trust_remote_code (`bool`, *optional*, defaults to `False`):
-            Run code from the repository of a model by name.
+            Run code from the repository of a model by name. Its class must return rewards of shape `(B,)`, `(B, 1)`, or
+            `(B, K)` with a `reduction`, as a tensor or in `logits`, `score` or `end_scores`. Sequences are padded.
         require_trained_head (`bool`, *optional*, defaults to `False`):
             Refuse a model by name with weights that its checkpoint lacks: a language model without reward head, or a head
             under another name. By default they are random, which is said.
@@ -112,6 +130,10 @@ class RewardScorer(Scorer):
         *,
         max_length: int | None = None,
         max_length_policy: str = "error",
+        encoding: str = "training",
+        chat_template: str | None = None,
+        override_chat_template: bool = False,
+        reduction: int | Sequence[float] | None = None,
         max_tokens_per_batch: int | None = None,
         shared_prefix: bool = True,
         dtype: str | torch.dtype | None = None,
@@ -132,13 +154,17 @@ class RewardScorer(Scorer):
         self.shared_prefix_report: SharedPrefixReport | None = None
         self.padding_problem: str | None = None
         self.timing = Timing()
+        self.encoding = encoding
+        self.allow_empty_responses = encoding == "rewardbench"
+        self.reduction = as_reduction(reduction)
         self._state = process_state()
         if isinstance(model, str):
             device = self._state.device if device is None else torch.device(device)
             self.source = ModelSource.find(
                 model, adapter, revision, trust_remote_code, require_trained_head=require_trained_head
             )
-            config = self.source.load_config()
+            config = self.source.load_config(self.reduction)
+            own_code = self.source.has_own_code(config)
             self._load_model = functools.partial(
                 self.source.load_model,
                 config,
@@ -152,7 +178,10 @@ class RewardScorer(Scorer):
                 if value is not None:
                     raise ValueError(f"`{name}` applies to a model by name; this one is in memory already")
             self.source = None
-            check_one_label(core_model(model).config)
+            config = core_model(model).config
+            own_code = has_own_code(core_model(model))
+            if not own_code:
+                check_reduction(config.num_labels, self.reduction)
             self._load_model = lambda: model
             device = core_model(model).device
         if max_tokens_per_batch is None:
@@ -161,7 +190,16 @@ class RewardScorer(Scorer):
         if processing_class is None:
             processing_class = self.source.load_tokenizer() if self.source else load_tokenizer_of(core_model(model))
         self.processing_class = processing_class
-        self.encoder = Encoder(processing_class, max_length, max_length_policy)
+        self.encoder = make_encoder(
+            encoding,
+            processing_class,
+            config,
+            reads_last_token=not own_code,
+            max_length=max_length,
+            policy=max_length_policy,
+            chat_template=chat_template,
+            override_chat_template=override_chat_template,
+        )
 
     @functools.cached_property
     def model(self) -> torch.nn.Module:
@@ -169,7 +207,7 @@ class RewardScorer(Scorer):
         model = self._load_model()
         self.shared_prefix_report = prepare_model(model, self.shared_prefix)
         if not self.shared_prefix_report.enabled:
-            self.padding_problem = padding_problem(model, pad_token_id_of(self.processing_class))
+            self.padding_problem = padding_problem(model, pad_token_id_of(self.processing_class), self.reduction)
             if self.padding_problem is not None:
                 logger.warning(
                     "This model is not exact with padding, so that only sequences of equal length are computed together: %s.",
@@ -211,15 +249,16 @@ class RewardScorer(Scorer):
         hidden = not (self.progress and self._state.is_main_process)
         with tqdm(initial=done, total=total, unit="prompt", desc="Scoring", disable=hidden) as bar:
             prepared = prepared_windows(preparation, groups, num_workers)
-            for window in scored_windows(model, prepared, self.timing):
+            for window in scored_windows(model, prepared, self.timing, self.reduction):
                 bar.update(window.groups)
                 bar.set_postfix_str(f"{self.timing.tokens_per_second:,.0f} tokens/s", refresh=False)
                 yield window
         if self.timing.truncated:
             logger.warning(
-                "The prompts of %d responses were truncated to max_length=%d from the left.",
+                "%d responses were truncated to max_length=%d (max_length_policy='%s').",
                 self.timing.truncated,
                 self.encoder.max_length,
+                self.encoder.policy,
             )
 
     def prepare(self) -> None:
@@ -229,13 +268,16 @@ class RewardScorer(Scorer):
     def settings(self) -> dict[str, Any]:
         """See [`Scorer.settings`]."""
         core = core_model(self.model)
-        template = self.processing_class.chat_template
+        template = self.encoder.rendered_with
         return {
             "model_class": type(core).__name__,
+            "model_code_sha256": code_fingerprint(core),
             "model_config_sha256": config_fingerprint(self.model),
             "model_weights_sha256": weights_fingerprint(self.model),
             "tokenizer_sha256": tokenizer_fingerprint(self.processing_class),
             "chat_template_sha256": None if template is None else hashlib.sha256(str(template).encode()).hexdigest(),
+            "encoding": self.encoding,
+            "reduction": self.reduction,
             "dtype": str(core.dtype).removeprefix("torch."),
             "attention": core.config._attn_implementation,
             "shared_prefix": self.shared_prefix_report.enabled,

@@ -23,16 +23,18 @@ logger = logging.getLogger(__name__)
 _HEAD_NAMES = {"score", "classifier", "classification_head", "logits_proj"}
 
 
-def find_reward_heads(model: nn.Module) -> list[nn.Linear]:
+def find_reward_heads(model: nn.Module, num_labels: int = 1) -> list[nn.Linear]:
     """
-    Return the linear layers that map a hidden state to the reward.
+    Return the linear layers that map a hidden state to the reward, or to `num_labels` outputs.
 
     A plain model has one; PEFT keeps the original beside the trained copy, so an adapted model has two.
     """
     return [
         module
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module.out_features == 1 and _HEAD_NAMES.intersection(name.split("."))
+        if isinstance(module, nn.Linear)
+        and module.out_features == num_labels
+        and _HEAD_NAMES.intersection(name.split("."))
     ]
 
 
@@ -65,14 +67,14 @@ def _float32_forward(self: nn.Linear, hidden_states: Tensor) -> Tensor:
         return F.linear(hidden_states.to(dtype), self.weight.to(dtype), bias)
 
 
-def run_head_in_float32(model: nn.Module) -> None:
+def run_head_in_float32(model: nn.Module, num_labels: int = 1) -> None:
     """
-    Make the reward head compute in float32 whatever the precision of the rest.
+    Make the reward head, with `num_labels` outputs, compute in float32 whatever the precision of the rest.
 
     In bfloat16 a reward has 8 significant bits, so that pairs tie. The forward method of the head's instance is
     replaced, not hooked: a hook would run outside the window in which ZeRO-3 has the weights gathered for backward.
     """
-    for head in find_reward_heads(model):
+    for head in find_reward_heads(model, num_labels):
         head.forward = types.MethodType(_float32_forward, head)
 
 

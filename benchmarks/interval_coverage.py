@@ -1,0 +1,165 @@
+"""
+Do the intervals of benchmark figures cover the truth as often as they say?
+
+    python benchmarks/interval_coverage.py --replications 2000 --output outputs/interval_coverage.csv
+
+Draws benchmarks of a known truth, and prints how many of the 95 % intervals of `stratified_estimate` contain it, beside the
+plain percentile bootstrap and, where a figure is one subset, Wilson's interval. Truths are drawn anew for every replication.
+About half an hour on one core.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from trl_ext.evaluation.rewardbench import EXAMPLE_COUNTS, SECTIONS
+from trl_ext.evaluation.statistics import proportion_estimate, wilson_interval
+from trl_ext.evaluation.stratified import stratified_estimate
+
+
+# Rows of the subset whose weight is not their number
+ROWS = EXAMPLE_COUNTS | {"math-prm": 447}
+RM_BENCH_PROMPTS = {"chat": 129, "code": 228, "math": 529, "safety": 441}
+REWARDBENCH_2_PROMPTS = {"Factuality": 475, "Precise IF": 160, "Math": 183, "Safety": 450, "Focus": 495}
+TIES_PAIRS = 51
+
+
+@dataclass
+class Sample:
+    """Rows of a drawn benchmark, the truth of every stratum, and the weights of its figures."""
+
+    values: np.ndarray
+    strata: np.ndarray
+    clusters: np.ndarray | None
+    truth: dict[str, float]
+    figures: dict[str, dict[str, float]]
+
+
+def _rows(strata: list[tuple[str, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    names = np.concatenate([np.full(len(values), name, dtype=object) for name, values in strata])
+    return np.concatenate([values for _, values in strata]), names
+
+
+def rewardbench(rng: np.random.Generator, low: float, high: float) -> Sample:
+    """RewardBench: right and wrong rows, accuracies of subsets uniform in [low, high]."""
+    truth = {name: rng.uniform(low, high) for name in ROWS}
+    values, strata = _rows([(name, (rng.random(n) < truth[name]).astype(float)) for name, n in ROWS.items()])
+    sections = {section: {name: EXAMPLE_COUNTS[name] for name in names} for section, names in SECTIONS.items()}
+    overall = {name: w / sum(ws.values()) for ws in sections.values() for name, w in ws.items()}
+    return Sample(values, strata, None, truth, {"overall": overall, **sections})
+
+
+def rm_bench(rng: np.random.Generator, low: float, high: float, correlation: float) -> Sample:
+    """RM-Bench: nine comparisons per prompt, correlated within it; domains weigh the same."""
+    truth = {name: rng.uniform(low, high) for name in RM_BENCH_PROMPTS}
+    parts = []
+    for name, n in RM_BENCH_PROMPTS.items():
+        total = 1 / correlation - 1
+        chance = rng.beta(truth[name] * total, (1 - truth[name]) * total, n)
+        parts.append((name, (rng.random((n, 9)) < chance[:, None]).astype(float).ravel()))
+    values, strata = _rows(parts)
+    return Sample(values, strata, np.arange(len(values)) // 9, truth, {"overall": dict.fromkeys(truth, 1.0)})
+
+
+def rewardbench_2(rng: np.random.Generator, low: float, high: float) -> Sample:
+    """RewardBench 2: best of four by prompt, some of it shared between equal rewards, and Ties by pair; equal weights."""
+    truth, parts = {}, []
+    for name, n in REWARDBENCH_2_PROMPTS.items():
+        p, equal = rng.uniform(low, high), rng.uniform(0, 0.1)
+        truth[name] = (1 - equal) * p + equal * 0.5
+        parts.append((name, np.where(rng.random(n) < equal, 0.5, rng.random(n) < p)))
+    # Both rows of a pair right, the preference, and the hard preference (never without the other); all share their luck
+    tied, single, preferred, hard = np.sort(rng.uniform(low, high, 4))[[2, 3, 1, 0]]
+    truth["Ties"] = 0.3 * tied + 0.3 * single + 0.2 * preferred + 0.2 * hard
+    luck = rng.random(TIES_PAIRS)
+    mixed = np.where(rng.random((4, TIES_PAIRS)) < 0.5, luck, rng.random((4, TIES_PAIRS)))
+    parts.append(
+        ("Ties", np.array([0.3, 0.3, 0.2, 0.2]) @ (mixed < np.array([[tied], [single], [preferred], [hard]])))
+    )
+    values, strata = _rows(parts)
+    return Sample(values, strata, None, truth, {"overall": dict.fromkeys(truth, 1.0)})
+
+
+def small(rng: np.random.Generator, low: float, high: float, rows: int) -> Sample:
+    """Six subsets of a few rows, as in a debugging run; equal weights."""
+    truth = {f"s{index}": rng.uniform(low, high) for index in range(6)}
+    values, strata = _rows([(name, (rng.random(rows) < p).astype(float)) for name, p in truth.items()])
+    return Sample(values, strata, None, truth, {"overall": dict.fromkeys(truth, 1.0)})
+
+
+DESIGNS: dict[str, Callable[[np.random.Generator], Sample]] = {
+    "RewardBench, .5-.97": partial(rewardbench, low=0.5, high=0.97),
+    "RewardBench, .9-.99": partial(rewardbench, low=0.9, high=0.99),
+    "RM-Bench, .5-.97, within-prompt correlation .05": partial(rm_bench, low=0.5, high=0.97, correlation=0.05),
+    "RM-Bench, .5-.97, within-prompt correlation .5": partial(rm_bench, low=0.5, high=0.97, correlation=0.5),
+    "RewardBench 2, .5-.97": partial(rewardbench_2, low=0.5, high=0.97),
+    "six subsets of 20 rows, .5-.97": partial(small, low=0.5, high=0.97, rows=20),
+}
+
+
+def coverage(
+    design: Callable[[np.random.Generator], Sample],
+    replications: int,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    methods: tuple[str, ...] = ("smoothed", "percentile", "wilson"),
+    subsets: bool = True,
+) -> pd.DataFrame:
+    """Share of intervals that contain the truth, by figure and method, with its Wilson interval."""
+    hits: dict[tuple[str, str], list[bool]] = {}
+    for replication in tqdm(range(replications), leave=False):
+        rng = np.random.default_rng([seed, replication])
+        sample = design(rng)
+        figures = dict(sample.figures)
+        if subsets:
+            figures |= {name: {name: 1.0} for name in sample.truth}
+        for figure, weights in figures.items():
+            truth = sum(weights[name] * sample.truth[name] for name in weights) / sum(weights.values())
+            rows = np.isin(sample.strata, list(weights))
+            clusters = None if sample.clusters is None else sample.clusters[rows]
+            for method in methods:
+                if method == "wilson":
+                    if len(weights) > 1:
+                        continue
+                    estimate = proportion_estimate(sample.values[rows], clusters)
+                else:
+                    estimate = stratified_estimate(
+                        *(sample.values[rows], sample.strata[rows], weights),
+                        **{"clusters": clusters, "resamples": resamples, "seed": replication, "method": method},
+                    )
+                hits.setdefault((figure, method), []).append(estimate.ci_low <= truth <= estimate.ci_high)
+    table = []
+    for (figure, method), covered in hits.items():
+        share = wilson_interval(sum(covered), len(covered))
+        table.append(
+            {"figure": figure, "method": method, "coverage": share.value, "low": share.ci_low, "high": share.ci_high}
+        )
+    return pd.DataFrame(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--replications", type=int, default=2000)
+    parser.add_argument("--resamples", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=Path("outputs/interval_coverage.csv"))
+    arguments = parser.parse_args()
+    tables = []
+    for name, design in DESIGNS.items():
+        table = coverage(design, arguments.replications, resamples=arguments.resamples, seed=arguments.seed)
+        tables.append(table.assign(design=name))
+        wide = table.pivot(index="figure", columns="method", values="coverage").reindex(table["figure"].unique())
+        print(f"\n{name}\n{wide.round(3).to_string()}", flush=True)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    pd.concat(tables).to_csv(arguments.output, index=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""RewardBench's way of giving options, `--model M --batch_size 8 --debug`, beside Sacred's `with model=M batch_size=8`."""
+
+from collections.abc import Collection, Sequence
+
+
+def sacred_arguments(arguments: Sequence[str], keys: Collection[str], switches: Collection[str]) -> list[str]:
+    """
+    Translate options named as configuration keys; all else is left to Sacred.
+
+    Args:
+        arguments (sequence of `str`):
+            The command line without the name of the script.
+        keys (collection of `str`):
+            Configuration keys.
+        switches (collection of `str`):
+            Those that are true or false: `--debug` alone sets one.
+
+    Returns:
+        `list[str]`: What Sacred takes.
+
+    Raises:
+        ValueError: An option has no value.
+
+    Example:
+        ```python
+        >>> from tasks.rewardbench.command_line import sacred_arguments
+        >>> sacred_arguments(["--model", "M", "--batch_size=8", "--debug"], ["model", "batch_size", "debug"], ["debug"])
+        ['with', 'model=M', 'batch_size=8', 'debug=True']
+
+        ```
+    """
+    kept: list[str] = []
+    updates: list[str] = []
+    remaining = list(arguments)
+    while remaining:
+        argument = remaining.pop(0)
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or name not in keys:
+            kept.append(argument)
+        elif equals:
+            updates.append(_update(name, value))
+        elif name in switches:
+            given = remaining and remaining[0].lower() in ("true", "false")
+            updates.append(f"{name}={remaining.pop(0).capitalize() if given else True}")
+        else:
+            values = []
+            while remaining and not remaining[0].startswith("--") and remaining[0] != "with":
+                values.append(remaining.pop(0))
+            if not values:
+                raise ValueError(f"--{name} needs a value")
+            updates.append(_update(name, *values))
+    if not updates:
+        return kept
+    return [*kept, *([] if "with" in kept else ["with"]), *updates]
+
+
+def _update(name: str, *values: str) -> str:
+    return f"{name}={values[0]}" if len(values) == 1 else f"{name}={list(values)!r}"

@@ -1,0 +1,199 @@
+"""One evaluation: rows are read and checked, scored where they are not yet, and figures written in both layouts."""
+
+import inspect
+import logging
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoTokenizer
+
+from tasks.provenance import command, model_identity, package_versions
+from tasks.rewardbench.configs import text_prompts
+from tasks.rewardbench.rows import load_rows
+from tasks.train_config import ConfigError
+from trl_ext import RewardScorer
+from trl_ext.data import resolve_model
+from trl_ext.evaluation import BENCHMARKS, Benchmark, BenchmarkResult, Estimate, evaluate_benchmark, get_benchmark
+from trl_ext.evaluation.rewardbench_layout import write_rewardbench_results
+from trl_ext.privacy import hide_private
+from trl_ext.scoring.base import Scorer
+from trl_ext.scoring.processes import on_main_process, process_state
+
+
+logger = logging.getLogger("tasks.rewardbench")
+
+MODEL_TYPES = {"sequence": "Seq. Classifier", "dpo": "DPO", "generative": "Generative"}
+
+
+def prepare_process() -> None:
+    """Messages that matter, and all cores if this is the only process on a machine without accelerator."""
+    transformers.utils.logging.set_verbosity_warning()
+    logging.getLogger("trl_ext").setLevel(logging.INFO)
+    logger.setLevel(logging.INFO)
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 and not torch.accelerator.is_available():
+        torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+
+
+def run_evaluation(
+    config: Mapping[str, Any],
+    sacred_run: Any,
+    *,
+    script: str,
+    benchmark: Benchmark,
+    make_scorer: Callable[[Mapping[str, Any], Path], Scorer],
+    model_type: str,
+    debug_rows: int = 10,
+) -> dict[str, float]:
+    """
+    Evaluate a model on a benchmark.
+
+    Args:
+        config (`Mapping`): Configuration of the script.
+        sacred_run (`Run`): Sacred's record.
+        script (`str`): Name of the script.
+        benchmark ([`Benchmark`]): The benchmark.
+        make_scorer (`Callable`): Scorer of the configuration and the folder of the results.
+        model_type (`str`): What RewardBench calls such a model.
+        debug_rows (`int`): Rows that `debug` keeps.
+
+    Returns:
+        `dict[str, float]`: The headline figures.
+
+    Raises:
+        ConfigError: On a mistake in the configuration or in the data.
+    """
+    prepare_process()
+    if config["batch_size"] is not None:
+        logger.info("batch_size has no effect: batches hold max_tokens_per_batch tokens, and change no reward.")
+    name = model_name(config["model"])
+    folder = Path(config["output_dir"]).expanduser() / benchmark.name / safe_name(name)
+    try:
+        rows = load_rows(benchmark, config, debug_rows)
+        scorer = make_scorer(config, folder)
+        scorer.progress = config["progress"]
+        facts = {
+            "config": dict(config),
+            "model_type": model_type,
+            "source": {"dataset": config["dataset"] or benchmark.hub_id, "split": config["split"]},
+            "versions": package_versions(),
+            "command": command(script),
+            "model_files": model_identity(name, resolve_model(name)),
+        }
+        result, rewards = evaluate_benchmark(
+            benchmark, scorer, rows, folder, model=name, facts=facts, overwrite=config["overwrite"]
+        )
+    except (ValueError, TypeError, OSError) as error:
+        raise ConfigError(str(error)) from error
+
+    def write() -> None:
+        if not config["do_not_save"]:
+            write_rewardbench_results(
+                Path(config["output_dir"]).expanduser(),
+                result,
+                rows,
+                rewards,
+                model=name,
+                model_type=model_type,
+                chat_template=config.get("chat_template"),
+                ref_model=config.get("ref_model"),
+                tokenizer=getattr(scorer, "processing_class", None),
+            )
+        if config["push_results_to_hub"]:
+            upload(config, name, folder, result)
+
+    on_main_process(write)
+    if process_state().is_main_process:
+        sacred_run.info["figures"] = hide_private(result.to_dict())
+        print(f"\n{format_figures(result)}\n\nAll figures: {folder / 'results.json'}")
+    return {key: figure.value for key, figure in result.headline().items()}
+
+
+def make_reward_scorer(config: Mapping[str, Any], folder: Path) -> RewardScorer:
+    """Scorer of a sequence-classification model; weights are loaded when they are needed."""
+    limited = config["force_truncation"]
+    return RewardScorer(
+        config["model"],
+        load_tokenizer(config),
+        adapter=config["adapter"],
+        revision=config["revision"],
+        encoding=config["encoding"] or ("training" if text_prompts(config) else "rewardbench"),
+        chat_template=config["chat_template"],
+        reduction=config["reduction"],
+        max_length=config["max_length"] if limited else None,
+        max_length_policy="truncate_left" if limited else "error",
+        max_tokens_per_batch=config["max_tokens_per_batch"],
+        shared_prefix=config["shared_prefix"],
+        dtype=config["torch_dtype"],
+        attn_implementation=config["attn_implementation"],
+        device=config["device"],
+        trust_remote_code=config["trust_remote_code"],
+        progress=config["progress"],
+    )
+
+
+def load_tokenizer(config: Mapping[str, Any]) -> Any:
+    """The tokenizer that was asked for; `None` for the model's own."""
+    if config["tokenizer"] is None:
+        return None
+    return AutoTokenizer.from_pretrained(
+        resolve_model(config["tokenizer"]), trust_remote_code=config["trust_remote_code"]
+    )
+
+
+def preference_benchmark(config: Mapping[str, Any]) -> Benchmark:
+    """The benchmark of pairs that is asked for: by default the core set, or with `dataset` pairs of the user's own."""
+    name = config["benchmark"]
+    if config["pref_sets"]:
+        name = "preference_test_sets"
+    elif name is None:
+        own = config["dataset"] not in (None, get_benchmark("rewardbench").hub_id)
+        name = "preferences" if own else "rewardbench"
+    return make_benchmark(name, config)
+
+
+def make_benchmark(name: str, config: Mapping[str, Any], **options: Any) -> Benchmark:
+    """A benchmark with those of the options `ties` and `seed` that it has."""
+    accepted = inspect.signature(BENCHMARKS[name]).parameters
+    return get_benchmark(name, **{key: config[key] for key in ("ties", "seed") if key in accepted}, **options)
+
+
+def model_name(model: str | list[str]) -> str:
+    """Name of a model, or of several that judge together."""
+    return model if isinstance(model, str) else "+".join(model)
+
+
+def safe_name(model: str) -> str:
+    """A single folder name: `org/name` and paths are one word."""
+    name = model.removeprefix("bundled:").strip("/").removeprefix("./")
+    name = Path(model).name if Path(model).is_absolute() or model.startswith((".", "~")) else name
+    return re.sub(r"[^\w.+-]+", "__", name)
+
+
+def upload(config: Mapping[str, Any], name: str, folder: Path, result: BenchmarkResult) -> None:
+    """Push the results, and if asked for their figures into the model's card."""
+    from trl_ext.evaluation.results_hub import add_evaluation_to_model_card, push_evaluation_results
+
+    repository = config["hf_name"] or f"rewardbench-{safe_name(name)}"
+    if config["hf_entity"]:
+        repository = f"{config['hf_entity']}/{repository}"
+    push_evaluation_results(folder, repository)
+    if config["upload_model_metadata_to_hf"]:
+        add_evaluation_to_model_card(name, result)
+
+
+def format_figures(result: BenchmarkResult) -> str:
+    """A table for reading."""
+    lines = [f"{'':<28}{'value':>8}   95 % interval      n"]
+    for title, figures in (("", result.headline()), ("subsets", result.subsets)):
+        lines += [title] if title else []
+        lines += [_line(name, figure) for name, figure in figures.items()]
+    return "\n".join(lines)
+
+
+def _line(name: str, figure: Estimate) -> str:
+    return f"{name:<28}{figure.value:8.4f}   [{figure.ci_low:.4f}, {figure.ci_high:.4f}]  {figure.n:5d}"

@@ -1,0 +1,79 @@
+"""Commands of RewardBench are taken as they are; mistakes are found before anything is loaded."""
+
+import pytest
+
+from tasks.rewardbench.command_line import sacred_arguments
+from tasks.rewardbench.configs import DPO_KEYS, GENERATIVE_KEYS, RM_KEYS, check_config, check_generative_config
+from tasks.rewardbench.evaluation import safe_name
+from tasks.train_config import ConfigError
+
+
+SWITCHES = [key for key, (_, types, _) in RM_KEYS.items() if types == (bool,)]
+
+
+def config(keys, **updates):
+    return {key: default for key, (default, _, _) in keys.items()} | updates
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            (["--model", "M", "--debug"], ["with", "model=M", "debug=True"]),
+            (["--model=a/b", "--debug", "False"], ["with", "model=a/b", "debug=False"]),
+            (["with", "model=M", "--batch_size", "8"], ["with", "model=M", "batch_size=8"]),
+            (["print_config"], ["print_config"]),
+            (["--unobserved", "with", "model=M"], ["--unobserved", "with", "model=M"]),
+            (["--reduction", "1", "2"], ["with", "reduction=['1', '2']"]),
+        ],
+    )
+    def test_are_translated(self, given, expected):
+        assert sacred_arguments(given, RM_KEYS, SWITCHES) == expected
+
+    def test_without_value_are_refused(self):
+        with pytest.raises(ValueError, match="--model needs a value"):
+            sacred_arguments(["--model", "--debug"], RM_KEYS, SWITCHES)
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize(
+        ("keys", "updates", "message"),
+        [
+            (RM_KEYS, {}, "set `model`"),
+            (RM_KEYS, {"model": "M", "quantized": True}, "not quantised"),
+            (RM_KEYS, {"model": "M", "not_quantized": False}, "not quantised"),
+            (RM_KEYS, {"model": "M", "max_length": 0}, "at least 1"),
+            (RM_KEYS, {"model": "M", "torch_dtype": "int8"}, "must be one of float32"),
+            (RM_KEYS, {"model": "M", "chat_templat": "tulu"}, "Did you mean 'chat_template'"),
+            (RM_KEYS, {"model": "M", "load_json": True}, "load_json needs `dataset`"),
+            (RM_KEYS, {"model": "M", "dataset": "demo", "encoding": "rewardbench"}, "takes messages"),
+            (DPO_KEYS, {"model": "M", "ref_free_type": "mean"}, "must be one of avg"),
+            (RM_KEYS, {"model": "M", "upload_model_metadata_to_hf": True}, "push_results_to_hub"),
+        ],
+    )
+    def test_mistakes_are_named(self, keys, updates, message):
+        with pytest.raises(ConfigError, match=message):
+            check_config(config(keys, **updates), keys)
+
+    @pytest.mark.parametrize(
+        ("updates", "message"),
+        [
+            ({"model": ["a", 3]}, "a name, or an odd number of names"),
+            ({"model": ["a", "b"]}, "a name, or an odd number of names"),
+            ({"model": ["a", "b", "c"], "benchmark": "rewardbench2"}, "give one `model`"),
+            ({"model": "a", "base_url": "http://localhost:8000/v1"}, "backend=openai"),
+            ({"model": "a", "temperature": 3.0}, "temperature"),
+        ],
+    )
+    def test_mistakes_about_judges_are_named(self, updates, message):
+        with pytest.raises(ConfigError, match=message):
+            check_generative_config(config(GENERATIVE_KEYS, **updates))
+
+
+class TestFolder:
+    @pytest.mark.parametrize(
+        ("model", "expected"),
+        [("org/name", "org__name"), ("/a/b/m", "m"), ("./m/", "m"), ("bundled:x-1", "x-1"), ("a b", "a__b")],
+    )
+    def test_is_one_name(self, model, expected):
+        assert safe_name(model) == expected
