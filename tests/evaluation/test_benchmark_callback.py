@@ -112,7 +112,13 @@ class TestTrainingDoesNotNotice:
         trainer = make(tmp_path, tokenizer, ours=False)
         trainer.model.train()
         trainer.model.model.layers[0].eval()
-        callback = RewardBenchmarkCallback(trainer, [CHOICE])
+
+        class Draws(PreferenceBenchmark):
+            def evaluate(self, rows, rewards):
+                np.random.random(), torch.rand(1)
+                return super().evaluate(rows, rewards)
+
+        callback = RewardBenchmarkCallback(trainer, [(Draws(), CHOICE[1])])
         before = {name: module.training for name, module in trainer.model.named_modules()}
         states = torch.get_rng_state(), np.random.get_state()[1].copy()
         attention, use_cache = trainer.model.config._attn_implementation, trainer.model.config.use_cache
