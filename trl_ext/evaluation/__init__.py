@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .benchmark_subsample import stratified_subsample as stratified_subsample
     from .benchmarks import BENCHMARKS as BENCHMARKS
     from .benchmarks import get_benchmark as get_benchmark
+    from .callbacks import RewardBenchmarkCallback as RewardBenchmarkCallback
     from .preference_benchmark import PreferenceBenchmark as PreferenceBenchmark
     from .preference_test_sets import PreferenceTestSets as PreferenceTestSets
     from .rewardbench2 import RewardBench2 as RewardBench2
@@ -58,6 +59,7 @@ _BENCHMARK_EXPORTS = {
     "RMBench": "rm_bench_benchmark",
     "RewardBench": "rewardbench_benchmark",
     "RewardBench2": "rewardbench2",
+    "RewardBenchmarkCallback": "callbacks",
     "evaluate_benchmark": "benchmark_run",
     "get_benchmark": "benchmarks",
     "rewardbench2_best_of_n": "rewardbench2",

@@ -215,7 +215,7 @@ def _write_rows(rows: list[BridgeRow], folder: Path, program: str) -> None:
 
 def _run(command: list[str], folder: Path, device: str, timeout: float | None) -> Path:
     """Run a command in a folder; its output goes to a log there. It is ended with its own processes."""
-    variables = dict.fromkeys(("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE"), "1")
+    variables = {name: "1" for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")}
     variables |= {"WANDB_MODE": "disabled", "HF_HOME": str(folder.absolute() / "cache"), "TOKENIZERS_PARALLELISM": "false"}
     if device == "cpu":
         variables["CUDA_VISIBLE_DEVICES"] = ""
