@@ -83,6 +83,7 @@ __all__ = [
     "ReliabilityDiagram",
     "RewardBench",
     "RewardBench2",
+    "RewardBenchmarkCallback",
     "RewardBenchScores",
     "StyleAccuracy",
     "TiesScore",
