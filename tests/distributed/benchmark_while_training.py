@@ -29,15 +29,14 @@ ROWS = {
 
 def main(output: str, watched: str) -> None:
     tokenizer = tiny_tokenizer()
+    model = tiny_reward_model(tokenizer)  # before the arguments, with which ZeRO-3 would divide it at once
     world = int(os.environ.get("WORLD_SIZE", 1))
     args = PairwiseRewardConfig(
         str(Path(output).parent), report_to="none", use_cpu=True, bf16=False, gradient_checkpointing=False,
         save_strategy="no", per_device_train_batch_size=8 // world, disable_tqdm=True, learning_rate=0.01,
         num_train_epochs=4, logging_steps=1,
     )  # fmt: skip
-    trainer = PairwiseRewardTrainer(
-        tiny_reward_model(tokenizer), args, train_dataset=pairs(16), processing_class=tokenizer
-    )
+    trainer = PairwiseRewardTrainer(model, args, train_dataset=pairs(16), processing_class=tokenizer)
     callback = None
     if json.loads(watched):
         choices = {name: (PreferenceBenchmark(), Dataset.from_dict(rows)) for name, rows in ROWS.items()}

@@ -90,11 +90,11 @@ class TestTrainingDoesNotNotice:
     @pytest.mark.parametrize(
         "settings",
         [
-            {"dropout": True},
-            {"bf16": True, "gradient_checkpointing": True},
-            {"gradient_accumulation_steps": 2, "eval_strategy": "steps", "eval_steps": 2},
+            {"dropout": True, "gradient_accumulation_steps": 2, "eval_strategy": "steps", "eval_steps": 2},
+            pytest.param({"dropout": True}, marks=pytest.mark.slow),
+            pytest.param({"bf16": True, "gradient_checkpointing": True}, marks=pytest.mark.slow),
         ],
-        ids=["dropout", "bf16-checkpointing", "accumulation-evaluation"],
+        ids=["dropout-accumulation-evaluation", "dropout", "bf16-checkpointing"],
     )
     def test_weights_and_losses_are_equal_bit_for_bit(self, tmp_path, tokenizer, ours, settings):
         plain = make(tmp_path / "plain", tokenizer, ours, **settings)
@@ -112,7 +112,13 @@ class TestTrainingDoesNotNotice:
         trainer = make(tmp_path, tokenizer, ours=False)
         trainer.model.train()
         trainer.model.model.layers[0].eval()
-        callback = RewardBenchmarkCallback(trainer, [CHOICE])
+
+        class Draws(PreferenceBenchmark):
+            def evaluate(self, rows, rewards):
+                np.random.random(), torch.rand(1)
+                return super().evaluate(rows, rewards)
+
+        callback = RewardBenchmarkCallback(trainer, [(Draws(), CHOICE[1])])
         before = {name: module.training for name, module in trainer.model.named_modules()}
         states = torch.get_rng_state(), np.random.get_state()[1].copy()
         attention, use_cache = trainer.model.config._attn_implementation, trainer.model.config.use_cache
@@ -189,9 +195,7 @@ class TestSchedule:
         [
             ({"every_n_steps": 3}, {}, [3, 6, 8]),
             ({"every_n_steps": 3, "at_start": True, "at_end": False}, {}, [0, 3, 6]),
-            ({"every_n_steps": 4}, {}, [4, 8]),
-            ({"every_n_steps": 1, "at_end": False}, {"gradient_accumulation_steps": 2}, [1, 2, 3, 4]),
-            ({}, {"eval_strategy": "steps", "eval_steps": 3}, [3, 6, 8]),
+            ({"every_n_steps": 1}, {"gradient_accumulation_steps": 2}, [1, 2, 3, 4]),
             ({"at_start": True}, {"eval_strategy": "epoch", "eval_on_start": True}, [0, 4, 8]),
             ({"every_n_steps": 4}, {"eval_strategy": "steps", "eval_steps": 2}, [4, 8]),
         ],
@@ -206,7 +210,7 @@ class TestSchedule:
         trainer.add_callback(RewardBenchmarkCallback(trainer, [CHOICE]))
         assert NAME not in trainer.evaluate()
 
-    @pytest.mark.parametrize("ours", [True, False], ids=["ours", "trl"])
+    @pytest.mark.parametrize("ours", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["ours", "trl"])
     def test_resumed_run_evaluates_no_step_twice(self, tmp_path, tokenizer, ours):
         settings = {"save_strategy": "steps", "save_steps": 4}
         straight = make(tmp_path / "straight", tokenizer, ours, **settings)
@@ -228,7 +232,7 @@ class TestSchedule:
 
 
 class TestBestModel:
-    @pytest.mark.parametrize("ours", [True, False], ids=["ours", "trl"])
+    @pytest.mark.parametrize("ours", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["ours", "trl"])
     def test_is_chosen_by_a_benchmark(self, tmp_path, tokenizer, ours):
         trainer = make(
             tmp_path, tokenizer, ours, save_strategy="steps", save_steps=2, eval_strategy="steps", eval_steps=2,
@@ -284,27 +288,29 @@ class TestRefusals:
 SCRIPT = ROOT / "tests" / "distributed" / "benchmark_while_training.py"
 
 
+def launched(config: str, folder: Path, watched: bool) -> dict:
+    output = folder / f"{watched}.json"
+    launch(config, SCRIPT, output, json.dumps(watched), timeout=600)
+    return json.loads(output.read_text())
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> dict:
+    return launched("cpu.yaml", tmp_path_factory.mktemp("alone"), True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "config", ["cpu_2proc.yaml", "fsdp2_cpu_2proc.yaml", "zero2_cpu_2proc.yaml", "zero3_cpu_2proc.yaml"]
 )
-def test_two_processes(config, tmp_path):
+def test_two_processes(config, alone, tmp_path):
     skip_without_compiler(config)
-    found = {}
-    for name, settings in {"alone": "cpu.yaml", "two": config}.items():
-        for watched in (False, True):
-            if name == "alone" and not watched:
-                continue
-            output = Path(tmp_path / f"{name}-{watched}.json")
-            launch(settings, SCRIPT, output, json.dumps(watched), timeout=600)
-            found[name, watched] = json.loads(output.read_text())
-    assert found["two", True]["losses"] == found["two", False]["losses"]
-    assert found["two", True]["parameters"] == found["two", False]["parameters"]
-    # The same figures in both processes, and those of one process
-    two, alone = found["two", True], found["alone", True]
-    assert two["steps"] == alone["steps"] == [[0, 2, 4, 6, 8]] * len(two["steps"])
-    assert len(two["margins"]) == 2
-    assert two["margins"][0] == two["margins"][1]
-    np.testing.assert_allclose(two["margins"][0], alone["margins"][0], atol=1e-4)
-    # Only processes that have their own services to report to
-    assert two["figures"][0] == two["figures"][1]
+    plain, watched = (launched(config, tmp_path, watched) for watched in (False, True))
+    assert watched["losses"] == plain["losses"]
+    assert watched["parameters"] == plain["parameters"]
+    # The same figures in both processes, and the rewards of one process
+    assert alone["steps"] == [[0, 2, 4, 6, 8]]
+    assert watched["steps"] == [[0, 2, 4, 6, 8]] * 2
+    assert watched["figures"][0] == watched["figures"][1]
+    assert watched["margins"][0] == watched["margins"][1]
+    np.testing.assert_allclose(watched["margins"][0], alone["margins"][0], atol=1e-4)

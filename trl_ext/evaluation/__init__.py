@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .benchmark_subsample import stratified_subsample as stratified_subsample
     from .benchmarks import BENCHMARKS as BENCHMARKS
     from .benchmarks import get_benchmark as get_benchmark
+    from .callbacks import RewardBenchmarkCallback as RewardBenchmarkCallback
     from .collected_results import collect_results as collect_results
     from .leaderboard_comparisons import compare_models as compare_models
     from .model_result import ModelResult as ModelResult
@@ -72,6 +73,7 @@ _BENCHMARK_EXPORTS = {
     "RewardBench2": "rewardbench2",
     "collect_results": "collected_results",
     "compare_models": "leaderboard_comparisons",
+    "RewardBenchmarkCallback": "callbacks",
     "evaluate_benchmark": "benchmark_run",
     "get_benchmark": "benchmarks",
     "rewardbench2_best_of_n": "rewardbench2",
@@ -101,6 +103,7 @@ __all__ = [
     "RewardBench",
     "RewardBench2",
     "RewardBenchScores",
+    "RewardBenchmarkCallback",
     "RewardCorrelations",
     "RewardTieBand",
     "Selection",

@@ -12,7 +12,7 @@ from transformers import Trainer, TrainerCallback
 from .benchmark import Benchmark, BenchmarkResult
 from .benchmark_subsample import stratified_subsample
 from .benchmarks import get_benchmark
-from .training_scores import TrainingScorer
+from .training_scores import TrainingScorer, kept_random_states
 
 
 logger = logging.getLogger(__name__)
@@ -199,12 +199,16 @@ class RewardBenchmarkCallback(TrainerCallback):
             `dict[str, float]`: The figures by their names in the log.
         """
         average = getattr(getattr(self.trainer, "_ema", None), "average", None) if training else None
-        with nullcontext() if average is None else average.applied():
-            rewards = {name: scorer.score() for name, scorer in self._scorers.items()}
+        with kept_random_states():
+            with nullcontext() if average is None else average.applied():
+                rewards = {name: scorer.score() for name, scorer in self._scorers.items()}
+            self.results = {
+                name: benchmark.evaluate(self.rows[name], rewards[name])
+                for name, benchmark in self._benchmarks.items()
+            }
         figures = {}
-        for name, benchmark in self._benchmarks.items():
-            self.results[name] = benchmark.evaluate(self.rows[name], rewards[name])
-            for figure, estimate in self.results[name].headline().items():
+        for name, result in self.results.items():
+            for figure, estimate in result.headline().items():
                 key = f"{self.metric_prefix}{name}/{figure}"
                 bounds = {f"{key}_ci_low": estimate.ci_low, f"{key}_ci_high": estimate.ci_high}
                 figures[key] = float(estimate.value)

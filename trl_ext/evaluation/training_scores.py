@@ -81,7 +81,7 @@ class TrainingScorer:
     def score(self) -> list[np.ndarray]:
         """For each prompt the rewards of its responses, in every process. All must call it."""
         model = self.trainer.model
-        with _kept_random_states(), _left_as_it_was(model):
+        with _left_as_it_was(model):
             run_head_in_float32(model)
             if divides_weights(self.trainer):
                 windows = self._prepare(False, divide=False, pad=unsupported_reason(model) is None)
@@ -163,7 +163,7 @@ def _rewards_of_divided(model: nn.Module, window: PreparedWindow) -> np.ndarray:
 
 
 @contextmanager
-def _kept_random_states() -> Iterator[None]:
+def kept_random_states() -> Iterator[None]:
     """Python, NumPy and torch draw afterwards as if nothing had been drawn."""
     python, numpy = random.getstate(), np.random.get_state()
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
