@@ -37,7 +37,12 @@ setup(
     license_files=["LICENSE"],
     keywords="reward model, RLHF, preference learning, annotator reliability, TRL",
     packages=find_packages(include=["trl_ext", "trl_ext.*"]),
-    package_data={"trl_ext.data": ["demo/*.jsonl"]},
+    package_data={
+        "trl_ext.data": ["demo/*.jsonl"],
+        "trl_ext.scoring.judges": ["prompts/*.yaml"],
+        # loaded by their paths, not as packages
+        "trl_ext.evaluation": ["metrics/*/*.py"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "trl>=1.16,<2",

@@ -43,6 +43,7 @@ DATA_KEYS: Keys = {
     "dataset": (None, (str,), None),  # Hub id, file, folder, or demo
     "split": (None, (str,), None),
     "debug": (False, (bool,), None),  # the first rows only
+    "empty": ("error", (str,), ("error", "drop", "keep")),  # responses without text; RewardBench scores them: keep
 }
 OUTPUT_KEYS: Keys = {
     "output_dir": ("results", (str,), None),

@@ -157,9 +157,9 @@ def preference_benchmark(config: Mapping[str, Any]) -> Benchmark:
 
 
 def make_benchmark(name: str, config: Mapping[str, Any], **options: Any) -> Benchmark:
-    """A benchmark with those of the options `ties` and `seed` that it has."""
+    """A benchmark with those of the options `ties`, `seed` and `empty` that it has."""
     accepted = inspect.signature(BENCHMARKS[name]).parameters
-    return get_benchmark(name, **{key: config[key] for key in ("ties", "seed") if key in accepted}, **options)
+    return get_benchmark(name, **{key: config[key] for key in ("ties", "seed", "empty") if key in accepted}, **options)
 
 
 def model_name(model: str | list[str]) -> str:
