@@ -45,6 +45,7 @@ setup(
     },
     python_requires=">=3.11",
     install_requires=[
+        "pyyaml>=6",
         "trl>=1.16,<2",
         "transformers>=5.23,<6",
         "accelerate>=1.15",

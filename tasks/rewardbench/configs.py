@@ -21,7 +21,7 @@ MODEL_KEYS: Keys = {
     "torch_dtype": ("float32", (str,), _DTYPES),
     "attn_implementation": (None, (str,), None),
     "device": (None, (str,), None),
-    "max_length": (2048, (int,), None),  # tokens; what is longer loses its left
+    "max_length": (2048, (int,), None),  # tokens
     "max_tokens_per_batch": (None, (int,), None),
 }
 # For the commands of RewardBench to be taken as they are; what they stand for is not done here
@@ -36,6 +36,8 @@ REWARD_MODEL_KEYS: Keys = {
     "prompt_format": (None, (str,), ("chat", "text")),
     "encoding": (None, (str,), ("rewardbench", "training")),  # None: rewardbench for messages, training for text
     "force_truncation": (True, (bool,), None),  # False: no limit of length
+    "truncation_side": ("left", (str,), ("left", "right")),  # what longer ones lose
+    "override_chat_template": (False, (bool,), None),  # use `chat_template` though the tokenizer has one
     "reduction": (None, (int, list), None),  # of a model with several labels: one of them, or a weight for each
     "shared_prefix": (True, (bool,), None),
 }
@@ -71,6 +73,7 @@ RM_KEYS: Keys = {
 V2_KEYS: Keys = {
     **COMMON_KEYS,
     **REWARD_MODEL_KEYS,
+    "truncation_side": ("right", (str,), ("left", "right")),  # as RewardBench's run_v2
     "ties_variant": ("0.1.5", (str,), ("0.1.5", "0.1.4")),  # version of rewardbench whose Ties score it is
 }
 RM_BENCH_KEYS: Keys = {**COMMON_KEYS, **REWARD_MODEL_KEYS}
