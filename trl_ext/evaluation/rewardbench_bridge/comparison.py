@@ -272,8 +272,8 @@ def _our_scorer(model: str, reference: str | None, copied: Path, settings: Genui
     max_length = settings.max_length
     if max_length is None and settings.program in ("run_rm", "run_v2"):
         max_length = 2048
-    # run_v2 cuts the right, and with it the end that is scored: too long texts are no basis of a comparison
-    policy = "error" if settings.program == "run_v2" else "truncate_left"
+    # run_v2 leaves the side of truncation as tokenizers have it
+    policy = "truncate_right" if settings.program == "run_v2" else "truncate_left"
     return RewardScorer(
         model,
         tokenizer,
