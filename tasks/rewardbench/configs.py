@@ -31,13 +31,16 @@ COMPATIBILITY_KEYS: Keys = {
     "quantized": (False, (bool,), None),
     "disable_beaker_save": (True, (bool,), None),  # nothing is saved for Beaker
 }
-REWARD_MODEL_KEYS: Keys = {
+TEXT_KEYS: Keys = {
     # None: messages, but text for dataset=demo, as models are trained on it
     "prompt_format": (None, (str,), ("chat", "text")),
     "encoding": (None, (str,), ("rewardbench", "training")),  # None: rewardbench for messages, training for text
+    "override_chat_template": (False, (bool,), None),  # use `chat_template` though the tokenizer has one
+}
+REWARD_MODEL_KEYS: Keys = {
+    **TEXT_KEYS,
     "force_truncation": (True, (bool,), None),  # False: no limit of length
     "truncation_side": ("left", (str,), ("left", "right")),  # what longer ones lose
-    "override_chat_template": (False, (bool,), None),  # use `chat_template` though the tokenizer has one
     "reduction": (None, (int, list), None),  # of a model with several labels: one of them, or a weight for each
     "shared_prefix": (True, (bool,), None),
 }
@@ -79,7 +82,9 @@ V2_KEYS: Keys = {
 RM_BENCH_KEYS: Keys = {**COMMON_KEYS, **REWARD_MODEL_KEYS}
 DPO_KEYS: Keys = {
     **COMMON_KEYS,
-    "ref_model": (None, (str,), None),  # None: reference free
+    **TEXT_KEYS,
+    "ref_model": (None, (str,), None),  # None: reference free; base: the policy without its adapter
+    "ref_revision": (None, (str,), None),
     "ref_free_type": ("avg", (str,), ("avg", "norm", "sum")),
     "beta": (None, (float,), None),  # None: rewards are not multiplied, as in RewardBench
     "max_prompt_length": (128, (int,), None),  # of what is longer than max_length

@@ -121,7 +121,7 @@ def make_reward_scorer(config: Mapping[str, Any], folder: Path) -> RewardScorer:
         load_tokenizer(config),
         adapter=config["adapter"],
         revision=config["revision"],
-        encoding=config["encoding"] or ("training" if text_prompts(config) else "rewardbench"),
+        encoding=encoding_of(config),
         chat_template=config["chat_template"],
         override_chat_template=config["override_chat_template"],
         reduction=config["reduction"],
@@ -135,6 +135,11 @@ def make_reward_scorer(config: Mapping[str, Any], folder: Path) -> RewardScorer:
         trust_remote_code=config["trust_remote_code"],
         progress=config["progress"],
     )
+
+
+def encoding_of(config: Mapping[str, Any]) -> str:
+    """RewardBench's for messages, that of training for text, unless the configuration says otherwise."""
+    return config["encoding"] or ("training" if text_prompts(config) else "rewardbench")
 
 
 def load_tokenizer(config: Mapping[str, Any]) -> Any:

@@ -22,7 +22,7 @@ from tasks.rewardbench.experiment import make_experiment, run_command_line
 
 
 def make_scorer(config, folder):
-    from tasks.rewardbench.evaluation import load_tokenizer
+    from tasks.rewardbench.evaluation import encoding_of, load_tokenizer
     from trl_ext.scoring import DPOImplicitRewardScorer
 
     return DPOImplicitRewardScorer(
@@ -31,12 +31,15 @@ def make_scorer(config, folder):
         load_tokenizer(config),
         reference_free=config["ref_free_type"] if config["ref_model"] is None else None,
         beta=config["beta"],
+        encoding=encoding_of(config),
         chat_template=config["chat_template"],
+        override_chat_template=config["override_chat_template"],
         max_length=config["max_length"],
         max_prompt_length=config["max_prompt_length"],
         max_tokens_per_batch=config["max_tokens_per_batch"],
         adapter=config["adapter"],
         revision=config["revision"],
+        reference_revision=config["ref_revision"],
         dtype=config["torch_dtype"],
         attn_implementation=config["attn_implementation"],
         device=config["device"],
