@@ -41,7 +41,7 @@ setup(
         "trl_ext.data": ["demo/*.jsonl"],
         "trl_ext.scoring.judges": ["prompts/*.yaml"],
         # loaded by their paths, not as packages
-        "trl_ext.evaluation": ["metrics/*/*.py"],
+        "trl_ext.evaluation.metrics": ["*/*.py"],
     },
     python_requires=">=3.11",
     install_requires=[
