@@ -8,12 +8,12 @@ import pytest
 
 from benchmarks.paired_test_size import best_in_band
 from tests.evaluation.doc_examples import failed_examples
-from trl_ext.evaluation import comparison, tie_band
+from trl_ext.evaluation import comparison
 from trl_ext.evaluation.comparison import compare_many, compare_paired
 from trl_ext.evaluation.multiple_testing import adjust_p_values
 from trl_ext.evaluation.paired_tests import mcnemar_p_values
 from trl_ext.evaluation.stratified import stratified_estimate
-from trl_ext.evaluation.tie_band import reward_noise, reward_tie_band
+from trl_ext.evaluation.tie_band import reward_noise, reward_tie_band, tie_band
 
 
 FAST = {"resamples": 200, "permutations": 999}
@@ -21,7 +21,7 @@ FAST = {"resamples": 200, "permutations": 999}
 
 @pytest.mark.parametrize(
     "function",
-    [compare_paired, compare_many, tie_band.tie_band, reward_tie_band, reward_noise],
+    [compare_paired, compare_many, tie_band, reward_tie_band, reward_noise],
     ids=lambda function: function.__name__,
 )
 def test_examples(function):
@@ -161,7 +161,7 @@ class TestCompareMany:
 class TestTieBand:
     @pytest.mark.parametrize("rule", ["p_value", "interval"])
     def test_members(self, rule):
-        band = tie_band.tie_band(three_models(), rule=rule)
+        band = tie_band(three_models(), rule=rule)
         assert set(band.members) == {"good", "near"} and band.members[0] == band.best
         assert ("0.05" in band.rule) if rule == "p_value" else ("contains 0" in band.rule)
         assert set(band.comparisons) == set(band.adjusted_p_values) == {"good", "near", "bad"} - {band.best}
@@ -172,7 +172,7 @@ class TestTieBand:
 
     def test_unknown_rule(self):
         with pytest.raises(ValueError, match="p_value, interval"):
-            tie_band.tie_band(three_models(), rule="eye")
+            tie_band(three_models(), rule="eye")
 
 
 class TestRewardTieBand:
