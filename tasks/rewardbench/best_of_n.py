@@ -13,7 +13,7 @@ from datasets import Dataset
 from tasks.json_files import write_json
 from tasks.provenance import command, package_versions
 from tasks.rewardbench.candidates import load_candidates
-from tasks.rewardbench.evaluation import MODEL_TYPES, make_reward_scorer, prepare_process, safe_name
+from tasks.rewardbench.evaluation import MODEL_TYPES, make_reward_scorer, safe_name, show_messages
 from tasks.train_config import ConfigError
 from trl_ext.atomic_files import atomic_path
 from trl_ext.evaluation.benchmark_run import read_rewards
@@ -33,7 +33,7 @@ def run_best_of_n(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
     Raises:
         ConfigError: On a mistake in the configuration or in the data.
     """
-    prepare_process()
+    show_messages()
     folder = Path(config["output_dir"]).expanduser() / "best_of_n" / safe_name(config["model"])
     try:
         rows = load_candidates(

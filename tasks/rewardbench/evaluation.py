@@ -2,13 +2,11 @@
 
 import inspect
 import logging
-import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from transformers import AutoTokenizer
 
@@ -30,13 +28,11 @@ logger = logging.getLogger("tasks.rewardbench")
 MODEL_TYPES = {"sequence": "Seq. Classifier", "dpo": "DPO", "generative": "Generative"}
 
 
-def prepare_process() -> None:
-    """Messages that matter, and all cores if this is the only process on a machine without accelerator."""
+def show_messages() -> None:
+    """Show what matters, of these scripts and of the libraries."""
     transformers.utils.logging.set_verbosity_warning()
     logging.getLogger("trl_ext").setLevel(logging.INFO)
     logger.setLevel(logging.INFO)
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 and not torch.accelerator.is_available():
-        torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 
 
 def run_evaluation(
@@ -67,7 +63,7 @@ def run_evaluation(
     Raises:
         ConfigError: On a mistake in the configuration or in the data.
     """
-    prepare_process()
+    show_messages()
     if config["batch_size"] is not None:
         logger.info("batch_size has no effect: batches hold max_tokens_per_batch tokens, and change no reward.")
     name = model_name(config["model"])
