@@ -7,7 +7,8 @@ from typing import Any
 from datasets import Dataset
 
 from trl_ext.data.checks import shorten
-from trl_ext.evaluation.benchmark_data import read_benchmark_data
+from trl_ext.evaluation.benchmark_data import read_benchmark_data, source_name
+from trl_ext.evaluation.benchmark_texts import read_prompt
 
 
 logger = logging.getLogger("tasks.rewardbench")
@@ -39,9 +40,11 @@ def load_candidates(
     Raises:
         ValueError: A column is missing, or a row is not as it must be; it is named.
     """
+    if isinstance(best_of, bool) or not isinstance(best_of, int) or best_of < 1:
+        raise ValueError(f"best_of must be a whole number of at least 1, got {best_of!r}")
     data = read_benchmark_data(source, split=split).with_format(None)
     if len(data) == 0:
-        raise ValueError(f"'{source}' has no rows")
+        raise ValueError(f"{source_name(source)} has no rows")
     prompts, responses = _column(data, _PROMPTS), _column(data, _RESPONSES)
     if quality_column is not None and quality_column not in data.column_names:
         raise ValueError(
@@ -50,7 +53,7 @@ def load_candidates(
     rows, seen, cut = [], {}, 0
     for index, row in enumerate(data):
         identifier = str(row.get("id") if row.get("id") is not None else index)
-        where = f"row {index} (id {identifier!r})"
+        where = f"{source_name(source)}, row {index} (id {identifier!r})"
         if identifier in seen:
             raise ValueError(f"{where} has the id of row {seen[identifier]}; ids must be unique")
         seen[identifier] = index
@@ -63,12 +66,12 @@ def load_candidates(
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"{where}: response {position} must be a text that is not empty, got {shorten(text)}")
         quality = None if quality_column is None else _quality(row[quality_column], len(given), quality_column, where)
-        prompt = row[prompts]
+        prompt = read_prompt(row[prompts], f"{where}: column '{prompts}'")
         cut += len(given) > best_of
         rows.append(
             {
                 "id": identifier,
-                "prompt": [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt,
+                "prompt": prompt,
                 "responses": given[:best_of],
                 "generator": str(row.get("generator") or "unknown"),
                 "quality": None if quality is None else quality[:best_of],

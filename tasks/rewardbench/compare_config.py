@@ -20,7 +20,7 @@ KEYS: Keys = {
     "benchmark": (None, (str,), None),  # default: the only one that is there
     "baseline": (None, (str,), None),  # model that the others are compared with; default: all pairs
     "correction": ("holm", (str,), CORRECTIONS),  # of the p-values, for the number of pairs
-    "level": (0.95, (float,), None),  # of confidence intervals and tests
+    "level": (0.95, (float,), None),  # of tests, differences and accuracies by length; figures keep their own
     "seed": (0, (int,), None),  # of bootstrap and permutations
     # Output
     "output_dir": ("outputs/compare", (str,), None),

@@ -1,10 +1,12 @@
 """Plots of a comparison: those that the results have the numbers for."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from tasks.atomic_files import remove_stale
 from trl_ext import reporting
 from trl_ext.evaluation.leaderboard import ModelResult
 from trl_ext.evaluation.leaderboard_tables import (
@@ -30,20 +32,32 @@ def draw_plots(
     results: Sequence[ModelResult], table: pd.DataFrame, folder: Path, plots: Sequence[str], level: float
 ) -> dict[str, str]:
     """
-    Draw plots into a folder.
+    Draw plots into a folder. One that can't be drawn leaves nothing there, and does not keep the others from being drawn.
 
     Returns:
         `dict[str, str]`: for each plot its file, or why it was not drawn.
     """
     drawn = {}
     for name in plots:
-        numbers, draw = _PLOTS[name](results, table, level)
-        if numbers is None or not len(numbers):
-            drawn[name] = "not drawn: the results lack the numbers for it"
+        path = folder / f"{PLOT_FILES[name]}.png"
+        try:
+            numbers, draw = _PLOTS[name](results, table, level)
+            if numbers is None or not len(numbers):
+                drawn[name] = "not drawn: the results lack the numbers for it"
+                continue
+            png, _ = draw(numbers, path)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            remove_stale(folder, path.name, path.with_suffix(".csv").name)
+            drawn[name] = f"not drawn: {error}"
             continue
-        png, _ = draw(numbers, folder / f"{PLOT_FILES[name]}.png")
         drawn[name] = png.name
     return drawn
+
+
+def stored_level(table: pd.DataFrame) -> str:
+    """The level of a leaderboard's intervals, in words: that of the evaluations, which may differ."""
+    levels = dict.fromkeys(re.findall(r"([\d.]+) level", table.attrs["method"]))
+    return " or ".join(f"{float(level) * 100:g}%" for level in levels) or "stored"
 
 
 Plot = tuple[pd.DataFrame | None, Callable[[pd.DataFrame, Path], tuple[Path, Path]]]
@@ -51,7 +65,7 @@ Plot = tuple[pd.DataFrame | None, Callable[[pd.DataFrame, Path], tuple[Path, Pat
 
 def _leaderboard(results: Sequence[ModelResult], table: pd.DataFrame, level: float) -> Plot:
     shown = table[table["value"].notna()].drop(columns=[] if (table["tie_group"] != "").any() else ["tie_group"])
-    name = f"{table.attrs['benchmark']}: {table.attrs['figure']}, {level:.0%} intervals"
+    name = f"{table.attrs['benchmark']}: {table.attrs['figure']}, {stored_level(table)} intervals"
     return shown, lambda numbers, path: reporting.plot_leaderboard(numbers, path, figure_name=name)
 
 

@@ -31,7 +31,7 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
     table = tables.leaderboard(results, comparisons=pairs, level=config["level"])
     results.sort(key=lambda result: table["model"].tolist().index(result.model))
     if config["baseline"] is not None:
-        pairs = tables.compare_models(results, baseline=config["baseline"], **options)
+        pairs = tables.compare_models(results, baseline=_baseline(config["baseline"], results), **options)
     remove_stale(folder, *_FILES, *(f"{name}.{suffix}" for name in PLOT_FILES for suffix in ("png", "csv")))
     _write_leaderboard(table, folder, config["formats"], config["level"])
     _write_comparisons(pairs, folder)
@@ -47,6 +47,12 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
         row.model: {"rank": None if pd.isna(row.rank) else int(row.rank), "value": float(row.value)}
         for row in table.itertuples()
     }
+
+
+def _baseline(name: str, results: list[ModelResult]) -> str:
+    """Name of the baseline in the tables, where a path is its last parts."""
+    ends = [result.model for result in results if f"/{name.rstrip('/')}".endswith(f"/{result.model}")]
+    return ends[0] if len(ends) == 1 else name
 
 
 def _write_leaderboard(table: pd.DataFrame, folder: Path, formats: list[str], level: float) -> None:

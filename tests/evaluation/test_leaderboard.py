@@ -130,7 +130,7 @@ class TestCollect:
         rows = pd.read_csv(tmp_path / "m" / "per_row.csv").astype({"score": object})
         rows.loc[3, "score"] = "high"
         rows.to_csv(tmp_path / "m" / "per_row.csv", index=False)
-        with pytest.raises(ValueError, match="row 3: score 'high'"):
+        with pytest.raises(ValueError, match="row 3 .*score 'high' is not a number"):
             collect_results([tmp_path])
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pandas as pd
 from .benchmark_run import INPUT, PER_ROW, RESULTS, REWARDS
 from .layout_figures import layout_results
 from .model_result import ModelResult
+from .prior_sets import with_prior_sets
 from .rewardbench_layout.paths import VERSION_2_FOLDER, model_name
+from .shown_names import shown_names
 from .statistics import Estimate
 
 
@@ -32,7 +35,9 @@ def collect_results(paths: Iterable[str | Path]) -> list[ModelResult]:
             layout of RewardBench (with `eval-set/` or `pref-sets/`), or single `.json` files of either kind.
 
     Returns:
-        `list[ModelResult]`: in the order of the paths; a model once per benchmark.
+        `list[ModelResult]`: in the order of the paths; a model once per benchmark. Of a model that is an absolute path the
+        name is its last part, or as many as tell it from others. Results on RewardBench have the section Prior Sets and
+        count it in their overall figure, if the same model's preference test sets are there, too.
 
     Raises:
         ValueError: a path has no results, a file is not as it must be, or a model has two results on a benchmark; the
@@ -51,23 +56,26 @@ def collect_results(paths: Iterable[str | Path]) -> list[ModelResult]:
     """
     if isinstance(paths, str | Path):
         paths = [paths]
-    found: dict[tuple[str, str], ModelResult] = {}
+    results = []
     for path in (Path(path).expanduser() for path in paths):
-        results = _results_of(path)
-        if not results:
+        of_path = _results_of(path)
+        if not of_path:
             raise ValueError(
                 f"{path} has no results: expected {RESULTS} of an evaluation, folders with such files, or RewardBench's "
                 f"{', '.join(_LAYOUT_FOLDERS)}"
             )
-        for result in results:
-            key = (result.benchmark, result.model)
-            if key in found and found[key].source != result.source:
-                raise ValueError(
-                    f"model {result.model!r} has two results on {result.benchmark}: {found[key].source} and "
-                    f"{result.source}. Give one of them"
-                )
-            found[key] = result
-    return list(found.values())
+        results += of_path
+    names = shown_names(result.model for result in results)
+    found: dict[tuple[str, str], ModelResult] = {}
+    for result in (replace(result, model=names[result.model]) for result in results):
+        key = (result.benchmark, result.model)
+        if key in found and found[key].source != result.source:
+            raise ValueError(
+                f"model {result.model!r} has two results on {result.benchmark}: {found[key].source} and "
+                f"{result.source}. Give one of them"
+            )
+        found[key] = result
+    return with_prior_sets(list(found.values()))
 
 
 def _results_of(path: Path) -> list[ModelResult]:
@@ -99,6 +107,7 @@ def _is_own(content: Any) -> bool:
 
 def _own_result(path: Path, content: Mapping[str, Any]) -> ModelResult:
     figures = content["figures"]
+    rows = _rows(path.parent)
     try:
         overall = figures["overall"]
         sections, subsets = (
@@ -110,13 +119,13 @@ def _own_result(path: Path, content: Mapping[str, Any]) -> ModelResult:
             overall=None if overall is None else _estimate(overall),
             sections=sections,
             subsets=subsets,
-            rows=_rows(path.parent),
+            rows=rows,
             source=str(path),
             data_hash=(content.get("data") or {}).get("sha256"),
             details={key: value for key, value in figures.items() if key not in ("overall", "sections", "subsets")},
             record={key: value for key, value in content.items() if key not in ("benchmark", "model", "figures")},
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: its figures are not as an evaluation writes them: {error!r}") from error
 
 
@@ -135,15 +144,21 @@ def _rows(folder: Path) -> pd.DataFrame | None:
     path = folder / PER_ROW
     if not path.is_file():
         return None
-    rows = pd.read_csv(path, dtype={"id": str, "subset": str, "section": str, "cluster": str}, keep_default_na=False,
-                       na_values={"score": [""], "margin": [""]})  # fmt: skip
+    try:
+        rows = pd.read_csv(path, dtype={"id": str, "subset": str, "section": str, "cluster": str}, keep_default_na=False,
+                           na_values={"score": [""], "margin": [""]})  # fmt: skip
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a table: {error}") from error
     missing = {"id", "subset", "score"}.difference(rows.columns)
     if missing:
         raise ValueError(f"{path} has no column {', '.join(sorted(missing))}: it has {', '.join(rows.columns)}")
     scores = pd.to_numeric(rows["score"], errors="coerce")
-    bad = np.flatnonzero((scores.isna() & rows["score"].notna()) | np.isinf(scores))
+    bad = np.flatnonzero((scores.isna() & rows["score"].notna()) | (scores < 0) | (scores > 1))
     if bad.size:
-        raise ValueError(f"{path}, row {bad[0]}: score {rows['score'].iloc[bad[0]]!r} is not a finite number")
+        raise ValueError(
+            f"{path}, row {bad[0]} (subset {rows['subset'].iloc[bad[0]]!r}): score {rows['score'].tolist()[bad[0]]!r} is not "
+            "a number in [0, 1]" + (" (per cent? divide by 100)" if 1 < scores.iloc[bad[0]] <= 100 else "")
+        )
     rows["score"] = scores
     if rows["id"].duplicated().any():
         raise ValueError(f"{path}: id {rows.loc[rows['id'].duplicated(), 'id'].iloc[0]!r} is there twice")
@@ -156,10 +171,10 @@ def _inputs(folder: Path) -> pd.DataFrame:
     """A hash of prompt and responses, lengths, number of right responses and rewards, by id."""
     rewards: dict[str, list[float]] = {}
     if (folder / REWARDS).is_file():
-        for line in _lines(folder / REWARDS):
+        for line in _lines(folder / REWARDS, ("prompt_id", "reward")):
             rewards.setdefault(str(line["prompt_id"]), []).append(float(line["reward"]))
     records = []
-    for line in _lines(folder / INPUT):
+    for line in _lines(folder / INPUT, ("id", "prompt", "responses", "num_correct")):
         texts = json.dumps([line["prompt"], line["responses"]], ensure_ascii=False, sort_keys=True)
         records.append(
             {
@@ -173,14 +188,18 @@ def _inputs(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(records, columns=["id", "texts_hash", "num_correct", "lengths", "rewards"])
 
 
-def _lines(path: Path) -> Iterable[dict[str, Any]]:
+def _lines(path: Path, keys: tuple[str, ...]) -> Iterable[dict[str, Any]]:
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
-                    yield json.loads(line)
+                    content = json.loads(line)
                 except json.JSONDecodeError as error:
                     raise ValueError(f"{path}, line {number}: not JSON: {error}") from error
+                missing = [key for key in keys if not isinstance(content, dict) or key not in content]
+                if missing:
+                    raise ValueError(f"{path}, line {number}: expected an object with {', '.join(missing)}")
+                yield content
 
 
 def _read_json(path: Path) -> Any:

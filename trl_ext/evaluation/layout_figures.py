@@ -1,7 +1,10 @@
 """Figures of models from files in RewardBench's layout."""
 
+import difflib
+import hashlib
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from datasets import Dataset
 from .model_result import ModelResult
 from .preference_benchmark import PreferenceBenchmark
 from .preference_test_sets import PreferenceTestSets
-from .rewardbench import EXAMPLE_COUNTS, PREFERENCE_SETS, PRIOR, SECTIONS, rewardbench_overall, rewardbench_prior_sets
+from .rewardbench import EXAMPLE_COUNTS, PREFERENCE_SETS, SECTIONS, rewardbench_overall, rewardbench_prior_sets
 from .rewardbench2 import SUBSETS as VERSION_2
 from .rewardbench2 import RewardBench2
 from .rewardbench2_ties import ties_id
@@ -31,8 +34,7 @@ _UNKNOWN = "accuracy as stored; without the number of rows there is no interval"
 
 def layout_results(paths: Sequence[Path], folder: Path | None = None) -> list[ModelResult]:
     """
-    Results of the models in some files. Accuracies and scores of one model belong together; a model with preference sets
-    gets the section Prior on RewardBench.
+    Results of the models in some files. Accuracies and scores of one model belong together.
 
     Args:
         paths (`Sequence[Path]`):
@@ -53,12 +55,7 @@ def layout_results(paths: Sequence[Path], folder: Path | None = None) -> list[Mo
         target = "" if file.kind in ("summary", "outputs") else inside.parts[0].removesuffix("-scores")
         name = file.model or inside.as_posix().removesuffix(path.suffix).removesuffix("_outputs")
         files.setdefault((target, name), {})[file.kind] = (path, file)
-    results = [_result(name, found) for (_, name), found in files.items()]
-    sets = {result.model: result.subsets for result in results if result.benchmark == PreferenceTestSets.name}
-    return [
-        _with_prior(result, sets.get(result.model)) if result.benchmark == REWARDBENCH else result
-        for result in results
-    ]
+    return [_result(name, found) for (_, name), found in files.items()]
 
 
 def _result(model: str, files: dict[str, tuple[Path, LayoutFile]]) -> ModelResult:
@@ -67,18 +64,21 @@ def _result(model: str, files: dict[str, tuple[Path, LayoutFile]]) -> ModelResul
     if scores is None and stored is None:
         (path, file) = next(iter(files.values()))
         raise ValueError(f"{path}: figures can't be made of {file.kind}")
-    accuracies = {} if stored is None else stored[1].accuracies()
     path = str((stored or scores)[0])
+    try:
+        accuracies = {} if stored is None else stored[1].accuracies()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     if scores is None:
         return _from_accuracies(model, accuracies, path)
     try:
         table = scores[1].scores()
+        if scores[1].kind == "group scores":
+            result = _from_groups(model, table, path)
+        else:
+            result = _from_pairs(model, table, path, scores[1].numbered)
     except ValueError as error:
         raise ValueError(f"{scores[0]}: {error}") from error
-    if scores[1].kind == "group scores":
-        result = _from_groups(model, table, path)
-    else:
-        result = _from_pairs(model, table, path)
     _check_agreement(result, accuracies, path)
     return result
 
@@ -87,18 +87,18 @@ def _from_accuracies(model: str, accuracies: dict[str, float], path: str) -> Mod
     if not accuracies:
         raise ValueError(f"{path} has no accuracies of subsets")
     if set(accuracies) <= set(EXAMPLE_COUNTS):
-        complete = all(_is_share(value, _PROMPTS[name]) for name, value in accuracies.items())
-        return _version_1(model, {
-            name: _published(value, _PROMPTS[name]) if complete else _bare(value) for name, value in accuracies.items()
-        }, None, path)  # fmt: skip
+        return _version_1(model, _with_counts(accuracies, _PROMPTS), None, path)
+    if set(accuracies) <= set(PREFERENCE_SETS):
+        return _preferences(model, _with_counts(accuracies, PREFERENCE_SETS), None, path)
     subsets = {name: _bare(value) for name, value in accuracies.items()}
     if set(accuracies) <= set(VERSION_2):
         return _version_2(model, subsets, None, path)
     return _preferences(model, subsets, None, path)
 
 
-def _from_pairs(model: str, table: pd.DataFrame, path: str) -> ModelResult:
-    table = _with_unique_ids(table.assign(score=table["result"]), path)
+def _from_pairs(model: str, table: pd.DataFrame, path: str, numbered: bool) -> ModelResult:
+    table, renumbered = _with_unique_ids(table.assign(score=table["result"]), path)
+    numbered = numbered or renumbered
     scored = table["rewards"].notna()
     if scored.all():
         chosen, rejected = np.array(table["rewards"].tolist()).T
@@ -109,8 +109,10 @@ def _from_pairs(model: str, table: pd.DataFrame, path: str) -> ModelResult:
     names = list(dict.fromkeys(table["subset"]))
     subsets = {name: proportion_estimate(table.loc[table["subset"] == name, "score"]) for name in names}
     if set(names) <= set(EXAMPLE_COUNTS):
-        return _version_1(model, subsets, table, path)
-    return _preferences(model, subsets, _slim(table), path)
+        result = _version_1(model, subsets, table, path)
+    else:
+        result = _preferences(model, subsets, _slim(table), path)
+    return replace(result, numbered=numbered)
 
 
 def _preferences(model: str, subsets: dict[str, Estimate], table: pd.DataFrame | None, path: str) -> ModelResult:
@@ -123,13 +125,22 @@ def _preferences(model: str, subsets: dict[str, Estimate], table: pd.DataFrame |
 
 def _from_groups(model: str, table: pd.DataFrame, path: str) -> ModelResult:
     if table["rewards"].isna().any():
-        raise ValueError(f"{path}: rows without scores")
-    clusters = []
+        raise ValueError("rows without scores")
+    clusters: list[str] = []
+    seen: dict[str, int] = {}
     for row, (name, subset) in enumerate(zip(table["id"], table["subset"], strict=True)):
+        if subset not in VERSION_2:
+            close = difflib.get_close_matches(subset, VERSION_2, n=1)
+            raise ValueError(
+                f"row {row}: {subset!r} is not a subset of RewardBench 2"
+                + (f"; did you mean {close[0]!r}?" if close else f"; they are {', '.join(VERSION_2)}")
+            )
+        if seen.setdefault(name, row) != row:
+            raise ValueError(f"rows {seen[name]} and {row} have the same id {name!r}; ids must be unique")
         try:
             clusters.append(f"Ties:{ties_id(name)[1]}" if subset == "Ties" else name)
         except ValueError as error:
-            raise ValueError(f"{path}, row {row}: {error}") from error
+            raise ValueError(f"row {row}: {error}") from error
     columns = {"id": list(table["id"]), "subset": list(table["subset"]), "num_correct": list(table["num_correct"])}
     # the prompts are in the texts
     texts = {"prompt": [[]] * len(table), "responses": list(table["texts"])}
@@ -162,30 +173,32 @@ def _version_2(model: str, subsets: dict[str, Estimate], table: pd.DataFrame | N
     return ModelResult(model, REWARDBENCH2, overall, {}, subsets, table, path, details={"missing_subsets": missing})
 
 
-def _with_prior(result: ModelResult, sets: dict[str, Estimate] | None) -> ModelResult:
-    prior = None if sets is None else rewardbench_prior_sets(sets)
-    if prior is None:
-        return result
-    overall = None if result.overall is None else rewardbench_overall(result.sections, sets)
-    return replace(result, sections=result.sections | {PRIOR: prior}, overall=overall)
-
-
-def _with_unique_ids(table: pd.DataFrame, path: str) -> pd.DataFrame:
-    """Ids of preference sets repeat across their subsets."""
+def _with_unique_ids(table: pd.DataFrame, path: str) -> tuple[pd.DataFrame, bool]:
+    """Ids repeat across subsets, and then have the subset before them; whether rows had to be numbered."""
     if table["id"].duplicated().any():
-        table = table.assign(id=table["subset"] + ":" + table["id"])
-    if table["id"].duplicated().any():
+        table = table.assign(id=table["subset"] + "/" + table["id"])
+    numbered = bool(table["id"].duplicated().any())
+    if numbered:
         twice = table.loc[table["id"].duplicated(), "id"]
         logger.warning(
             "%s: %d ids are there several times, such as %r: rows are numbered", path, len(twice), twice.iloc[0]
         )
         table = table.assign(id=[f"row {row}" for row in range(len(table))])
-    return table
+    return table, numbered
 
 
 def _slim(table: pd.DataFrame) -> pd.DataFrame:
     # texts hold the prompts as well, in each model's template: they tell no lengths of responses
-    return table.drop(columns=["texts", "result"])
+    hashes = [hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16] for texts in table["texts"]]
+    return table.drop(columns=["texts", "result"]).assign(read_hash=hashes)
+
+
+def _with_counts(accuracies: dict[str, float], counts: Mapping[str, int]) -> dict[str, Estimate]:
+    """Accuracies with intervals, if all are possible with the benchmark's number of rows."""
+    possible = all(_is_share(value, counts[name]) for name, value in accuracies.items())
+    return {
+        name: _published(value, counts[name]) if possible else _bare(value) for name, value in accuracies.items()
+    }
 
 
 def _published(value: float, n: int) -> Estimate:

@@ -45,7 +45,7 @@ def leaderboard(
         comparisons (`pandas.DataFrame`, *optional*):
             All pairs of [`compare_models`], for the tie groups. Without it there are none.
         level (`float`, *optional*, defaults to `0.95`):
-            Confidence level of the comparisons.
+            Confidence level of the comparisons. The intervals of the figures are those of the evaluations.
 
     Returns:
         `pandas.DataFrame`: a row per model, the best first: `rank` (equal figures share the better one), `model`, `value`,

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from .model_result import ModelResult
-from .rewardbench import EXAMPLE_COUNTS, PRIOR_SETS, SECTIONS
+from .prior_sets import core_figure
+from .rewardbench import EXAMPLE_COUNTS, PRIOR, PRIOR_SETS, SECTIONS
+from .row_matching import matched_rows
 
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ class CommonRows:
 
 def common_rows(results: Sequence[ModelResult]) -> CommonRows | None:
     """
-    Match the rows of models on one benchmark by id; where texts are known, they must be equal too.
+    Match the rows of models on one benchmark, see [`matched_rows`]; where texts are known, they must be equal too.
 
     Rows that a model lacks, or has with other texts, are left out for all, with a warning.
 
@@ -62,12 +64,12 @@ def common_rows(results: Sequence[ModelResult]) -> CommonRows | None:
         [`CommonRows`] or `None` if fewer than two models have rows.
 
     Raises:
-        ValueError: models have no row in common.
+        ValueError: models have no row in common, or a file has no ids and its rows can't be told otherwise.
     """
     known = [result for result in results if result.rows is not None]
     if len(known) < 2:
         return None
-    tables = {result.model: result.rows.set_index("id") for result in known}
+    tables = matched_rows(known)
     first = tables[known[0].model]
     common = first.index
     for table in tables.values():
@@ -94,19 +96,25 @@ def common_rows(results: Sequence[ModelResult]) -> CommonRows | None:
     strata, weights = weigh(rows)
     counted = np.isin(strata, list(weights))
     common, rows, strata = common[counted], rows[counted], strata[counted]
-    cluster = rows["cluster"].to_numpy() if "cluster" in rows else rows.index.to_numpy()
+    clustered = next((table.loc[common, "cluster"] for table in tables.values() if "cluster" in table), common)
     return CommonRows(
         scores={model: table.loc[common, "score"].to_numpy(dtype=np.float64) for model, table in tables.items()},
         strata=strata,
         weights=weights,
-        clusters=cluster,
+        clusters=clustered.to_numpy(),
         left_out=left_out,
     )
 
 
 def _weighting(results: Sequence[ModelResult]) -> Weighting:
     """By which weights rows make the overall figure: the first of the known ways that gives it for all models."""
-    figures = [(result.rows, result.overall.value) for result in results if result.overall is not None]
+    figures = [(result.rows, core_figure(result)) for result in results if result.overall is not None]
+    prior = [result.model for result in results if PRIOR in result.sections and result.overall is not None]
+    if prior:
+        logger.warning(
+            "the overall figure of %s counts %s, which are other rows: compared are the means of the other sections",
+            *(", ".join(prior), PRIOR),
+        )
     if not figures:
         return _by_subset
     for weigh in (_by_example_counts, _by_prior_sets, _by_section, _by_subset, _alike):

@@ -1,5 +1,6 @@
 """Tables behind the plots of a leaderboard."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,10 @@ import pandas as pd
 from .length_bias import length_bias
 from .model_result import ModelResult
 from .rm_bench import STYLES
+from .row_matching import matched_rows
+
+
+logger = logging.getLogger(__name__)
 
 
 def accuracies_by_subset(results: Sequence[ModelResult]) -> pd.DataFrame:
@@ -54,11 +59,9 @@ def margin_correlations(results: Sequence[ModelResult]) -> pd.DataFrame | None:
         `pandas.DataFrame` or `None`: square, with the models' names; `nan` below three common rows. `None` if fewer than
         two models have margins.
     """
-    margins = {
-        result.model: result.rows.set_index("id")["margin"].astype(np.float64)
-        for result in results
-        if result.rows is not None and "margin" in result.rows
-    }
+    known = [result for result in results if result.rows is not None and "margin" in result.rows]
+    tables = matched_rows(known) if len(known) > 1 else {}
+    margins = {model: table["margin"].astype(np.float64) for model, table in tables.items()}
     return pd.DataFrame(margins).corr("spearman", min_periods=3) if len(margins) > 1 else None
 
 
@@ -68,7 +71,8 @@ def accuracies_by_length(results: Sequence[ModelResult], *, level: float = 0.95)
 
     Args:
         results (`Sequence[ModelResult]`):
-            Results with lengths of responses; those without pairs are passed over.
+            Results with lengths of responses; those without pairs are passed over. Pairs with an empty response are left
+            out, as a ratio of lengths needs both; a warning counts them.
         level (`float`, *optional*, defaults to `0.95`):
             Confidence level.
 
@@ -82,6 +86,13 @@ def accuracies_by_length(results: Sequence[ModelResult], *, level: float = 0.95)
             continue
         rows = rows[rows["rewards"].notna()]
         rows = rows[(rows["rewards"].map(len) == 2) & (rows["num_correct"] == 1)]
+        empty = rows["lengths"].map(min) == 0
+        if empty.any():
+            logger.warning(
+                "%s: %d of %d pairs have an empty response and are left out of the accuracy by length",
+                *(result.model, int(empty.sum()), len(rows)),
+            )
+            rows = rows[~empty]
         if rows.empty:
             continue
         rewards, lengths = (np.array(rows[name].tolist(), dtype=np.float64).T for name in ("rewards", "lengths"))

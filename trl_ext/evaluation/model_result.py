@@ -26,7 +26,8 @@ class ModelResult:
             Subsets. Without row counts their intervals are `nan`.
         rows (`pandas.DataFrame` or `None`):
             A row per prompt, where they are known: `id`, `subset`, `score`; perhaps `section`, `cluster`, `margin`,
-            `num_correct`, `rewards` and `lengths` (lists, right responses first), `texts_hash`.
+            `num_correct`, `rewards` and `lengths` (lists, right responses first), `texts_hash` (of prompt and responses),
+            `read_hash` (of the texts that the model read).
         source (`str`):
             File of the figures.
         data_hash (`str`, *optional*):
@@ -35,6 +36,8 @@ class ModelResult:
             What else belongs to the figures.
         record (`dict[str, Any]`):
             How they were made: settings, versions, data.
+        numbered (`bool`, *optional*, defaults to `False`):
+            The file had no ids that tell its rows apart: those of `rows` are their numbers.
     """
 
     model: str
@@ -47,3 +50,4 @@ class ModelResult:
     data_hash: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
+    numbered: bool = False

@@ -9,6 +9,7 @@ from huggingface_hub import DatasetCardData
 
 from ..version import __version__
 from .model_result import ModelResult
+from .shown_names import without_folders
 from .statistics import Estimate
 from .table_formats import to_markdown
 
@@ -88,15 +89,16 @@ def _facts(record: dict[str, Any]) -> dict[str, str]:
     """What a reader wants to know first of how the figures were made."""
     command = record.get("command")
     command = " ".join(command) if isinstance(command, list) else command
+    source = json.dumps(record["source"]) if record.get("source") else None
     settings = (record.get("scoring") or {}).get("settings") or {}
     facts = {
-        "command": command,
+        "command": None if command is None else without_folders(str(command)),
         "versions": ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items()),
         "data (SHA-256)": (record.get("data") or {}).get("sha256"),
         "truncated responses": record.get("truncated"),
         "dtype": settings.get("dtype"),
         "max_length": settings.get("max_length"),
-        "source": json.dumps(record["source"]) if record.get("source") else None,
+        "source": None if source is None else without_folders(source),
     }
     return {name: f"`{_plain(value)}`" for name, value in facts.items() if value not in (None, "")}
 

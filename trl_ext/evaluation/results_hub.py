@@ -18,18 +18,11 @@ from .benchmarks import BENCHMARKS
 from .collected_results import collect_results
 from .model_result import ModelResult
 from .results_card import results_card
-from .rewardbench_layout.paths import VERSION_2_FOLDER, model_file, model_name
+from .rewardbench_layout.paths import TARGETS, model_file, model_name
 
 
 logger = logging.getLogger(__name__)
 
-# Folders of RewardBench's layout, and whether their files hold the texts
-_LAYOUT = {
-    f"{top}{name}{kind}": kind == "-scores"
-    for top in ("", f"{VERSION_2_FOLDER}/")
-    for name in ("eval-set", "pref-sets")
-    for kind in ("", "-scores")
-}
 _TASK = "preference_evaluation"
 
 
@@ -167,10 +160,11 @@ def _stage(result: ModelResult, layout: Path, staged: Path, include_texts: bool)
     place = Path(result.benchmark, model_name(result.model).replace("/", "__"))
     names = [RESULTS, PER_ROW, REWARDS, f"{REWARDS}.meta.json", *([INPUT] if include_texts else [])]
     files = {place / name: source / name for name in names}
-    for target, holds_texts in _LAYOUT.items():
-        if include_texts or not holds_texts:
-            file = model_file("", target, result.model)
-            files[file] = layout / file
+    target = TARGETS.get(result.benchmark)
+    # scores hold the texts
+    for folder in () if target is None else (target, *([f"{target}-scores"] if include_texts else [])):
+        file = model_file("", folder, result.model)
+        files[file] = layout / file
     found = {name.as_posix(): path for name, path in files.items() if path.is_file()}
     for name, path in found.items():
         (staged / name).parent.mkdir(parents=True, exist_ok=True)

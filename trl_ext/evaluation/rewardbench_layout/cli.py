@@ -11,7 +11,7 @@ from ..benchmark import BenchmarkResult
 from .contents import LayoutFile
 from .files import write_layout_file
 from .paths import model_file, model_name
-from .rows import check_pairs, check_rows, original_id, pair_result, rendered
+from .rows import check_pairs, check_rows, original_ids, pair_result, rendered
 
 
 # Columns of ours that outputs have under other names, or not at all
@@ -59,6 +59,7 @@ def write_cli_results(
     check_pairs(values, rows)
     prompts, texts = rendered(rows, render)
     results = [pair_result(*row) for row in values]
+    ids = original_ids(rows)
     outputs = []
     for index, row in enumerate(rows):
         entry = {
@@ -72,7 +73,7 @@ def write_cli_results(
             "rejected": row["responses"][1],
         }
         carried = {key: value for key, value in row.items() if key not in _NOT_CARRIED and key not in entry}
-        outputs.append(entry | carried | {"id": original_id(row["id"])})
+        outputs.append(entry | carried | {"id": ids[index]})
     core = result.benchmark == "rewardbench"
     name = model_name(model)
     summary = {

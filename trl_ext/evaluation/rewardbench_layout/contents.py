@@ -36,12 +36,25 @@ class LayoutFile:
         return None if self.kind == "outputs" else self.content.get("model")
 
     def accuracies(self) -> dict[str, float]:
-        """Accuracy by subset, as stored; empty for files of scores."""
+        """
+        Accuracy by subset, as stored; empty for files of scores.
+
+        Raises:
+            ValueError: An accuracy is not in [0, 1], of Ties not in [-0.01, 1.01]; the subset is named.
+        """
         if self.kind == "results":
-            return {key: float(value) for key, value in self.content.items() if key not in MODEL_FIELDS}
-        if self.kind == "summary":
-            return {key: float(value) for key, value in (self.content["extra_results"] or {}).items()}
-        return {}
+            stored = {key: value for key, value in self.content.items() if key not in MODEL_FIELDS}
+        elif self.kind == "summary":
+            stored = self.content["extra_results"] or {}
+        else:
+            stored = {}
+        return {key: _accuracy(value, key) for key, value in stored.items()}
+
+    @property
+    def numbered(self) -> bool:
+        """Whether rows have no ids, as those of DPO models, and [`scores`] gives their numbers."""
+        rows = self.content if isinstance(self.content, list) else [self.content]
+        return not all("id" in row for row in rows)
 
     def scores(self) -> pd.DataFrame:
         """
@@ -53,13 +66,15 @@ class LayoutFile:
             `texts` (list), `result` (as stored).
 
         Raises:
-            ValueError: The file has no rewards of responses, or a reward of several numbers.
+            ValueError: The file has no rewards of responses, a reward of several numbers, rewards and texts of different
+                number, or an impossible result or number of right responses; the row is named.
         """
         if self.kind not in ("pair scores", "group scores", "outputs"):
             raise ValueError(f"a file of {self.kind} has no rewards of prompts")
         rows = pd.DataFrame(self.content if self.kind == "outputs" else _arrays(self.content))
         if self.kind == "group scores":
             rewards, texts = rows["scores"], rows["text"]
+            _check_groups(rows)
             num_correct = rows["num_correct"].astype(int)
         elif "scores_chosen" in rows:
             rewards = pd.Series(list(zip(rows["scores_chosen"], rows["scores_rejected"], strict=True)))
@@ -67,9 +82,12 @@ class LayoutFile:
             num_correct = pd.Series(1, index=rows.index)
         else:
             raise ValueError("these outputs are rewards of single texts: there is nothing to compare")
+        for row, value in enumerate(rows["results"]):
+            if not _is_number(value) or not 0 <= value <= 1:
+                raise ValueError(f"results, row {row}: expected a number in [0, 1], got {value!r}")
         return pd.DataFrame(
             {
-                "id": (rows["id"] if "id" in rows else pd.Series(range(len(rows)))).astype(str),
+                "id": (pd.Series(range(len(rows))) if self.numbered else rows["id"]).astype(str),
                 "subset": rows["subset"].astype(str) if "subset" in rows else "",
                 "rewards": [_rewards(values, row) for row, values in enumerate(rewards)],
                 "num_correct": num_correct,
@@ -122,6 +140,29 @@ def _check_arrays(content: dict[str, Any], needed: tuple[str, ...]) -> None:
     lengths = {key: len(value) if isinstance(value, list) else None for key, value in _arrays(content).items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"arrays must have one value per row, got lengths {lengths}")
+
+
+def _check_groups(rows: pd.DataFrame) -> None:
+    for row, (scores, texts, right) in enumerate(zip(rows["scores"], rows["text"], rows["num_correct"], strict=True)):
+        if not isinstance(scores, list) or not isinstance(texts, list) or len(scores) != len(texts) or not scores:
+            sizes = [len(values) if isinstance(values, list) else type(values).__name__ for values in (scores, texts)]
+            raise ValueError(f"row {row}: scores and text must be lists with an entry per response, got {sizes}")
+        if isinstance(right, bool) or not isinstance(right, int) or not 1 <= right < max(len(scores), 2):
+            raise ValueError(
+                f"num_correct, row {row}: expected a whole number from 1 to below {len(scores)}, the number of responses, "
+                f"got {right!r}"
+            )
+
+
+def _accuracy(value: Any, subset: str) -> float:
+    # the score of Ties in RewardBench 2 is no share
+    slack = 0.01 if subset == "Ties" else 0.0
+    if not _is_number(value) or not -slack <= value <= 1 + slack:
+        raise ValueError(
+            f"accuracy of subset {subset!r} must be a number in [{0 - slack:g}, {1 + slack:g}], got {value!r}"
+            + (" (per cent? divide by 100)" if _is_number(value) and 1 < value <= 100 else "")
+        )
+    return float(value)
 
 
 def _rewards(values: Any, row: int) -> list[float] | None:

@@ -5,6 +5,12 @@ from pathlib import Path, PurePosixPath
 
 # RewardBench 2 has the same names of files; the original keeps its results apart
 VERSION_2_FOLDER = "reward-bench-2"
+# Folder of a benchmark's accuracies; scores lie beside it
+TARGETS = {
+    "rewardbench": "eval-set",
+    "rewardbench2": f"{VERSION_2_FOLDER}/eval-set",
+    "preference_test_sets": "pref-sets",
+}
 
 
 def model_name(model: str) -> str:

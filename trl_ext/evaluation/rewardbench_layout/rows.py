@@ -75,10 +75,17 @@ def group_result(rewards: Sequence[float]) -> float:
     return 1 / sum(reward == best for reward in rewards) if rewards[0] == best else 0.0
 
 
-def original_id(name: Any) -> Any:
-    """The original numbers its rows; ours are named by text."""
-    text = str(name)
-    return int(text) if text.isascii() and text.isdigit() and str(int(text)) == text else name
+def original_ids(rows: Dataset) -> list[Any]:
+    """Ids as the original has them: numbers where ours are texts, without the subset where ours begin with it."""
+    names = [str(name) for name in rows["id"]]
+    subsets = [str(subset) for subset in rows["subset"]]
+    if all(name.startswith(f"{subset}/") for name, subset in zip(names, subsets, strict=True)):
+        names = [name[len(subset) + 1 :] for name, subset in zip(names, subsets, strict=True)]
+    return [_number(name) for name in names]
+
+
+def _number(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() and str(int(text)) == text else text
 
 
 def all_pairs(rows: Dataset) -> bool:

@@ -15,17 +15,11 @@ from ..benchmark import BenchmarkResult
 from .cli import write_cli_results
 from .contents import LayoutFile
 from .files import write_layout_file
-from .paths import VERSION_2_FOLDER, model_file, model_name
-from .rows import all_pairs, check_pairs, check_rows, group_result, original_id, pair_result, rendered, template_of
+from .paths import TARGETS, model_file, model_name
+from .rows import all_pairs, check_pairs, check_rows, group_result, original_ids, pair_result, rendered, template_of
 
 
 logger = logging.getLogger(__name__)
-
-_TARGETS = {
-    "rewardbench": "eval-set",
-    "rewardbench2": f"{VERSION_2_FOLDER}/eval-set",
-    "preference_test_sets": "pref-sets",
-}
 
 
 def write_rewardbench_results(
@@ -92,7 +86,7 @@ def write_rewardbench_results(
             folder, result, rows, rewards, model=model, ref_model=ref_model, chat_template=chat_template, render=render
         )
         return paths | _write_provenance(folder, "", model, provenance)
-    target = _TARGETS.get(result.benchmark)
+    target = TARGETS.get(result.benchmark)
     if target is None:
         logger.info(
             "RewardBench's layout has no place for these rows of %s: nothing is written in it", result.benchmark
@@ -122,7 +116,7 @@ def write_rewardbench_results(
             "text_chosen": [row[0] for row in texts],
             "text_rejected": [row[1] for row in texts],
         }
-        scores |= {"prompt": prompts} if model_type == "DPO" else {"id": [original_id(name) for name in rows["id"]]}
+        scores |= {"prompt": prompts} if model_type == "DPO" else {"id": original_ids(rows)}
     kind = "group scores" if grouped else "pair scores"
     paths = {
         "results": model_file(folder, target, model),
