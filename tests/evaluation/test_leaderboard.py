@@ -23,7 +23,9 @@ from trl_ext.evaluation.leaderboard import (
 )
 from trl_ext.evaluation.leaderboard_rows import common_rows
 from trl_ext.evaluation.leaderboard_tables import accuracies_by_length, margin_correlations, rewards_of_responses
+from trl_ext.evaluation.results_card import results_card
 from trl_ext.evaluation.rewardbench_layout import write_rewardbench_results
+from trl_ext.evaluation.shown_names import shown_names, without_folders
 from trl_ext.evaluation.statistics import wilson_interval
 
 
@@ -269,7 +271,205 @@ class TestTables:
         assert lengths.groupby("model")["n"].sum().tolist() == [92] * 3
 
 
+def layout_scores(folder, model, rows, wins, *, ids=True, texts=None):
+    """A file of scores as RewardBench's scripts write it, and its accuracies."""
+    subsets = [row["subset"] for row in rows]
+    content = {
+        **{"model": model, "model_type": "x", "chat_template": "t", "subset": subsets},
+        **{"results": [int(win) for win in wins], "scores_chosen": [float(win) for win in wins]},
+        **{"scores_rejected": [0.5] * len(rows), "text_chosen": texts or [row["chosen"] for row in rows]},
+        "text_rejected": [row["rejected"] for row in rows],
+    }
+    content |= {"id": [row["id"] for row in rows]} if ids else {"prompt": [row["prompt"] for row in rows]}
+    path = folder / "eval-set-scores" / f"{model}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return path
+
+
+CORE = ("mt-bench-easy", "mt-bench-hard", "donotanswer", "hep-go")
+
+
+class TestRowsWithoutIds:
+    """A classifier whose ids are no numbers of rows, and a DPO model whose file has none."""
+
+    def files(self, folder, texts=None):
+        rows = pairs(6, CORE).to_list()
+        for row in rows:
+            row["id"] = 100 - row["id"]
+        wins = np.random.default_rng(0).random((2, len(rows))) < 0.6
+        layout_scores(folder, "rm", rows, wins[0])
+        shuffled = np.random.default_rng(1).permutation(len(rows)) if texts is None else np.arange(len(rows))
+        layout_scores(folder, "dpo", [rows[i] for i in shuffled], wins[1][shuffled], ids=False, texts=texts)
+        return rows, wins
+
+    def test_matched_by_text(self, tmp_path):
+        _, wins = self.files(tmp_path)
+        rows = common_rows(collect_results([tmp_path]))
+        both = rows.scores["rm"] * rows.scores["dpo"]
+        assert rows.n == wins.shape[1] and rows.left_out == {"dpo": 0, "rm": 0}
+        assert both.sum() == (wins[0] & wins[1]).sum()
+
+    def test_matched_by_position_where_texts_differ(self, tmp_path, caplog):
+        _, wins = self.files(tmp_path, texts=[f"other template {i}" for i in range(24)])
+        results = collect_results([tmp_path])
+        rows = common_rows(results)
+        assert (rows.scores["rm"] * rows.scores["dpo"]).sum() == (wins[0] & wins[1]).sum()
+        assert "matched by position" in caplog.text
+        correlation = margin_correlations(results).loc["rm", "dpo"]
+        assert correlation == pytest.approx(np.corrcoef(wins)[0, 1])
+
+    def test_refused_where_neither_tells(self, tmp_path):
+        rows, wins = self.files(tmp_path)
+        layout_scores(tmp_path, "dpo", rows[::-1], wins[1], ids=False, texts=[f"other {i}" for i in range(24)])
+        with pytest.raises(ValueError, match="dpo.json has no ids.*can't be told"):
+            common_rows(collect_results([tmp_path]))
+
+    def test_the_same_id_in_another_subset_is_another_row(self, tmp_path, caplog):
+        rows, wins = self.files(tmp_path)
+        layout_scores(tmp_path, "dpo", [{**rows[0], "subset": "hep-go"}, *rows[1:]], wins[1])
+        common = common_rows(collect_results([tmp_path]))
+        assert common.n == 23 and common.left_out == {"dpo": 1, "rm": 1}
+        assert "1 ids are of another subset" in caplog.text
+
+
+def test_ids_that_repeat_over_subsets_are_the_originals(tmp_path):
+    data = pairs(3, CORE).map(lambda row, i: {"id": i % 3}, with_indices=True)
+    rows, result, rewards = evaluate(tmp_path, NoisyScorer("org/mine", 1.0), data)
+    paths = write_rewardbench_results(tmp_path, result, rows, rewards, model="org/mine")
+    assert rows["id"][0] == "mt-bench-easy/0"
+    assert json.loads(paths["scores"].read_text())["id"] == [0, 1, 2] * 4
+    layout_scores(tmp_path / "genuine", "theirs", data.to_list(), [True] * 12)
+    assert common_rows(collect_results([tmp_path, tmp_path / "genuine"])).n == 12
+    sets = pairs(3, ("shp", "summarize"))
+    rows, result, rewards = evaluate(tmp_path, NoisyScorer("org/mine", 1.0), sets, "preference_test_sets")
+    paths = write_rewardbench_results(tmp_path, result, rows, rewards, model="org/mine")
+    assert json.loads(paths["scores"].read_text())["id"] == list(range(6))
+
+
+class TestPriorSets:
+    @pytest.fixture(scope="class")
+    def both(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("both")
+        for name, skill in (("org/a", 1.0), ("org/b", 0.5)):
+            for benchmark, subsets in (("rewardbench", CORE), ("preference_test_sets", ("shp", "summarize"))):
+                rows, result, rewards = evaluate(folder, NoisyScorer(name, skill), pairs(5, subsets), benchmark)
+                write_rewardbench_results(folder, result, rows, rewards, model=name)
+        return folder
+
+    def test_own_results_and_their_layout_have_the_same_overall(self, both, tmp_path, caplog):
+        for name in ("eval-set", "eval-set-scores", "pref-sets", "pref-sets-scores"):
+            shutil.copytree(both / name, tmp_path / name)
+        own, copied = (
+            {result.model: result for result in collect_results([folder]) if result.benchmark == "rewardbench"}
+            for folder in (both, tmp_path)
+        )
+        for model, result in own.items():
+            assert result.source.endswith("results.json") and result.sections["Prior Sets"].n == 10
+            core = np.mean([result.sections[name].value for name in ("Chat", "Chat Hard", "Safety", "Reasoning")])
+            assert result.overall.value == pytest.approx((8 * core + result.sections["Prior Sets"].value) / 9)
+            assert copied[model].overall.value == pytest.approx(result.overall.value)
+            assert result.overall.ci_low < result.overall.value < result.overall.ci_high
+
+    def test_rows_keep_their_weights_in_the_core(self, both, caplog):
+        results = [result for result in collect_results([both]) if result.benchmark == "rewardbench"]
+        table = compare_models(results)
+        core = {
+            result.model: np.mean([figure.value for name, figure in result.sections.items() if name != "Prior Sets"])
+            for result in results
+        }
+        assert table["figure_a"].item() == pytest.approx(core["org/a"], abs=1e-9)
+        assert "no weighted mean" not in caplog.text and "counts Prior Sets" in caplog.text
+
+    def test_accuracies_have_intervals_by_the_published_counts(self, tmp_path):
+        (tmp_path / "pref-sets").mkdir()
+        content = {"model": "m", "shp": 0.0, "summarize": 0.5, "anthropic_hhh": 1.0, "anthropic_helpful": 0.25}
+        (tmp_path / "pref-sets" / "m.json").write_text(json.dumps(content))
+        [result] = collect_results([tmp_path])
+        assert result.subsets["summarize"].n == 9000 and result.overall.ci_low < 0.4375 < result.overall.ci_high
+
+
+PAIR = {
+    **{"model": "m", "scores_chosen": [1.0], "scores_rejected": [0.0], "text_chosen": ["a"], "text_rejected": ["b"]},
+    **{"results": [1], "subset": ["hep-go"], "id": [1]},
+}
+GROUP = {
+    **{"model": "m", "scores": [[1.0, 0.0]] * 2, "text": [["a", "b"]] * 2, "results": [1, 1]},
+    **{"subset": ["Math", "Math"], "id": ["1", "2"], "num_correct": [1, 1]},
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"model": "m", "hep-go": 81.2}, r"'hep-go' must be a number in \[0, 1\], got 81.2 \(per cent"),
+        ({"model": "m", "hep-go": -0.2}, "got -0.2"),
+        ({"model": "m", "Ties": -0.02}, r"'Ties' .*\[-0.01, 1.01\]"),
+        (PAIR | {"results": [7]}, "results, row 0.*got 7"),
+        (GROUP | {"subset": ["Math", "Mathh"]}, "row 1: 'Mathh' is not a subset.*'Math'"),
+        (GROUP | {"id": ["1", "1"]}, "rows 0 and 1 have the same id '1'"),
+        (GROUP | {"num_correct": [1, 3]}, "num_correct, row 1.*got 3"),
+        (GROUP | {"text": [["a", "b"], ["a"]]}, r"row 1: scores and text.*\[2, 1\]"),
+    ],
+)
+def test_impossible_layout_files(tmp_path, content, message):
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"m.json: .*{message}"):
+        collect_results([path])
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("per_row.csv", "", "per_row.csv: not a table"),
+        (
+            "per_row.csv",
+            "id,subset,score\n1,hep-go,3\n",
+            r"per_row.csv, row 0 \(subset 'hep-go'\): score 3 .*per cent",
+        ),
+        ("input.jsonl", '{"id": "1"}\n', "input.jsonl, line 1: expected an object with prompt"),
+        ("rewards.jsonl", '{"prompt_id": "1"}\n', "rewards.jsonl, line 1: expected an object with reward"),
+        (
+            "results.json",
+            '{"benchmark": "b", "model": "m", "figures": {"overall": {"value": "x"}, "sections": {}, "subsets": {}}}',
+            "results.json: its figures are not as",
+        ),
+    ],
+)
+def test_malformed_own_results(evaluated, tmp_path, file, text, message):
+    shutil.copytree(evaluated / "rewardbench" / "org__good", tmp_path / "m")
+    (tmp_path / "m" / file).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        collect_results([tmp_path])
+
+
+def test_paths_of_this_machine_are_not_shown(evaluated, tmp_path):
+    for place, model in (("x", "/data/run1/last"), ("y", "/data/run2/last"), ("z", "/data/rm_a")):
+        shutil.copytree(evaluated / "rewardbench" / "org__good", tmp_path / place)
+        path = tmp_path / place / "results.json"
+        record = {"command": ["python", "run_rm.py", "with", f"model={model}"], "source": {"dataset": "/data/d.jsonl"}}
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"model": model} | record))
+    found = collect_results([tmp_path])
+    assert [result.model for result in found] == ["run1/last", "run2/last", "rm_a"]
+    card = results_card(found, "me/results")
+    assert "/data" not in card and "model=rm_a" in card and '"d.jsonl"' in card
+    assert without_folders("see https://host/a/b ~/x/y.json org/model") == "see https://host/a/b y.json org/model"
+
+
+def test_pairs_with_an_empty_response_have_no_ratio_of_lengths(results, caplog):
+    rows = results[0].rows.copy()
+    rows.at[3, "lengths"] = [0, 5]
+    table = accuracies_by_length([ModelResult(**vars(results[0]) | {"rows": rows})])
+    assert table["n"].sum() == len(rows) - 1
+    assert f"{results[0].model}: 1 of {len(rows)} pairs have an empty response" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["collect_results", "leaderboard", "tie_groups", "to_markdown", "to_latex"])
 def test_examples(name, monkeypatch):
     function = getattr(module, name)
     assert failed_examples(function, vars(module) | {"pd": pd}) == 0
+
+
+def test_example_of_names():
+    assert failed_examples(shown_names, {"shown_names": shown_names}) == 0

@@ -1,14 +1,17 @@
 """tasks/rewardbench/compare.py, from results on disk to tables and plots."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
 
 from tasks.rewardbench.compare import ex
 from tasks.rewardbench.compare_config import DEFAULTS, check_config
+from tasks.rewardbench.compare_plots import stored_level
 from tasks.train_config import ConfigError
 from tests.synthetic_results import NoisyScorer, evaluate, pairs
+from trl_ext.evaluation.leaderboard import collect_results, leaderboard
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +66,38 @@ class TestRun:
     def test_a_single_model_has_nothing_to_be_compared_with(self, results, tmp_path):
         run(results / "rewardbench" / "org__good", plots="leaderboard")
         assert "nothing was compared" in (tmp_path / "out" / "comparisons.md").read_text()
+
+    def test_a_plot_that_fails_keeps_nothing_from_being_written(self, results, tmp_path, monkeypatch, capsys):
+        pytest.importorskip("matplotlib")
+
+        def fails(numbers, path, **options):
+            path.with_suffix(".csv").write_text("half")
+            raise ValueError("no such plot today")
+
+        monkeypatch.setattr("tasks.rewardbench.compare_plots.reporting.plot_subset_distributions", fails)
+        run(results, plots="subsets,leaderboard", level=0.8)
+        record = json.loads((tmp_path / "out" / "compare.json").read_text())
+        assert record["plots"] == {
+            "subsets": "not drawn: no such plot today",
+            "leaderboard": "leaderboard_plot.png",
+        }
+        assert (
+            not list((tmp_path / "out").glob("subset_distributions*"))
+            and "no such plot today" in capsys.readouterr().out
+        )
+
+    def test_intervals_are_called_by_the_level_of_the_evaluation(self, results):
+        table = leaderboard(collect_results([results]), level=0.8)
+        assert stored_level(table) == "95%"
+
+    def test_machine_paths_are_not_shown_and_name_the_baseline(self, results, tmp_path):
+        shutil.copytree(results / "rewardbench", tmp_path / "copy")
+        path = tmp_path / "copy" / "org__guess" / "results.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"model": "/data/models/guess"}))
+        run(tmp_path / "copy", plots="none", baseline="/data/models/guess")
+        shown = [(tmp_path / "out" / f"leaderboard.{suffix}").read_text() for suffix in ("md", "tex", "csv")]
+        assert all("guess" in text and "/data/models" not in text for text in shown)
+        assert set(pd.read_csv(tmp_path / "out" / "comparisons.csv")["model_b"]) == {"guess"}
 
     def test_mistakes_are_named(self, results):
         with pytest.raises(ConfigError, match="no results on 'rm_bench'"):

@@ -185,15 +185,27 @@ class TestOtherScripts:
             ({"prompt": "Q", "responses": ["a", " "]}, "row 1 .*response 1"),
             ({"prompt": "Q", "responses": ["a", "b"], "gold": [1.0]}, "row 1 .*2 finite numbers"),
             ({"prompt": "Q", "responses": ["a"], "gold": ["x"]}, "column 'gold'"),
+            ({"prompt": " ", "responses": ["a"]}, "c.jsonl', row 1 .*column 'prompt' is empty"),
+            ({"prompt": None, "responses": ["a"]}, "c.jsonl', row 1 .*column 'prompt' must be text"),
+            ({"prompt": "Q", "responses": ["a"], "best_of": 0}, "best_of must be"),
         ],
     )
     def test_candidates_are_checked(self, tmp_path, row, message):
         from tasks.rewardbench.candidates import load_candidates
 
+        best_of = row.get("best_of", 16)
         good = {"id": "g", "prompt": "Q", "responses": ["a", "b"], "gold": [0.0, 1.0]}
         data = write_lines(tmp_path / "c.jsonl", [good, {"id": "h", "gold": [0.0] * len(row["responses"]), **row}])
         with pytest.raises(ValueError, match=message):
-            load_candidates(data, quality_column="gold")
+            load_candidates(data, quality_column="gold", best_of=best_of)
+
+    @pytest.mark.parametrize("prompt", [5, [{"role": "usr", "content": "Q"}]])
+    def test_prompts_of_candidates_are_checked(self, tmp_path, prompt):
+        from tasks.rewardbench.candidates import load_candidates
+
+        data = write_lines(tmp_path / "c.jsonl", [{"prompt": prompt, "responses": ["a"]}])
+        with pytest.raises(ValueError, match="c.jsonl', row 0 .*column 'prompt'"):
+            load_candidates(data)
 
 
 def script(*arguments: str) -> list[str]:

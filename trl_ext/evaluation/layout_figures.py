@@ -196,9 +196,7 @@ def _slim(table: pd.DataFrame) -> pd.DataFrame:
 def _with_counts(accuracies: dict[str, float], counts: Mapping[str, int]) -> dict[str, Estimate]:
     """Accuracies with intervals, if all are possible with the benchmark's number of rows."""
     possible = all(_is_share(value, counts[name]) for name, value in accuracies.items())
-    return {
-        name: _published(value, counts[name]) if possible else _bare(value) for name, value in accuracies.items()
-    }
+    return {name: _published(value, counts[name]) if possible else _bare(value) for name, value in accuracies.items()}
 
 
 def _published(value: float, n: int) -> Estimate:

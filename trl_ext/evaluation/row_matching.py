@@ -72,7 +72,9 @@ def _with_ids(result: ModelResult, named: Sequence[ModelResult]) -> pd.DataFrame
     for other in named:
         same = found[other.model]
         if same and 2 * len(same) >= min(count, len(other.rows)):
-            logger.info("%s has no ids: %d of %d rows have the texts of %s", result.source, len(same), count, other.model)
+            logger.info(
+                "%s has no ids: %d of %d rows have the texts of %s", result.source, len(same), count, other.model
+            )
             names = other.rows["id"].astype(str).tolist()
             ids = [names[same[row]] if row in same else f"unknown row {row}" for row in range(count)]
             return result.rows.assign(id=ids)
