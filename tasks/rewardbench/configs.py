@@ -43,6 +43,7 @@ REWARD_MODEL_KEYS: Keys = {
     "truncation_side": ("left", (str,), ("left", "right")),  # what longer ones lose
     "reduction": (None, (int, list), None),  # of a model with several labels: one of them, or a weight for each
     "shared_prefix": (True, (bool,), None),
+    "require_trained_head": (True, (bool,), None),  # False: a missing head is drawn at random from `seed`, for a try
 }
 DATA_KEYS: Keys = {
     "dataset": (None, (str,), None),  # Hub id, file, folder, or demo

@@ -111,6 +111,8 @@ def run_evaluation(
 
 def make_reward_scorer(config: Mapping[str, Any], folder: Path) -> RewardScorer:
     """Scorer of a sequence-classification model; weights are loaded when they are needed."""
+    if not config["require_trained_head"]:
+        transformers.set_seed(config["seed"])
     limited = config["force_truncation"]
     return RewardScorer(
         config["model"],
@@ -129,6 +131,7 @@ def make_reward_scorer(config: Mapping[str, Any], folder: Path) -> RewardScorer:
         attn_implementation=config["attn_implementation"],
         device=config["device"],
         trust_remote_code=config["trust_remote_code"],
+        require_trained_head=config["require_trained_head"],
         progress=config["progress"],
     )
 

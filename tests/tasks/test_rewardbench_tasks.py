@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.train_config import ConfigError
 from tests.processes import environment, launch_command
 from tests.tiny import tiny_checkpoint, tiny_reward_model, tiny_tokenizer
 
@@ -118,6 +119,16 @@ class TestRunRM:
         rows = [{"prompt": f"Q{i}?", "chosen": "Yes.", "rejected": f"No {i}."} for i in range(6)]
         figures = run("run_rm", model=reward_model, dataset=write_lines(tmp_path / "pairs.jsonl", rows))
         assert 0 <= figures["overall"] <= 1
+
+    def test_a_model_without_head_is_refused_unless_asked_for(self, tmp_path):
+        model = tiny_checkpoint(tmp_path / "no-head")
+        with pytest.raises(ConfigError, match="require_trained_head"):
+            run("run_rm", model=model, dataset="demo", debug=True)
+        once, again = (
+            run("run_rm", model=model, dataset="demo", debug=True, require_trained_head=False, output_dir=name)
+            for name in ("once", "again")
+        )
+        assert once == again
 
     def test_demo_is_scored_as_text(self, reward_model):
         figures = run("run_rm", model=reward_model, dataset="demo", debug=True)
