@@ -13,10 +13,17 @@ from datasets import Dataset
 from tasks.json_files import write_json
 from tasks.provenance import command, package_versions
 from tasks.rewardbench.candidates import load_candidates
-from tasks.rewardbench.evaluation import MODEL_TYPES, make_reward_scorer, safe_name, show_messages
+from tasks.rewardbench.evaluation import (
+    MODEL_TYPES,
+    check_model,
+    make_reward_scorer,
+    safe_name,
+    short_name,
+    show_messages,
+)
 from tasks.train_config import ConfigError
 from trl_ext.atomic_files import atomic_path
-from trl_ext.evaluation.benchmark_run import read_rewards
+from trl_ext.evaluation.benchmark_run import read_rewards, write_input
 from trl_ext.evaluation.best_of_n import best_of_k_curve, rank_candidates, select_best
 from trl_ext.evaluation.rewardbench_layout import write_best_of_n
 from trl_ext.privacy import hide_private
@@ -34,8 +41,10 @@ def run_best_of_n(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
         ConfigError: On a mistake in the configuration or in the data.
     """
     show_messages()
-    folder = Path(config["output_dir"]).expanduser() / "best_of_n" / safe_name(config["model"])
+    title = f"best_of_n-{safe_name(Path(config['dataset']).stem)}" + ("-debug" if config["debug"] else "")
+    folder = Path(config["output_dir"]).expanduser() / title / safe_name(config["model"])
     try:
+        check_model(config)
         rows = load_candidates(
             config["dataset"],
             split=config["split"],
@@ -46,8 +55,8 @@ def run_best_of_n(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
             rows = rows.select(range(min(10, len(rows))))
         scorer = make_reward_scorer(config, folder)
         input, output = folder / "input.jsonl", folder / "rewards.jsonl"
-        lines = [{name: row[name] for name in ("id", "prompt", "responses")} for row in rows]
-        on_main_process(lambda: _write_lines(input, lines))
+        text = "".join(json.dumps({name: row[name] for name in ("id", "prompt", "responses")}) + "\n" for row in rows)
+        on_main_process(lambda: write_input(input, text, output, config["overwrite"]))
         meta = scorer.score_file(input, output, overwrite=config["overwrite"])
         rewards = read_rewards(output, rows)
     except (ValueError, TypeError, OSError) as error:
@@ -109,7 +118,7 @@ def _write(
         _plot(table.rename(columns={"quality": "value", "quality_low": "ci_low", "quality_high": "ci_high"}), folder)
         figures |= {f"best_of_{curve.k[i]}": curve.quality[i].to_dict() for i in (0, -1)}
     write_json(folder / "results.json", results)
-    if not config["do_not_save"]:
+    if not config["do_not_save"] and not config["debug"]:
         _write_layout(config, rows, rewards)
     return figures
 
@@ -131,7 +140,7 @@ def _write_layout(config: Mapping[str, Any], rows: Dataset, rewards: list[np.nda
             generator,
             [text for row, _ in pairs for text in map(str, row["responses"])],
             np.concatenate(list(map(itemgetter(1), pairs))),
-            model=config["model"],
+            model=short_name(config["model"]),
             ids=[f"{row['id']}/{index}" for row, _ in pairs for index in range(len(row["responses"]))],
             model_type=MODEL_TYPES["sequence"],
             chat_template=config["chat_template"],

@@ -1,6 +1,16 @@
 """RewardBench's way of giving options, `--model M --batch_size 8 --debug`, beside Sacred's `with model=M batch_size=8`."""
 
+import difflib
 from collections.abc import Collection, Sequence
+
+from tasks.rewardbench.configs import OTHERWISE
+
+
+# Long options of Sacred that don't stand for a configuration key
+_SACRED = {
+    *("help", "unobserved", "force", "name", "comment", "priority", "pdb", "loglevel", "queue", "print-config"),
+    *("capture", "beat-interval", "enforce-clean", "file_storage"),
+}
 
 
 def sacred_arguments(arguments: Sequence[str], keys: Collection[str], switches: Collection[str]) -> list[str]:
@@ -19,7 +29,7 @@ def sacred_arguments(arguments: Sequence[str], keys: Collection[str], switches: 
         `list[str]`: What Sacred takes.
 
     Raises:
-        ValueError: An option has no value.
+        ValueError: An option has no value, or there is none of this name.
 
     Example:
         ```python
@@ -35,8 +45,10 @@ def sacred_arguments(arguments: Sequence[str], keys: Collection[str], switches: 
     while remaining:
         argument = remaining.pop(0)
         name, equals, value = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--") or name not in keys:
+        if not argument.startswith("--") or name in _SACRED:
             kept.append(argument)
+        elif name not in keys:
+            raise ValueError(_unknown(name, keys))
         elif equals:
             updates.append(_update(name, value))
         elif name in switches:
@@ -52,6 +64,15 @@ def sacred_arguments(arguments: Sequence[str], keys: Collection[str], switches: 
     if not updates:
         return kept
     return [*kept, *([] if "with" in kept else ["with"]), *updates]
+
+
+def _unknown(name: str, keys: Collection[str]) -> str:
+    if name in OTHERWISE:
+        return f"there is no option --{name}: {OTHERWISE[name]}"
+    close = difflib.get_close_matches(name, keys, n=1)
+    return f"there is no option --{name}." + (
+        f" Did you mean --{close[0]}?" if close else " `print_config` lists them."
+    )
 
 
 def _update(name: str, *values: str) -> str:

@@ -43,12 +43,12 @@ REWARD_MODEL_KEYS: Keys = {
     "truncation_side": ("left", (str,), ("left", "right")),  # what longer ones lose
     "reduction": (None, (int, list), None),  # of a model with several labels: one of them, or a weight for each
     "shared_prefix": (True, (bool,), None),
+    "require_trained_head": (True, (bool,), None),  # False: a missing head is drawn at random from `seed`, for a try
 }
 DATA_KEYS: Keys = {
     "dataset": (None, (str,), None),  # Hub id, file, folder, or demo
     "split": (None, (str,), None),
-    "debug": (False, (bool,), None),  # the first rows only
-    "empty": ("error", (str,), ("error", "drop", "keep")),  # responses without text; RewardBench scores them: keep
+    "debug": (False, (bool,), None),  # the first rows only; no files in RewardBench's layout
 }
 OUTPUT_KEYS: Keys = {
     "output_dir": ("results", (str,), None),
@@ -63,7 +63,10 @@ OUTPUT_KEYS: Keys = {
     "progress": (True, (bool,), None),
 }
 
-COMMON_KEYS: Keys = {**MODEL_KEYS, **DATA_KEYS, **OUTPUT_KEYS, **COMPATIBILITY_KEYS}
+ROW_KEYS: Keys = {
+    "empty": ("error", (str,), ("error", "drop", "keep")),  # responses without text; RewardBench scores them: keep
+}
+COMMON_KEYS: Keys = {**MODEL_KEYS, **DATA_KEYS, **ROW_KEYS, **OUTPUT_KEYS, **COMPATIBILITY_KEYS}
 _PAIRS = ("rewardbench", "preference_test_sets", "preferences")
 RM_KEYS: Keys = {
     **COMMON_KEYS,
@@ -72,6 +75,7 @@ RM_KEYS: Keys = {
     "benchmark": (None, (str,), _PAIRS),
     "pref_sets": (False, (bool,), None),  # the preference test sets instead of the core set
     "load_json": (False, (bool,), None),  # `dataset` is a file: known from its name
+    "prioritize_scoring": (False, (bool,), None),  # `messages` are scored though there are pairs
 }
 V2_KEYS: Keys = {
     **COMMON_KEYS,
@@ -93,8 +97,11 @@ DPO_KEYS: Keys = {
     "load_json": (False, (bool,), None),
 }
 BON_KEYS: Keys = {
-    **COMMON_KEYS,
+    **MODEL_KEYS,
     **REWARD_MODEL_KEYS,
+    **DATA_KEYS,
+    **{key: OUTPUT_KEYS[key] for key in ("output_dir", "do_not_save", "overwrite", "seed", "progress")},
+    **COMPATIBILITY_KEYS,
     "best_of": (16, (int,), None),  # candidates per prompt that are used, the first ones
     "quality_column": (None, (str,), None),  # a number per candidate: what best-of-k curves are made of
 }
@@ -102,6 +109,7 @@ GENERATIVE_KEYS: Keys = {
     **{key: MODEL_KEYS[key] for key in ("trust_remote_code", "torch_dtype", "device")},
     "model": (None, (str, list), None),  # several: a majority decides
     **DATA_KEYS,
+    **ROW_KEYS,
     **OUTPUT_KEYS,
     **COMPATIBILITY_KEYS,
     "ties": ("half", (str,), ("loss", "half")),  # a tied or unusable judgement is worth half, as in RewardBench
@@ -111,7 +119,7 @@ GENERATIVE_KEYS: Keys = {
     "backend": ("local", (str,), ("local", "openai")),  # a Hugging Face model, or an OpenAI-compatible server
     "base_url": (None, (str,), None),  # of the server, such as vLLM's; None: that of the openai package
     "api_key_env": ("OPENAI_API_KEY", (str,), None),  # environment variable with the key; "": a server without keys
-    "force_local": (True, (bool,), None),  # of RewardBench; the same as backend=local
+    "no_system_prompt": (False, (bool,), None),  # the judge's instructions go into the user's message
     "template": (None, (str,), None),  # file with a prompt of your own
     "parser": ("strict", (str,), ("strict", "legacy")),  # legacy: answers are read as RewardBench does
     "on_failure": ("error", (str,), ("error", "ignore")),  # a question that gets no answer at all
@@ -120,6 +128,15 @@ GENERATIVE_KEYS: Keys = {
     "max_tokens": (2048, (int,), None),  # of an answer
     "repetitions": (1, (int,), None),
     "pref_sets": (False, (bool,), None),
+}
+
+# Options of RewardBench that are not needed here, and what is
+OTHERWISE = {
+    "save_all": "every reward is in rewards.jsonl",
+    "wandb_run": "use push_results_to_hub, or RewardBenchmarkCallback while training",
+    "num_gpus": "start with `accelerate launch`, or serve the judge with vLLM and set backend=openai",
+    "vllm_gpu_util": "serve the judge with vLLM and set backend=openai",
+    "force_local": "set backend=local",
 }
 
 
@@ -148,7 +165,7 @@ def check_config(config: Mapping[str, Any], keys: Keys) -> None:
         raise ConfigError("load_json needs `dataset`, the file")
     if text_prompts(config) and config.get("encoding") == "rewardbench":
         raise ConfigError("encoding=rewardbench takes messages: leave it out, or set prompt_format=chat")
-    if config["upload_model_metadata_to_hf"] and not config["push_results_to_hub"]:
+    if config.get("upload_model_metadata_to_hf") and not config["push_results_to_hub"]:
         raise ConfigError("upload_model_metadata_to_hf needs push_results_to_hub: the model card links to the results")
 
 
@@ -165,8 +182,15 @@ def check_generative_config(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"`model` must be a name, or an odd number of names that judge together, got {models!r}")
     if len(models) > 1 and config["benchmark"] == "rewardbench2":
         raise ConfigError("several judges together are for pairs; give one `model` for rewardbench2")
-    if config["base_url"] is not None and config["backend"] != "openai":
-        raise ConfigError("base_url needs backend=openai")
+    if config["base_url"] is not None:
+        from trl_ext.completions.openai_backend import check_base_url
+
+        if config["backend"] != "openai":
+            raise ConfigError("base_url needs backend=openai")
+        try:
+            check_base_url(config["base_url"])
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
     check_range(config, "repetitions", 1)
     check_range(config, "temperature", 0, 2)
 

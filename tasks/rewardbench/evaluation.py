@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import transformers
+from datasets import Dataset
 from transformers import AutoTokenizer
 
 from tasks.provenance import command, model_identity, package_versions
@@ -25,6 +27,7 @@ from trl_ext.scoring.processes import on_main_process, process_state
 
 logger = logging.getLogger("tasks.rewardbench")
 
+_TELLS_LITTLE = re.compile(r"checkpoint-\d+|final|best|last|latest|model|merged|main|output")
 MODEL_TYPES = {"sequence": "Seq. Classifier", "dpo": "DPO", "generative": "Generative"}
 
 
@@ -33,6 +36,8 @@ def show_messages() -> None:
     transformers.utils.logging.set_verbosity_warning()
     logging.getLogger("trl_ext").setLevel(logging.INFO)
     logger.setLevel(logging.INFO)
+    for name in ("httpx", "httpx2"):  # a line per request
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def run_evaluation(
@@ -67,8 +72,10 @@ def run_evaluation(
     if config["batch_size"] is not None:
         logger.info("batch_size has no effect: batches hold max_tokens_per_batch tokens, and change no reward.")
     name = model_name(config["model"])
-    folder = Path(config["output_dir"]).expanduser() / benchmark.name / safe_name(name)
+    title = results_name(benchmark, config)
+    folder = Path(config["output_dir"]).expanduser() / title / safe_name(name)
     try:
+        check_model(config)
         rows = load_rows(benchmark, config, debug_rows)
         scorer = make_scorer(config, folder)
         scorer.progress = config["progress"]
@@ -81,24 +88,16 @@ def run_evaluation(
             "model_files": model_identity(name, resolve_model(name)),
         }
         result, rewards = evaluate_benchmark(
-            benchmark, scorer, rows, folder, model=name, facts=facts, overwrite=config["overwrite"]
+            benchmark, scorer, rows, folder, model=name, name=title, facts=facts, overwrite=config["overwrite"]
         )
     except (ValueError, TypeError, OSError) as error:
         raise ConfigError(str(error)) from error
 
     def write() -> None:
-        if not config["do_not_save"]:
-            write_rewardbench_results(
-                Path(config["output_dir"]).expanduser(),
-                result,
-                rows,
-                rewards,
-                model=name,
-                model_type=model_type,
-                chat_template=config.get("chat_template"),
-                ref_model=config.get("ref_model"),
-                tokenizer=getattr(scorer, "processing_class", None),
-            )
+        if not config["do_not_save"] and not config["debug"]:
+            # of pairs of the user's own, beside our results: the layout has one file per model there
+            top = folder if benchmark.name == "preferences" else Path(config["output_dir"]).expanduser()
+            write_layout(config, top, result, rows, rewards, model_type, scorer)
         if config["push_results_to_hub"]:
             upload(config, name, folder, result)
 
@@ -109,8 +108,60 @@ def run_evaluation(
     return {key: figure.value for key, figure in result.headline().items()}
 
 
+def results_name(benchmark: Benchmark, config: Mapping[str, Any]) -> str:
+    """Name of a benchmark's results: of the user's own data with the name of the data, so that several have room."""
+    name = benchmark.name
+    if name == "preferences":
+        name += f"-{safe_name(Path(config['dataset']).stem)}"
+    return f"{name}-debug" if config["debug"] else name
+
+
+def check_model(config: Mapping[str, Any]) -> None:
+    """Raise a `ValueError` if a local model or its tokenizer is not there."""
+    for model in [config["model"]] if isinstance(config["model"], str) else config["model"]:
+        path = Path(resolve_model(model)).expanduser()
+        if model.startswith(("/", ".", "~")) and not path.is_dir():
+            raise ValueError(f"model {model!r}: there is no such folder")
+        files = ("tokenizer.json", "tokenizer_config.json", "adapter_config.json")
+        if path.is_dir() and config.get("tokenizer") is None and not any((path / file).exists() for file in files):
+            raise ValueError(f"model {model!r} has no tokenizer in its folder: set `tokenizer`, a path or Hub id")
+
+
+def write_layout(
+    config: Mapping[str, Any],
+    folder: Path,
+    result: BenchmarkResult,
+    rows: Dataset,
+    rewards: list[np.ndarray],
+    model_type: str,
+    scorer: Scorer,
+) -> None:
+    """Write the files of RewardBench's layout, with the texts and the template that were used."""
+    tokenizer = getattr(scorer, "processing_class", None)
+    own_template = tokenizer is not None and tokenizer.chat_template is not None
+    template = config.get("chat_template")
+    write_rewardbench_results(
+        folder,
+        result,
+        rows,
+        rewards,
+        model=short_name(model_name(config["model"])),
+        model_type=model_type,
+        chat_template=None if own_template and not config.get("override_chat_template") else template,
+        ref_model=config.get("ref_model"),
+        tokenizer=tokenizer,
+        render=_render_text if text_prompts(config) else None,
+    )
+
+
+def _render_text(prompt: str, response: str | None) -> str:
+    return prompt if response is None else prompt + response
+
+
 def make_reward_scorer(config: Mapping[str, Any], folder: Path) -> RewardScorer:
     """Scorer of a sequence-classification model; weights are loaded when they are needed."""
+    if not config["require_trained_head"]:
+        transformers.set_seed(config["seed"])
     limited = config["force_truncation"]
     return RewardScorer(
         config["model"],
@@ -129,6 +180,7 @@ def make_reward_scorer(config: Mapping[str, Any], folder: Path) -> RewardScorer:
         attn_implementation=config["attn_implementation"],
         device=config["device"],
         trust_remote_code=config["trust_remote_code"],
+        require_trained_head=config["require_trained_head"],
         progress=config["progress"],
     )
 
@@ -159,9 +211,17 @@ def preference_benchmark(config: Mapping[str, Any]) -> Benchmark:
 
 
 def make_benchmark(name: str, config: Mapping[str, Any], **options: Any) -> Benchmark:
-    """A benchmark with those of the options `ties`, `seed` and `empty` that it has."""
+    """A benchmark with those of its options that the configuration has."""
     accepted = inspect.signature(BENCHMARKS[name]).parameters
-    return get_benchmark(name, **{key: config[key] for key in ("ties", "seed", "empty") if key in accepted}, **options)
+    return get_benchmark(
+        name,
+        **{
+            key: config[key]
+            for key in ("ties", "seed", "empty", "prioritize_scoring")
+            if key in accepted and key in config
+        },
+        **options,
+    )
 
 
 def model_name(model: str | list[str]) -> str:
@@ -169,11 +229,18 @@ def model_name(model: str | list[str]) -> str:
     return model if isinstance(model, str) else "+".join(model)
 
 
+def short_name(model: str) -> str:
+    """Name of a model for files: a Hub id as it is; of a path the last part, with its parent if that tells little."""
+    name = model.removeprefix("bundled:").rstrip("/")
+    if not (name.startswith(("/", ".", "~")) or name.count("/") > 1):
+        return name
+    parts = [part for part in Path(name).expanduser().resolve().parts if part != "/"]
+    return "__".join(parts[-2:] if _TELLS_LITTLE.fullmatch(parts[-1]) else parts[-1:])
+
+
 def safe_name(model: str) -> str:
-    """A single folder name: `org/name` and paths are one word."""
-    name = model.removeprefix("bundled:").strip("/").removeprefix("./")
-    name = Path(model).name if Path(model).is_absolute() or model.startswith((".", "~")) else name
-    return re.sub(r"[^\w.+-]+", "__", name)
+    """A single folder name: `org/name` is one word."""
+    return re.sub(r"[^\w.+-]+", "__", short_name(model))
 
 
 def upload(config: Mapping[str, Any], name: str, folder: Path, result: BenchmarkResult) -> None:
@@ -191,7 +258,9 @@ def upload(config: Mapping[str, Any], name: str, folder: Path, result: Benchmark
 def format_figures(result: BenchmarkResult) -> str:
     """A table for reading."""
     lines = [f"{'':<28}{'value':>8}   95 % interval      n"]
-    for title, figures in (("", result.headline()), ("subsets", result.subsets)):
+    headline = result.headline()
+    subsets = {name: figure for name, figure in result.subsets.items() if name not in headline}
+    for title, figures in (("", headline), ("subsets" if subsets else "", subsets)):
         lines += [title] if title else []
         lines += [_line(name, figure) for name, figure in figures.items()]
     return "\n".join(lines)

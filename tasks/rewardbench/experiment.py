@@ -7,6 +7,9 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+
 from sacred import SETTINGS, Experiment
 
 from tasks.config_keys import Keys, defaults
@@ -15,7 +18,6 @@ from tasks.rewardbench.command_line import sacred_arguments
 from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output
 
 
-warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 SETTINGS.CAPTURE_MODE = "sys"
 
 

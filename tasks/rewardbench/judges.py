@@ -50,6 +50,7 @@ def _options(config: Mapping[str, Any]) -> dict[str, Any]:
         "repetitions": config["repetitions"],
         "parser": config["parser"],
         "on_failure": config["on_failure"],
+        "system_prompt": not config["no_system_prompt"],
     }
 
 

@@ -30,6 +30,14 @@ class TestOptions:
     def test_are_translated(self, given, expected):
         assert sacred_arguments(given, RM_KEYS, SWITCHES) == expected
 
+    @pytest.mark.parametrize(
+        ("option", "message"),
+        [("--modle", "Did you mean --model"), ("--num_gpus", "accelerate launch"), ("--save_all", "rewards.jsonl")],
+    )
+    def test_that_are_unknown_are_named(self, option, message):
+        with pytest.raises(ValueError, match=message):
+            sacred_arguments([option, "M"], RM_KEYS, SWITCHES)
+
     def test_without_value_are_refused(self):
         with pytest.raises(ValueError, match="--model needs a value"):
             sacred_arguments(["--model", "--debug"], RM_KEYS, SWITCHES)
@@ -62,6 +70,7 @@ class TestConfiguration:
             ({"model": ["a", "b"]}, "a name, or an odd number of names"),
             ({"model": ["a", "b", "c"], "benchmark": "rewardbench2"}, "give one `model`"),
             ({"model": "a", "base_url": "http://localhost:8000/v1"}, "backend=openai"),
+            ({"model": "a", "backend": "openai", "base_url": "http://me:secret@host/v1"}, "user name, a password"),
             ({"model": "a", "temperature": 3.0}, "temperature"),
         ],
     )
@@ -73,7 +82,15 @@ class TestConfiguration:
 class TestFolder:
     @pytest.mark.parametrize(
         ("model", "expected"),
-        [("org/name", "org__name"), ("/a/b/m", "m"), ("./m/", "m"), ("bundled:x-1", "x-1"), ("a b", "a__b")],
+        [
+            ("org/name", "org__name"),
+            ("/a/b/m", "m"),
+            ("./m/", "m"),
+            ("/a/b/final", "b__final"),
+            ("/a/b/checkpoint-10", "b__checkpoint-10"),
+            ("bundled:x-1", "x-1"),
+            ("a b", "a__b"),
+        ],
     )
     def test_is_one_name(self, model, expected):
         assert safe_name(model) == expected

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.train_config import ConfigError
 from tests.processes import environment, launch_command
 from tests.tiny import tiny_checkpoint, tiny_reward_model, tiny_tokenizer
 
@@ -119,17 +120,55 @@ class TestRunRM:
         figures = run("run_rm", model=reward_model, dataset=write_lines(tmp_path / "pairs.jsonl", rows))
         assert 0 <= figures["overall"] <= 1
 
+    def test_other_rows_leave_what_is_there(self, reward_model, tmp_path):
+        data = write_lines(tmp_path / "pairs.jsonl", core_rows(1))
+        run("run_rm", model=reward_model, dataset=data)
+        folder = Path("results", "preferences-pairs", "tiny-rm")
+        before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+        write_lines(tmp_path / "pairs.jsonl", core_rows(2))
+        with pytest.raises(ConfigError, match="rewards of other rows"):
+            run("run_rm", model=reward_model, dataset=data)
+        assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+    def test_files_of_the_layout_hold_the_text_that_was_scored(self, reward_model):
+        run("run_rm", model=reward_model, dataset="demo", chat_template="tulu")
+        folder = Path("results", "preferences-demo", "tiny-rm")
+        summary, first = json.loads((folder / "tiny-rm.json").read_text()), (folder / "tiny-rm_outputs.jsonl").open()
+        row = json.loads(next(first))
+        assert row["text_chosen"].startswith("Question: ") and "<|" not in row["text_chosen"]
+        assert summary["chat_template"] is None
+
+    def test_a_path_of_the_home_directory_is_not_written(self, reward_model, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(Path(reward_model).parent))
+        run("run_rm", model=reward_model, dataset="demo", debug=True)
+        for path in Path("results").rglob("*.json*"):
+            assert str(Path(reward_model).parent) not in path.read_text(), path
+
+    def test_a_model_without_head_is_refused_unless_asked_for(self, tmp_path):
+        model = tiny_checkpoint(tmp_path / "no-head")
+        with pytest.raises(ConfigError, match="require_trained_head"):
+            run("run_rm", model=model, dataset="demo", debug=True)
+        once, again = (
+            run("run_rm", model=model, dataset="demo", debug=True, require_trained_head=False, output_dir=name)
+            for name in ("once", "again")
+        )
+        assert once == again
+
     def test_demo_is_scored_as_text(self, reward_model):
         figures = run("run_rm", model=reward_model, dataset="demo", debug=True)
-        prompt = json.loads(Path("results", "preferences", "tiny-rm", "input.jsonl").open().readline())["prompt"]
+        prompt = json.loads(Path("results", "preferences-demo-debug", "tiny-rm", "input.jsonl").open().readline())[
+            "prompt"
+        ]
         assert 0 <= figures["overall"] <= 1 and prompt.startswith("Question: ")
 
     def test_again_scores_nothing_again(self, reward_model, tmp_path):
         data = write_lines(tmp_path / "pairs.jsonl", core_rows(2))
         first = run("run_rm", model=reward_model, dataset=data)
-        written = Path("results", "preferences", "tiny-rm", "rewards.jsonl").stat().st_mtime_ns
+        written = Path("results", "preferences-pairs", "tiny-rm", "rewards.jsonl").stat().st_mtime_ns
         assert run("run_rm", model=reward_model, dataset=data) == first
-        assert Path("results", "preferences", "tiny-rm", "rewards.jsonl").stat().st_mtime_ns == written
+        other = write_lines(tmp_path / "others.jsonl", core_rows(3))
+        run("run_rm", model=reward_model, dataset=other)  # has a folder of its own
+        assert Path("results", "preferences-pairs", "tiny-rm", "rewards.jsonl").stat().st_mtime_ns == written
 
 
 class TestOtherScripts:
@@ -168,7 +207,7 @@ class TestOtherScripts:
         ]
         data = write_lines(tmp_path / "candidates.jsonl", rows)
         figures = run("run_bon", model=reward_model, dataset=data, quality_column="gold", best_of=4)
-        folder = Path("results", "best_of_n", "tiny-rm")
+        folder = Path("results", "best_of_n-candidates", "tiny-rm")
         selected = [json.loads(line) for line in (folder / "selected.jsonl").open()]
         rankings = [json.loads(line) for line in (folder / "rankings.jsonl").open()]
         assert figures["responses"] == 24 and figures["best_of_1"]["value"] == pytest.approx(0.25)
@@ -223,7 +262,7 @@ class TestProcesses:
                 launch_command(config, *arguments), env=environment(), capture_output=True, text=True
             )
             assert result.returncode == 0, result.stderr[-3000:]
-            folder = tmp_path / config / "preferences" / "tiny-rm"
+            folder = tmp_path / config / "preferences-core" / "tiny-rm"
             found[config] = [(folder / name).read_bytes() for name in ("rewards.jsonl", "per_row.csv")]
         assert found["cpu.yaml"] == found["cpu_2proc.yaml"]
 
@@ -232,7 +271,7 @@ class TestProcesses:
         options = ["--model", reward_model, "--dataset", data, "--max_tokens_per_batch", "512"]
         command = [sys.executable, *script(*options, "--output_dir", "killed")]
         process = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        rewards = tmp_path / "killed" / "preferences" / "tiny-rm" / "rewards.jsonl"
+        rewards = tmp_path / "killed" / "preferences-core" / "tiny-rm" / "rewards.jsonl"
         deadline = time.monotonic() + 180
         while not (rewards.exists() and rewards.stat().st_size > 1000) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -244,6 +283,6 @@ class TestProcesses:
             again = [sys.executable, *script(*options, "--output_dir", output)]
             result = subprocess.run(again, env=environment(), capture_output=True, text=True)
             assert result.returncode == 0, result.stderr[-3000:]
-        whole = tmp_path / "whole" / "preferences" / "tiny-rm" / "rewards.jsonl"
+        whole = tmp_path / "whole" / "preferences-core" / "tiny-rm" / "rewards.jsonl"
         assert rewards.read_bytes() == whole.read_bytes()
         assert rewards.read_bytes().startswith(before[: before.rfind(b"\n") + 1])

@@ -29,6 +29,7 @@ def evaluate_benchmark(
     folder: str | Path,
     *,
     model: str | None = None,
+    name: str | None = None,
     facts: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> tuple[BenchmarkResult, list[np.ndarray]]:
@@ -50,6 +51,8 @@ def evaluate_benchmark(
             `rewards.jsonl.meta.json` (see [`~trl_ext.scoring.Scorer.score_file`]), `per_row.csv` and `results.json`.
         model (`str`, *optional*):
             Name of the model in the results. By default the one that the scorer knows.
+        name (`str`, *optional*):
+            Name of the benchmark in the results, such as that of a user's data. By default the benchmark's.
         facts (`Mapping[str, Any]`, *optional*):
             What else belongs to the results, such as the configuration; added to `results.json`.
         overwrite (`bool`, *optional*, defaults to `False`):
@@ -75,13 +78,13 @@ def evaluate_benchmark(
     """
     folder = Path(folder)
     input, output = folder / INPUT, folder / REWARDS
-    lines = [json.dumps({name: row[name] for name in ROW_COLUMNS}, default=str) + "\n" for row in rows]
-    on_main_process(lambda: _write_text(input, "".join(lines)))
+    text = "".join(json.dumps({column: row[column] for column in ROW_COLUMNS}, default=str) + "\n" for row in rows)
+    on_main_process(lambda: write_input(input, text, output, overwrite))
     meta = scorer.score_file(input, output, overwrite=overwrite)
     rewards = read_rewards(output, rows)
     result = benchmark.evaluate(rows, rewards)
     content = {
-        "benchmark": benchmark.name,
+        "benchmark": benchmark.name if name is None else name,
         "model": meta["provenance"].get("model") if model is None else model,
         "figures": result.to_dict(),
         "scoring": {"settings": meta["settings"], "provenance": meta["provenance"], "timing": meta["timing"]},
@@ -92,6 +95,21 @@ def evaluate_benchmark(
     }
     on_main_process(lambda: _write_results(folder, result, content))
     return result, rewards
+
+
+def write_input(path: Path, text: str, rewards: Path, overwrite: bool) -> None:
+    """
+    Write the rows that are scored into `rewards`.
+
+    Raises:
+        ValueError: There are rewards of other rows, which would lose the texts they belong to.
+    """
+    if rewards.exists() and not overwrite and (not path.exists() or path.read_text(encoding="utf-8") != text):
+        raise ValueError(
+            f"{rewards} holds rewards of other rows than these. Give another output folder, or discard them with "
+            "overwrite=True."
+        )
+    _write_text(path, text)
 
 
 def read_rewards(path: str | Path, rows: Dataset) -> list[np.ndarray]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
+from ..privacy import hide_private
 from ..version import __version__
 from .groups import Group, windows
 from .inputs import check_input, count_rows, hash_file, read_groups
@@ -92,4 +93,4 @@ def _settings(scorer: "Scorer", input: Path, columns: dict[str, str], window_siz
 
 def _provenance(scorer: "Scorer", input: Path) -> dict[str, Any]:
     """What is good to know, but changes no reward."""
-    return {"input": str(input), **scorer.provenance(), "processes": process_state().num_processes}
+    return hide_private({"input": str(input), **scorer.provenance(), "processes": process_state().num_processes})

@@ -121,7 +121,8 @@ class ModelSource:
             kinds = ", ".join(config.architectures or ["no architecture"])
             raise ValueError(
                 f"{self.name} has no trained reward head ({kinds}): its rewards would come from a random one. Give a "
-                "model that was saved as …ForSequenceClassification with num_labels=1."
+                "model that was saved as …ForSequenceClassification with num_labels=1, or for a try "
+                "require_trained_head=False."
             )
         if self.adapter is None:
             logger.warning("%s has no trained reward head: its rewards come from a random one.", self.name)
