@@ -12,6 +12,7 @@ from tasks.provenance import command, hash_file, package_versions
 from tasks.rewardbench.compare_plots import PLOT_FILES, draw_plots
 from trl_ext.evaluation import leaderboard as tables
 from trl_ext.evaluation.leaderboard import ModelResult
+from trl_ext.evaluation.rewardbench_layout import model_name
 
 
 _FILES = ("leaderboard.md", "leaderboard.tex", "leaderboard.csv", "comparisons.csv", "comparisons.md", "compare.json")
@@ -51,7 +52,10 @@ def run(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _baseline(name: str, results: list[ModelResult]) -> str:
     """Name of the baseline in the tables, where a path is its last parts."""
-    ends = [result.model for result in results if f"/{name.rstrip('/')}".endswith(f"/{result.model}")]
+    names = [result.model for result in results]
+    if name in names or model_name(name) in names:
+        return name if name in names else model_name(name)
+    ends = [shown for shown in names if name.rstrip("/").endswith(f"/{shown}")]
     return ends[0] if len(ends) == 1 else name
 
 

@@ -19,6 +19,7 @@ from tasks.train_config import ConfigError
 from trl_ext import RewardScorer
 from trl_ext.data import resolve_model
 from trl_ext.evaluation import BENCHMARKS, Benchmark, BenchmarkResult, Estimate, evaluate_benchmark, get_benchmark
+from trl_ext.evaluation.rewardbench_layout import model_name as layout_name
 from trl_ext.evaluation.rewardbench_layout import write_rewardbench_results
 from trl_ext.privacy import hide_private
 from trl_ext.scoring.base import Scorer
@@ -27,7 +28,6 @@ from trl_ext.scoring.processes import on_main_process, process_state
 
 logger = logging.getLogger("tasks.rewardbench")
 
-_TELLS_LITTLE = re.compile(r"checkpoint-\d+|final|best|last|latest|model|merged|main|output")
 MODEL_TYPES = {"sequence": "Seq. Classifier", "dpo": "DPO", "generative": "Generative"}
 
 
@@ -231,11 +231,7 @@ def model_name(model: str | list[str]) -> str:
 
 def short_name(model: str) -> str:
     """Name of a model for files: a Hub id as it is; of a path the last part, with its parent if that tells little."""
-    name = model.removeprefix("bundled:").rstrip("/")
-    if not (name.startswith(("/", ".", "~")) or name.count("/") > 1):
-        return name
-    parts = [part for part in Path(name).expanduser().resolve().parts if part != "/"]
-    return "__".join(parts[-2:] if _TELLS_LITTLE.fullmatch(parts[-1]) else parts[-1:])
+    return layout_name(model)
 
 
 def safe_name(model: str) -> str:

@@ -445,13 +445,13 @@ def test_malformed_own_results(evaluated, tmp_path, file, text, message):
 
 
 def test_paths_of_this_machine_are_not_shown(evaluated, tmp_path):
-    for place, model in (("x", "/data/run1/last"), ("y", "/data/run2/last"), ("z", "/data/rm_a")):
+    for place, model in (("w", "/data/run/last"), ("x", "/data/run1/rm"), ("y", "/data/run2/rm"), ("z", "/data/rm_a")):
         shutil.copytree(evaluated / "rewardbench" / "org__good", tmp_path / place)
         path = tmp_path / place / "results.json"
         record = {"command": ["python", "run_rm.py", "with", f"model={model}"], "source": {"dataset": "/data/d.jsonl"}}
         path.write_text(json.dumps(json.loads(path.read_text()) | {"model": model} | record))
     found = collect_results([tmp_path])
-    assert [result.model for result in found] == ["run1/last", "run2/last", "rm_a"]
+    assert [result.model for result in found] == ["run__last", "run1/rm", "run2/rm", "rm_a"]
     card = results_card(found, "me/results")
     assert "/data" not in card and "model=rm_a" in card and '"d.jsonl"' in card
     assert without_folders("see https://host/a/b ~/x/y.json org/model") == "see https://host/a/b y.json org/model"

@@ -13,7 +13,8 @@ _FOLDERS = re.compile(r"(?<![\w./:~-])(?:~|[A-Za-z]:)?[\\/](?:[^\s\\/\"'=,]+[\\/
 
 def shown_names(models: Iterable[str]) -> dict[str, str]:
     """
-    What models are called in tables: absolute paths by their last part, or as many as tell them apart; others as they are.
+    What models are called in tables: absolute paths by [`model_name`], or by as many parts as tell them apart;
+    others as they are.
 
     Args:
         models (`Iterable[str]`):
@@ -21,8 +22,8 @@ def shown_names(models: Iterable[str]) -> dict[str, str]:
 
     Example:
         ```python
-        >>> shown_names(["org/rm", "/data/rm_a", "/data/run1/last", "/data/run2/last"])
-        {'org/rm': 'org/rm', '/data/rm_a': 'rm_a', '/data/run1/last': 'run1/last', '/data/run2/last': 'run2/last'}
+        >>> shown_names(["org/rm", "/data/rm_a", "/data/x/rm", "/data/y/rm"])
+        {'org/rm': 'org/rm', '/data/rm_a': 'rm_a', '/data/x/rm': 'x/rm', '/data/y/rm': 'y/rm'}
         ```
     """
     models = list(dict.fromkeys(models))
@@ -40,10 +41,10 @@ def without_folders(text: str) -> str:
 
 
 def _shown(model: str, count: int) -> str:
-    parts = model.split("+")
-    if not all(parts):
-        parts = [model]
-    return "+".join(_tail(part, count) if _is_of_machine(part) else part for part in parts)
+    parts = model.split("+") if all(model.split("+")) else [model]
+    if not any(map(_is_of_machine, parts)):
+        return model
+    return model_name(model) if count == 1 else "+".join(_tail(part, count) for part in parts)
 
 
 def _is_of_machine(model: str) -> bool:
@@ -52,7 +53,5 @@ def _is_of_machine(model: str) -> bool:
 
 
 def _tail(path: str, count: int) -> str:
-    if count == 1:
-        return model_name(path)
     parts = [part for part in re.split(r"[\\/]", path.strip()) if part not in ("", ".", "~")]
     return "/".join(parts[-count:])
