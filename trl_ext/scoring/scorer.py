@@ -297,4 +297,5 @@ class RewardScorer(Scorer):
             "shared_prefix_report": self.shared_prefix_report.to_dict(),
             "padding_problem": self.padding_problem,
             "device": str(core.device),
+            "threads": torch.get_num_threads(),
         }
