@@ -39,9 +39,7 @@ def truncate_right(sequences: list[list[int]], max_length: int, kept: int) -> tu
         `tuple[list[list[int]], int]`: The sequences, and how many of them were cut.
     """
     kept = min(kept, max_length - 1)
-    cut = [
-        ids if len(ids) <= max_length else ids[: max_length - kept] + ids[len(ids) - kept :] for ids in sequences
-    ]
+    cut = [ids if len(ids) <= max_length else ids[: max_length - kept] + ids[len(ids) - kept :] for ids in sequences]
     return cut, sum(len(ids) > max_length for ids in sequences)
 
 
