@@ -236,6 +236,4 @@ def test_two_processes_write_the_file_of_one(shared_dir, tmp_path):
         launch(config, script, shared_dir / "golden", rows, tmp_path / f"{name}.jsonl")
     one, two = (read_lines(tmp_path / f"{name}.jsonl") for name in ("one", "two"))
     assert len(one) == sum(len(line["responses"]) for line in lines)
-    # Rounding differs between runs of some processors, where memory is aligned in another way
-    np.testing.assert_allclose([row.pop("reward") for row in two], [row.pop("reward") for row in one], atol=1e-5)
     assert one == two

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from tests.scoring.helpers import assert_same, one_by_one
 from tests.tiny import tiny_checkpoint, tiny_reward_model, tiny_tokenizer
 from trl_ext import RewardScorer
-from trl_ext.scoring.loading import config_fingerprint, weights_fingerprint
+from trl_ext.scoring.loading import align_tensors, config_fingerprint, weights_fingerprint
 
 
 PROMPTS = ["Question: what is the answer? ", "The capital of France, is it "]
@@ -64,6 +64,18 @@ def test_adapters_are_scored_in_memory_by_path_and_by_argument(tmp_path, tokeniz
     ):
         assert_same(scorer.score(PROMPTS, RESPONSES), expected)
         assert scorer.shared_prefix_report.enabled == shared_prefix
+
+
+def test_tensors_begin_where_they_do_in_every_process(checkpoint):
+    """Mapped from a file they begin anywhere, and kernels of the CPU round by that."""
+    model = RewardScorer(checkpoint, progress=False).model
+    assert [name for name, tensor in model.named_parameters() if tensor.data_ptr() % 64] == []
+    weight = next(model.parameters())
+    expected, storage = weight.clone(), torch.empty(weight.numel() + 2)
+    storage[2:] = weight.detach().flatten()
+    weight.data = storage[2:].view(weight.shape)
+    assert weight.data_ptr() % 64 and align_tensors(model) is model
+    assert weight.data_ptr() % 64 == 0 and torch.equal(weight, expected)
 
 
 def test_in_bfloat16_the_head_is_float32(checkpoint):

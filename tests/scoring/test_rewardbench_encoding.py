@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer
 
 from trl_ext import RewardScorer
@@ -144,6 +145,13 @@ def test_recorded_rewards_of_the_genuine_programs(tmp_path, tiny_rm, inputs, fac
         assert_agree(ours, fact["rewards"])
 
 
+def add_end(tokenizer) -> None:
+    """Let a tokenizer put BOS before a text and EOS after it."""
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", tokenizer.bos_token_id), ("</s>", tokenizer.eos_token_id)]
+    )
+
+
 class TestSequences:
     """What becomes of texts, in tokens."""
 
@@ -181,6 +189,33 @@ class TestSequences:
         cut, truncated = self.ids(scorer, "One two three.", "Four five six.", max_length=10, policy="truncate_right")
         assert truncated == 1
         assert cut == whole[:9]
+
+    @pytest.mark.parametrize("adds", ["the tokenizer", "RewardBench"])
+    def test_truncation_on_the_right_keeps_what_the_tokenizer_adds_at_the_end(self, tiny_rm, adds):
+        tokenizer = AutoTokenizer.from_pretrained(tiny_rm)
+        if adds == "the tokenizer":
+            add_end(tokenizer)
+            scorer = scorer_for(tiny_rm, processing_class=tokenizer)
+        else:
+            scorer = scorer_for(tiny_rm)
+            scorer.encoder = dataclasses.replace(scorer.encoder, adds_eos=True)
+        whole, _ = self.ids(scorer, "One two three.", "Four five six.")
+        assert whole[-1] == tokenizer.eos_token_id != whole[8]
+        cut, truncated = self.ids(scorer, "One two three.", "Four five six.", max_length=10, policy="truncate_right")
+        assert truncated == 1  # of ten tokens, one is the second BOS token, which goes afterwards
+        assert cut == [*whole[:8], tokenizer.eos_token_id]
+        left, _ = self.ids(scorer, "One two three.", "Four five six.", max_length=10, policy="truncate_left")
+        assert left == whole[:1] + whole[-9:]
+
+    def test_truncation_keeps_the_end_in_the_encoding_of_training_too(self, tiny_rm):
+        tokenizer = AutoTokenizer.from_pretrained(tiny_rm)
+        add_end(tokenizer)
+        scorer = RewardScorer(tiny_rm, tokenizer, max_length=6, max_length_policy="truncate_right", progress=False)
+        (text, messages), truncated = scorer.encoder.encode(
+            groups_from_lists(["One two", [{"role": "user", "content": "One two"}]], [["Three four five."]] * 2)
+        )
+        assert truncated == 2 and len(text) == len(messages) == 6
+        assert text[-1] == tokenizer.eos_token_id != messages[-1]
 
     def test_truncation_of_prompts_keeps_responses_whole(self, scorer):
         whole, _ = self.ids(scorer, "One two three. " * 5, "Four.")

@@ -115,9 +115,8 @@ def make_rows(
             kept.append(index)
         except EmptyText as error:
             if empty != "drop":
-                raise ValueError(
-                    f"{error}. Such rows are left out with the option empty='drop'; empty='keep' keeps empty responses."
-                ) from None
+                keeps = "prompts can't be kept" if empty == "keep" else "empty='keep' keeps empty responses"
+                raise ValueError(f"{error}. Such rows are left out with the option empty='drop'; {keeps}.") from None
             dropped.append(str(error))
     if dropped:
         logger.warning("%d of %d rows are left out, first: %s", len(dropped), len(data), dropped[0])

@@ -52,6 +52,27 @@ _ROBIN_OPENING = (
     "A chat between a curious human and an artificial intelligence assistant. "
     "The assistant gives helpful, detailed, and polite answers to the human's questions.\n"
 )
+_USER_OPENING = (
+    "A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions. "
+)
+_TASK_OPENING = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+)
+
+
+def _named(user: str, assistant: str, after_user: str, after_assistant: str, opening: str = "") -> _Format:
+    """A format of names with a colon and a space, of which an empty message has no space."""
+    return _Format(
+        (f"{user}: ", after_user, f"{user}:"), (f"{assistant}: ", after_assistant, f"{assistant}:"), opening
+    )
+
+
+def _chatml(system: str | None = None) -> _Format:
+    opening = "" if system is None else f"<|im_start|>system\n{system}<|im_end|>\n"
+    return _alike("<|im_start|>user\n", "<|im_start|>assistant\n", "<|im_end|>\n", opening)
+
+
 _FORMATS = {
     "tulu": _alike("<|user|>\n", "<|assistant|>\n", "\n"),
     "raw": _alike("", "", ""),
@@ -61,8 +82,23 @@ _FORMATS = {
     "oasst_pythia": _alike("<|prompter|>", "<|assistant|>", "<|endoftext|>"),
     "mistral": _Format(("[INST] ", " ", "[INST]"), ("[/INST] ", "</s>", "[/INST]")),
     "llama-2": _Format(("[INST] ", " ", "[INST]"), ("[/INST] ", " </s><s>", "[/INST]")),
-    "Yi-34b-chat": _alike("<|im_start|>user\n", "<|im_start|>assistant\n", "<|im_end|>\n"),
+    "Yi-34b-chat": _chatml(),
     "Robin": _alike("###Human:\n", "###Assistant:\n", "\n", _ROBIN_OPENING),
+    "zephyr": _alike("<|user|>\n", "<|assistant|>\n", "</s>\n", "<|system|>\n</s>\n"),
+    "TinyLlama": _alike("<|user|>\n", "<|assistant|>\n", "</s>\n", "<|system|>\n</s>\n"),
+    "vicuna_v1.1": _named("USER", "ASSISTANT", " ", "</s>", _USER_OPENING),
+    "koala_v1": _named("USER", "GPT", " ", "</s>", "BEGINNING OF CONVERSATION: "),
+    "alpaca": _named("### Instruction", "### Response", "\n\n", "</s>", _TASK_OPENING),
+    "openchat_3.5": _named("GPT4 Correct User", "GPT4 Correct Assistant", "<|end_of_turn|>", "<|end_of_turn|>"),
+    "tenyxchat": _named("User", "Assistant", "<|end_of_turn|>", "<|end_of_turn|>"),
+    "deepseek-chat": _named("User", "Assistant", "\n\n", "<｜end▁of▁sentence｜>", "<｜begin▁of▁sentence｜>"),
+    "qwen-7b-chat": _chatml("You are a helpful assistant."),
+    "dolphin-2.2.1-mistral-7b": _chatml("You are Dolphin, a helpful AI assistant."),
+    "solar": _alike("### User\n", "### Assistant\n", "\n\n"),
+    "starchat": _alike("<|user|>\n", "<|assistant|>\n", "<|end|>\n", "<system>\n<|end|>\n"),
+    "oasst_llama": _alike("<|prompter|>", "<|assistant|>", "</s>"),
+    "h2ogpt": _alike("<|prompt|>", "<|answer|>", "</s>"),
+    "baichuan2-chat": _alike("<reserved_106>", "<reserved_107>", ""),
 }
 CHAT_TEMPLATES: dict[str, str] = {name: format.to_jinja() for name, format in _FORMATS.items()}
 
@@ -73,8 +109,10 @@ def named_chat_template(name: str) -> str:
 
     Args:
         name (`str`):
-            One of `CHAT_TEMPLATES`: tulu, raw, pku-align, openbmb, Ziya, oasst_pythia, mistral, llama-2, Yi-34b-chat,
-            Robin.
+            One of `CHAT_TEMPLATES`. RewardBench's configurations name tulu, raw, pku-align, openbmb, Ziya, oasst_pythia,
+            mistral, llama-2, Yi-34b-chat and Robin; the others are zephyr, TinyLlama, vicuna_v1.1, koala_v1, alpaca,
+            openchat_3.5, tenyxchat, deepseek-chat, qwen-7b-chat, dolphin-2.2.1-mistral-7b, solar, starchat, oasst_llama,
+            h2ogpt and baichuan2-chat.
 
     Returns:
         `str`: A Jinja template for `apply_chat_template`. It knows the roles user and assistant.

@@ -10,7 +10,7 @@ from ..data.checks import shorten
 from ..data.tokenization import encode_messages, encode_texts
 from ..shared_prefix import common_prefix_length
 from .groups import Group
-from .truncation import check_length_limit, truncate_left, truncate_prompts_left, truncate_right
+from .truncation import added_tokens, check_length_limit, truncate_left, truncate_prompts_left, truncate_right
 
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Encoder:
                 "Raise max_length, or choose max_length_policy='truncate_prompt_left'."
             )
         if self.policy == "truncate_right":
-            return truncate_right(sequences, self.max_length)
+            return truncate_right(sequences, self.max_length, self._last_tokens_kept(group))
         kept = self._tokens_kept(sequences[0])
         if self.policy == "truncate_left":
             return truncate_left(sequences, self.max_length, kept)
@@ -136,6 +136,12 @@ class Encoder:
 
     def _first_tokens(self) -> set[int]:
         return {self.tokenizer.bos_token_id, self.tokenizer.cls_token_id} - {None}
+
+    def _last_tokens_kept(self, group: Group) -> int:
+        """Number of tokens at the end that the tokenizer adds, after it has cut a text. It adds none to messages."""
+        if not all(isinstance(response, str) for response in group.responses):
+            return 0
+        return added_tokens(self.tokenizer)[1]
 
     def _prompt_length(self, group: Group, first: list[int], last: list[int]) -> int:
         """

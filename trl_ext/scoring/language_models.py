@@ -10,7 +10,7 @@ from transformers.utils.hub import has_file
 
 from ..data.checks import shorten
 from ..shared_prefix import core_model
-from .loading import ModelSource
+from .loading import ModelSource, align_tensors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class LanguageModelSource(ModelSource):
             if not has_file(self.adapter, "adapter_model.safetensors", **self._adapter_arguments):
                 raise OSError(f"{self.adapter} has no adapter_model.safetensors; adapters in pickles are not loaded")
             model = PeftModel.from_pretrained(model, self.adapter, **self._adapter_arguments)
-        return model.to(device).eval()
+        return align_tensors(model.to(device)).eval()
 
 
 def check_language_model(model: nn.Module, causal: bool = False) -> None:

@@ -97,6 +97,7 @@ class LazyModel:
             "revision": getattr(core.config, "_commit_hash", None),
             "adapter": self.source.adapter if self.source else None,
             "device": str(core.device),
+            "threads": torch.get_num_threads(),
         }
 
 

@@ -34,6 +34,7 @@ from .reduction import Reduction, check_reduction
 
 logger = logging.getLogger(__name__)
 
+_ALIGNMENT = 64  # bytes
 # Names and versions, and what scoring sets itself or records as a setting of its own
 _NOT_FINGERPRINTED = {
     *("_name_or_path", "_commit_hash", "transformers_version", "architectures", "dtype", "torch_dtype"),
@@ -175,7 +176,7 @@ class ModelSource:
             model = PeftModel.from_pretrained(model, self.adapter, **self._adapter_arguments)
         if self.require_trained_head:
             self._check_no_weight_is_random(info["missing_keys"])
-        return model.to(device)
+        return align_tensors(model.to(device))
 
     def _check_no_weight_is_random(self, missing: Iterable[str]) -> None:
         """Raise a `ValueError` if a weight is neither in the model's checkpoint nor in the adapter's."""
@@ -189,6 +190,18 @@ class ModelSource:
                 f"{self.name}: {len(missing)} weights of the reward model are not in the checkpoint and would be random: "
                 f"{shorten(missing)}. It may be of another class than …ForSequenceClassification."
             )
+
+
+def align_tensors(model: nn.Module) -> nn.Module:
+    """
+    The model, with tensors of the CPU where PyTorch's own memory would begin. Weights that are mapped from a file begin
+    anywhere, kernels of the CPU round in another way there, and whether they are mapped differs between one process and
+    several: equal rewards to the last bit need one beginning for all.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.device.type == "cpu" and tensor.data_ptr() % _ALIGNMENT:
+            tensor.data = tensor.data.clone()
+    return model
 
 
 def check_one_label(config: PretrainedConfig) -> None:

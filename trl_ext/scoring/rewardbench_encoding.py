@@ -9,6 +9,7 @@ from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from ..data.checks import shorten
 from .encoding import Encoder
 from .groups import Group
+from .truncation import added_tokens
 
 
 if TYPE_CHECKING:
@@ -101,8 +102,10 @@ class RewardBenchEncoder(Encoder):
 
     def _tokens_kept(self, ids: list[int]) -> int:
         """What the tokenizer puts before a text stays; a BOS token that only the template has is text."""
-        special = self.tokenizer(text="")["input_ids"]
-        return int(bool(special) and special[0] in self._first_tokens())
+        return added_tokens(self.tokenizer)[0]
+
+    def _last_tokens_kept(self, group: Group) -> int:
+        return added_tokens(self.tokenizer)[1] + self.adds_eos
 
     def _prompt_ids(self, group: Group) -> list[int]:
         messages = _messages(group, [], group.name)

@@ -62,8 +62,8 @@ class RewardScorer(Scorer):
             What happens to longer ones: `"error"`; `"truncate_prompt_left"`, which removes the same number of tokens
             from the left of the prompt of all of its responses, after a BOS token; or, for each response with its
             prompt on its own, `"truncate_left"`, which keeps a BOS token and the last tokens, as RewardBench's run_rm and
-            `--force_truncation` do, or `"truncate_right"`, which keeps the first, as its run_v2 does. `timing.truncated`
-            counts them.
+            `--force_truncation` do, or `"truncate_right"`, which keeps the first, before those that the tokenizer adds at the
+            end of texts, as its run_v2 does. `timing.truncated` counts them.
         encoding (`str`, *optional*, defaults to `"training"`):
             How sequences become tokens: `"training"`, or `"rewardbench"`, as that benchmark's programs do. There,
             messages are the user's and the assistant's in turn whatever their roles, a text is a message, everything is
@@ -297,4 +297,5 @@ class RewardScorer(Scorer):
             "shared_prefix_report": self.shared_prefix_report.to_dict(),
             "padding_problem": self.padding_problem,
             "device": str(core.device),
+            "threads": torch.get_num_threads(),
         }

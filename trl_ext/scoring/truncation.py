@@ -1,5 +1,11 @@
 """What happens to sequences that are longer than a limit."""
 
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 MAX_LENGTH_POLICIES = ("error", "truncate_prompt_left", "truncate_left", "truncate_right")
 
 
@@ -25,14 +31,24 @@ def truncate_left(sequences: list[list[int]], max_length: int, kept: int) -> tup
     return cut, sum(len(ids) > max_length for ids in sequences)
 
 
-def truncate_right(sequences: list[list[int]], max_length: int) -> tuple[list[list[int]], int]:
+def truncate_right(sequences: list[list[int]], max_length: int, kept: int) -> tuple[list[list[int]], int]:
     """
-    Cut the right of every sequence that is too long.
+    Cut the right of every sequence that is too long, before its last `kept` tokens.
 
     Returns:
         `tuple[list[list[int]], int]`: The sequences, and how many of them were cut.
     """
-    return [ids[:max_length] for ids in sequences], sum(len(ids) > max_length for ids in sequences)
+    kept = min(kept, max_length - 1)
+    cut = [ids if len(ids) <= max_length else ids[: max_length - kept] + ids[len(ids) - kept :] for ids in sequences]
+    return cut, sum(len(ids) > max_length for ids in sequences)
+
+
+def added_tokens(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, int]:
+    """Number of special tokens that a tokenizer puts before and after a text."""
+    bare, whole = (tokenizer(text="a", add_special_tokens=added)["input_ids"] for added in (False, True))
+    starts = range(len(whole) - len(bare) + 1)
+    before = next((start for start in starts if whole[start : start + len(bare)] == bare), 0)
+    return before, len(whole) - before - len(bare)
 
 
 def truncate_prompts_left(

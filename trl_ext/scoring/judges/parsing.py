@@ -3,12 +3,14 @@
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 
 # Part of a judge's settings: to be raised whenever an answer is read in another way
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 
-_REASONING = re.compile(r"\s*<(think|thinking|reasoning)>", re.IGNORECASE)
+_REASONING_START = re.compile(r"<\s*(?:think|thinking|reasoning)\s*>", re.IGNORECASE)
+_REASONING_END = re.compile(r"<\s*/\s*(?:think|thinking|reasoning)\s*>", re.IGNORECASE)
 _BRACKETED = re.compile(r"\[\[([^\[\]]*)\]\]")
 _QUOTES = "\"'`“”‘’„«»"
 _DECORATION = " \t*_"
@@ -23,11 +25,17 @@ _LABELLED = re.compile(
     rf"\b(?:rating|score|grade)\b{_GAP}(?:(?:is|of|would be)\b)?{_GAP}(?P<number>{_NUMBER})(?![0-9])", re.IGNORECASE
 )
 _FRACTION = re.compile(
-    rf"(?<![0-9.,/])(?P<number>{_NUMBER})[*_]*\s*(?:/|out\s+of)\s*[*_]*(?P<scale>[0-9]{{1,9}})(?![0-9/])",
+    rf"(?<![\w.,/])(?P<number>{_NUMBER})[*_]*(?:\s*(?:stars?|points?))?\s*(?:/|out\s+of|\(\s*(?:out\s+)?of)\s*[*_]*"
+    r"(?P<scale>[0-9]{1,9})(?![^\W_]|/|%|[.,][0-9])",
     re.IGNORECASE,
 )
-_RANGE_END = re.compile(r"[0-9]\s*(?:-|–|—|\bto\b|\bor\b)\s*[0-9.,]+$", re.IGNORECASE)
-_RANGE = re.compile(r"[0-9]\s*(?:-|–|—|\bto\b|\bor\b)\s*[0-9]", re.IGNORECASE)
+_TO = r"\s*(?:-+>|=>|→|-|–|—|\bto\b|\bor\b)\s*"
+_RANGE_END = re.compile(rf"[0-9]{_TO}[0-9.,]+$", re.IGNORECASE)
+_RANGE = re.compile(rf"[0-9]{_TO}[0-9]", re.IGNORECASE)
+# What makes another number, or none, of the digits before it: 1st, 7e5, 7%, 10.0.1, 10 000, 7-ish
+_TAIL = re.compile(r"[^\W_]|[ \t]*%|[.,][0-9]|[ \u00a0\u202f'’][0-9]|-[^\W\d_]")
+_DIVIDED = re.compile(r"[*_]*\s*(?:/|out\s+of\b)", re.IGNORECASE)
+_THOUSANDS = re.compile(r"[-−]?[0-9]+,[0-9]{3}")
 _ONLY_NUMBER = re.compile(rf"[\s*_\"'`(]*(?P<number>{_NUMBER})[\s*_\"'`).!]*")
 
 
@@ -49,7 +57,7 @@ def parse_verdict(text: str, labels: Sequence[str], tie: str | None = None) -> s
     """
     The label that a judge names in double brackets.
 
-    Every bracketed label in the answer has to be the same. Reasoning in front (`<think>...</think>`) does not count. A
+    Every bracketed label in the answer has to be the same. Reasoning in front (up to the last `</think>`) does not count. A
     label in quotation marks or in a quoted line (`>`) is what somebody else said, unless it is all of the answer.
 
     Args:
@@ -99,9 +107,10 @@ def parse_rating(text: str, lowest: int = 1, highest: int = 10, *, decimals: boo
     """
     The rating in a judge's answer.
 
-    Looked for in this order; what is found first decides, and it must be one number only: in double brackets (`[[7]]`);
-    as `"rating"` or `"score"` of a JSON object that is all of the answer; named as a rating or score, or with its scale
-    (`Rating: 7`, `7/10`, `5 out of 10`); alone in the last line (`8.`, `**8**`). Other numbers are no ratings.
+    It may stand in double brackets (`[[7]]`); as `"rating"` or `"score"` of a JSON object that is all of the answer; named
+    as a rating or score, or with its scale (`Rating: 7`, `7/10`, `5 out of 10`); alone in the last line (`8.`, `**8**`).
+    All numbers that stand in such places must be the same, but before double brackets others may. Other numbers are no
+    ratings. Reasoning in front (up to the last `</think>`) does not count.
 
     Args:
         text (`str`):
@@ -115,8 +124,8 @@ def parse_rating(text: str, lowest: int = 1, highest: int = 10, *, decimals: boo
         `float`: Rating in [lowest, highest].
 
     Raises:
-        `Reject`: Of the kind `empty`, `unfinished_reasoning`, `no_rating`, `malformed` (something else in brackets),
-        `conflict` (several numbers), `range` (7-8), `decimal`, `out_of_range` or `other_scale` (3/5).
+        `Reject`: Of the kind `empty`, `unfinished_reasoning`, `no_rating`, `malformed` (something else in brackets,
+        or no number of one meaning: `10,000`, `7e5`, `7%`, `1st`), `conflict` (several numbers), `range` (7-8), `decimal`, `out_of_range` or `other_scale` (3/5).
 
     Example:
         ```python
@@ -139,26 +148,47 @@ def parse_rating(text: str, lowest: int = 1, highest: int = 10, *, decimals: boo
 
 
 def _rating_numbers(answer: str, highest: int) -> list[str]:
-    bracketed = [content.strip(_DECORATION) for content in _BRACKETED.findall(answer)]
+    """All numbers that stand where a rating does."""
+    bracketed = list(_BRACKETED.finditer(answer))
     if bracketed:
-        return [_bracketed_number(content, highest) for content in bracketed]
-    named = _json_rating(answer)
-    if named is not None:
-        return [named]
+        numbers = [_bracketed_number(match[1].strip(_DECORATION), highest) for match in bracketed]
+        corrections = _SCALE.sub(" ", answer[bracketed[-1].end() :])  # what comes before led to the rating
+        return [*numbers, *_labelled_numbers(corrections), *_last_number(corrections)]
+    named = _json_ratings(answer)
+    if named:
+        return named
     plain = _SCALE.sub(" ", answer)
     fractions = list(_FRACTION.finditer(plain))
-    labelled = list(_LABELLED.finditer(plain))
-    for match in (*fractions, *labelled):
-        if _RANGE.match(plain, match.end("number") - 1) or _RANGE_END.search(plain[: match.end("number")][-30:]):
-            raise Reject("range", f"{_shorten(match[0])} is no single number")
+    for match in fractions:
+        _check_number(plain, match)
+    labelled = _labelled_numbers(plain)
     for match in fractions:
         _check_scale(match, highest)
-    if fractions or labelled:
-        return [match["number"] for match in (*fractions, *labelled)]
-    last = plain.rstrip().splitlines()[-1]
-    match = _ONLY_NUMBER.fullmatch(last)
-    if match is None:
+    numbers = [*(match["number"] for match in fractions), *labelled, *_last_number(plain)]
+    if not numbers:
         raise Reject("no_rating", f"no number is named as the rating in {_shorten(answer)}")
+    return numbers
+
+
+def _labelled_numbers(plain: str) -> list[str]:
+    """Numbers that are named as a rating."""
+    fractions = {match.start("number") for match in _FRACTION.finditer(plain)}
+    labelled = list(_LABELLED.finditer(plain))
+    for match in labelled:
+        _check_number(plain, match)
+        end = match.end("number")
+        if _TAIL.match(plain, end) or (match.start("number") not in fractions and _DIVIDED.match(plain, end)):
+            raise Reject("malformed", f"{_shorten(plain[match.start() : end + 10])} is no number of one meaning")
+    return [match["number"] for match in labelled]
+
+
+def _last_number(plain: str) -> list[str]:
+    """The number that is all of the last line."""
+    lines = plain.rstrip().splitlines()
+    match = _ONLY_NUMBER.fullmatch(lines[-1]) if lines else None
+    if match is None:
+        return []
+    _check_number(lines[-1], match)
     return [match["number"]]
 
 
@@ -169,7 +199,17 @@ def _bracketed_number(content: str, highest: int) -> str:
     elif (match := re.fullmatch(rf"(?:(?:rating|score)\s*[:=]?\s*)?(?P<number>{_NUMBER})", content, re.I)) is None:
         kind = "range" if _RANGE.search(content) else "malformed"
         raise Reject(kind, f"[[{content}]] is no single number")
+    _check_number(content, match)
     return match["number"]
+
+
+def _check_number(text: str, match: re.Match) -> None:
+    """Neither the end of a range nor thousands: 10,000 is not 10."""
+    end = match.end("number")
+    if _RANGE.match(text, end - 1) or _RANGE_END.search(text[max(end - 30, 0) : end]):
+        raise Reject("range", f"{_shorten(match[0])} is no single number")
+    if _THOUSANDS.fullmatch(match["number"]):
+        raise Reject("malformed", f"{match['number']} may be thousands")
 
 
 def _check_scale(match: re.Match, highest: int) -> None:
@@ -177,33 +217,37 @@ def _check_scale(match: re.Match, highest: int) -> None:
         raise Reject("other_scale", f"{_shorten(match[0])} is not on a scale up to {highest}")
 
 
-def _json_rating(answer: str) -> str | None:
-    """`rating` or `score` of an answer that is a JSON object, perhaps in a code fence."""
+def _json_ratings(answer: str) -> list[str]:
+    """Every `rating` and `score` of an answer that is a JSON object, perhaps in a code fence."""
     body = re.sub(r"^```(?:json)?\s*|\s*```$", "", answer.strip())
     try:
-        content = json.loads(body)
+        pairs = json.loads(body, object_pairs_hook=list)  # with the keys that are there twice
     except (ValueError, RecursionError):
-        return None
-    if not isinstance(content, dict):
-        return None
-    value = next((content[key] for key in ("rating", "score") if key in content), None)
+        return []
+    if not body.startswith("{"):
+        return []
+    numbers = [_json_number(value) for key, value in pairs if key in ("rating", "score")]
+    return [] if None in numbers else numbers
+
+
+def _json_number(value: Any) -> str | None:
     if isinstance(value, str):
-        return value.strip() if re.fullmatch(_NUMBER, value.strip()) else None
+        number = value.strip()
+        return number if re.fullmatch(_NUMBER, number) and not _THOUSANDS.fullmatch(number) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return str(value) if abs(value) < 1e9 else str(int(1e9))  # out of any range
 
 
 def _answer(text: str) -> str:
-    """What follows the reasoning of models that show it."""
-    opening = _REASONING.match(text)
-    if opening is not None:
-        _, closing, text = text.partition(f"</{opening[1]}>")
-        if not closing:
-            raise Reject("unfinished_reasoning", "the reasoning has no end, so no answer follows it")
-    if not text.strip():
+    """What follows the reasoning of models that show it. Its opening tag may be in the prompt, and so not in the text."""
+    closings = list(_REASONING_END.finditer(text))
+    answer = text[closings[-1].end() :] if closings else text
+    if _REASONING_START.search(answer):
+        raise Reject("unfinished_reasoning", "the reasoning has no end, so no answer follows it")
+    if not answer.strip():
         raise Reject("empty", "there is no text")
-    return text
+    return answer
 
 
 def _is_quoted(text: str, match: re.Match) -> bool:
