@@ -200,7 +200,9 @@ def rewardbench_sections_of_accuracies(accuracies: Mapping[str, Any], *, absent:
     if absent not in ABSENT:
         raise ValueError(f"absent must be one of {', '.join(ABSENT)}, got {absent!r}")
     present = {name: accuracies[name] for name in EXAMPLE_COUNTS if name in accuracies}
-    present = {name: estimate.value for name, estimate in _present(present, EXAMPLE_COUNTS, "subset").items()}
+    present = {
+        name: estimate.value for name, estimate in _present(present, EXAMPLE_COUNTS, "accuracy of subset").items()
+    }
     scores = {}
     for section, members in SECTIONS.items():
         names = [name for name in members if name in present]
