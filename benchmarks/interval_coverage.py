@@ -6,7 +6,7 @@ Do the intervals of benchmark figures cover the truth as often as they say?
 Draws benchmarks of a known truth, and prints how many of the 95 % intervals of `stratified_estimate` contain it, beside the
 plain percentile bootstrap and, where a figure is one subset, Wilson's interval. Truths are drawn anew for every replication.
 The Ties score and the overall score of RewardBench 2 are those of the product's own functions, on drawn rewards.
-About half an hour on one core.
+About three quarters of an hour on one core.
 """
 
 import argparse
