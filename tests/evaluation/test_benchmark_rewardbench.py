@@ -55,7 +55,14 @@ class TestSectionsOfAccuracies:
         assert rewardbench_sections_of_accuracies({}) == dict.fromkeys(SECTIONS, 0.0)
         assert math.isnan(rewardbench_sections_of_accuracies({}, absent="missing")["Chat"])
 
-    @pytest.mark.parametrize("value", ["0.5", None, float("nan")])
+    @pytest.mark.parametrize("value", [None, float("nan")])
+    def test_missing_accuracies_are_left_out(self, value):
+        sections = rewardbench_sections_of_accuracies(
+            {"donotanswer": value, "refusals-dangerous": 0.4, "ref_model": None}
+        )
+        assert sections["Safety"] == 0.4
+
+    @pytest.mark.parametrize("value", ["0.5", float("inf"), True])
     def test_accuracies_must_be_numbers(self, value):
         with pytest.raises(ValueError, match="accuracy of subset 'donotanswer' must be a finite number"):
             rewardbench_sections_of_accuracies({"donotanswer": value})
@@ -93,6 +100,17 @@ class TestOverall:
             rewardbench_overall({"Chat-Hard": 0.5})
         with pytest.raises(ValueError, match="'anthropic_helpfull' is not a preference set"):
             rewardbench_overall(SCORES, {"anthropic_helpfull": 0.5})
+
+    def test_raw_contents_of_files(self):
+        beside = {"model": "m", "model_type": "Seq. Classifier", "chat_template": None}
+        prior = {"anthropic_helpful": 0.6, "shp": None, "anthropic_hhh": 0.8, "mtbench_gpt4": 0.0, **beside}
+        assert rewardbench_overall(SCORES | beside, prior).value == pytest.approx(0.7)
+        # as tables of the leaderboard have it, with Prior Sets among the sections
+        assert rewardbench_overall(SCORES | {"Prior Sets": 0.6}).value == pytest.approx((2.8 + 0.3) / 4.5)
+        with pytest.raises(ValueError, match="sections have 'Prior Sets': leave it out"):
+            rewardbench_overall(SCORES | {"Prior Sets": 0.6}, {"shp": 0.5})
+        with pytest.raises(ValueError, match="section 'Chat' must be a finite number.*got '0.9'"):
+            rewardbench_overall(SCORES | {"Chat": "0.9"})
 
     @settings(max_examples=30)
     @given(st.lists(st.floats(0, 100), min_size=4, max_size=4), st.lists(st.floats(0, 100), min_size=4, max_size=4))

@@ -77,6 +77,28 @@ class TestCurve:
         assert curve.quality[1].value == 1 and 0.7 < curve.quality[1].ci_low < 0.9
         assert curve.quality[1].ci_high == 1
 
+    @pytest.mark.parametrize("kind", ["fractions", "right and wrong"])
+    def test_intervals_do_not_depend_on_the_unit(self, kind):
+        rng = np.random.default_rng(0)
+        quality = rng.uniform(0.45, 0.55, (100, 8)) if kind == "fractions" else np.round(rng.random((100, 8)))
+        rewards = quality + rng.normal(0, 0.5, quality.shape)
+        one, other = (best_of_k_curve(rewards, 100 * scale * quality - 7, ks=[1, 4]) for scale in (0.01, 1))
+        plain = best_of_k_curve(rewards, quality, ks=[1, 4])
+        for figure in ("quality", "oracle", "regret"):
+            offset = 0 if figure == "regret" else -7
+            for estimate, unit in zip(getattr(plain, figure), getattr(other, figure), strict=True):
+                for name in ("value", "ci_low", "ci_high"):
+                    assert getattr(unit, name) == pytest.approx(100 * getattr(estimate, name) + offset, abs=1e-9)
+                assert unit.se == pytest.approx(100 * estimate.se)
+        width = one.quality[1].ci_high - one.quality[1].ci_low
+        assert width == pytest.approx(2 * 1.984 * one.quality[1].se, rel=0.02)  # t with 99 degrees of freedom
+
+    def test_one_response_leaves_no_regret(self):
+        rng = np.random.default_rng(1)
+        regret = best_of_k_curve(rng.random((30, 7)), np.round(rng.random((30, 7))), ks=[1, 3]).regret
+        assert (regret[0].value, regret[0].se, regret[0].ci_low, regret[0].ci_high) == (0, 0, 0, 0)
+        assert regret[1].value - regret[1].ci_low == pytest.approx(2.045 * regret[1].se, rel=1e-3)
+
     def test_kl(self):
         curve = best_of_k_curve([[1.0, 2.0, 3.0, 4.0]], [[0.0] * 4])
         assert curve.kl == pytest.approx([0, np.log(2) - 1 / 2, np.log(3) - 2 / 3, np.log(4) - 3 / 4])

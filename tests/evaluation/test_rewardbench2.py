@@ -7,6 +7,7 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.interval_coverage import ties_coverage
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext.evaluation import RewardBench2, rewardbench2_best_of_n, rewardbench2_ties_score
 from trl_ext.evaluation.rewardbench2 import SUBSETS
@@ -94,15 +95,43 @@ class TestTies:
         new = rewardbench2_ties_score(ids, rewards, [1, 2])
         assert new.margin.value == 1 and new.score.value == pytest.approx(1.01) and new.no_spread == 1
         old = rewardbench2_ties_score(ids, rewards, [1, 2], variant="0.1.4")
-        assert math.isnan(old.score.value) and old.margin.n == 0
+        # no pair is left for the margin, which is 0 then
+        assert old.score.value == pytest.approx(1.0) and old.margin.n == 0
         equal = rewardbench2_ties_score(ids, [[1.0, 1.0], [2.0, 2.0, 2.0]], [1, 2])
         assert equal.margin.value == 0
 
     def test_rows_without_their_counterpart_are_named_and_count_in_the_accuracies_alone(self, caplog):
         ids, rewards = ["ref:0", "tied:0", "ref:7"], [[1.0, 0.0], [2.0, 1.0, 0.0], [0.0, 1.0]]
         ties = rewardbench2_ties_score(ids, rewards, [1, 2, 1])
-        assert ties.unpaired == ("ref:7",) and "1 of 3 Ties rows lack their counterpart, first: ref:7" in caplog.text
+        assert ties.unpaired == ("ref:7",) and "1 of 3 Ties rows lack their counterpart" in caplog.text
+        assert "first: ref:7" in caplog.text
         assert ties.accuracy_ref.value == 0.5 and ties.preferred.n == 1
+
+    @pytest.mark.parametrize("variant", ["0.1.5", "0.1.4"])
+    @pytest.mark.parametrize(("ref", "tied"), [([1.0, 9.0], [9.0, 8.0, 1.0]), ([9.0, 1.0], [1.0, 9.0])])
+    def test_a_tied_row_with_one_right_answer_counts_in_the_accuracies_alone(self, ref, tied, variant):
+        ids, rewards = ["ref:0", "tied:0", "ref:1", "tied:1"], [[9.0, 1.0], [9.0, 8.0, 1.0], ref, tied]
+        ties = rewardbench2_ties_score(ids, rewards, [1, 2, 1, 1], variant=variant)
+        # version 0.1.4 of the original program says so
+        assert ties.score.value == pytest.approx(0.8599998771165078, abs=1e-9)
+        assert ties.unpaired == ("ref:1", "tied:1") and ties.preferred.n == ties.margin.n == 1
+
+    def test_incomplete_pairs_keep_the_interval_of_complete_ones(self):
+        rng = np.random.default_rng(3)
+        ids = [f"{kind}:{number}" for number in range(51) for kind in ("ref", "tied")]
+        rewards = [rng.normal(size=6) + 1.5 * (np.arange(6) < right) for right in [1, 3] * 51]
+        whole = rewardbench2_ties_score(ids, rewards, [1, 3] * 51).score
+        part = rewardbench2_ties_score(ids[:-1], rewards[:-1], ([1, 3] * 51)[:-1]).score
+        assert (part.value, part.se, part.ci_low, part.ci_high) == pytest.approx(
+            (whole.value, whole.se, whole.ci_low, whole.ci_high), abs=0.02
+        )
+
+    def test_coverage_of_a_nearly_perfect_model(self):
+        table = ties_coverage(12, resamples=200, models=((4.5, 0.4),), questions_of_truth=1500).set_index("figure")[
+            "coverage"
+        ]
+        # the plain percentile bootstrap covers a quarter
+        assert (table.drop("overall") > 0.8).all() and len(table) == 3
 
     @settings(max_examples=15)
     @given(st.integers(0, 10**6), st.floats(0.1, 10), st.floats(-100, 100))
@@ -144,7 +173,7 @@ class TestTies:
             (["ref:0", "0"], [1, 2], "ids of the Ties subset must be 'ref:<n>' or 'tied:<n>', got '0'"),
             (["ref:0", "tied:1"], [1, 2], "none of the 2 Ties rows has its counterpart.*first: 'ref:0'"),
             (["ref:0", "tied:0"], [1, 3], r"row 1 \(id 'tied:0'\): num_correct is 3, but with 3 responses"),
-            (["ref:0", "tied:0"], [1, 1], r"row 1 \(id 'tied:0'\): a tied row needs at least 2 right answers"),
+            (["ref:0", "tied:0"], [1, 1], "'tied:<n>' with at least 2 right answers"),
             (["ref:0"], [1, 2], "must have an entry per row, got 1, 2 and 2"),
         ],
     )

@@ -190,6 +190,16 @@ class TestProportionEstimate:
         assert 0.92 <= wilson / 500 <= 0.99
         assert t_interval < wilson
 
+    def test_shares_that_vary_little_have_about_the_t_interval(self):
+        values = np.random.default_rng(0).uniform(0.45, 0.55, 100)
+        estimate, expected = proportion_estimate(values), mean_estimate(values)
+        assert (estimate.ci_low, estimate.ci_high) == pytest.approx((expected.ci_low, expected.ci_high), abs=1e-4)
+        # right, wrong and half keep the number of rows as limit, and so do values that don't vary
+        halves, constant = np.array([0.5] * 98 + [0.0, 1.0]), np.full(100, 0.25)
+        for values in (halves, constant, constant + 1e-15 * np.arange(100)):
+            estimate, expected = proportion_estimate(values), wilson_interval(100 * values.mean(), 100)
+            assert (estimate.ci_low, estimate.ci_high) == pytest.approx((expected.ci_low, expected.ci_high), abs=2e-3)
+
     def test_refuses_values_outside_the_unit_interval(self):
         with pytest.raises(ValueError, match="row 1, value 2.0"):
             proportion_estimate([1.0, 2.0])

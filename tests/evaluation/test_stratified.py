@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from benchmarks.interval_coverage import DESIGNS, ROWS, coverage
 from tests.evaluation.doc_examples import failed_examples
@@ -59,6 +60,14 @@ class TestInterval:
                 covered[method] += estimate.ci_low <= 0.97 <= estimate.ci_high
         assert covered["smoothed"] / 200 > 0.91
         assert covered["percentile"] / 200 < 0.7
+
+    def test_few_clusters_have_quantiles_of_t(self):
+        # clusters of 3, whose means lie like normal quantiles; independent right and wrong rows keep those of z
+        means = 0.5 + 0.2 * stats.norm.ppf((np.arange(8) + 0.5) / 8)
+        clustered = stratified_estimate(np.repeat(means, 3), ["a"] * 24, {"a": 1}, clusters=np.arange(24) // 3)
+        rows_alone = stratified_estimate([1.0, 0.0] * 50, ["a"] * 100, {"a": 1})
+        halves = [(estimate.ci_high - estimate.ci_low) / 2 / estimate.se for estimate in (clustered, rows_alone)]
+        assert 2.2 < halves[0] < 2.5 and 1.85 < halves[1] < 2.05  # t(7) = 2.36, z = 1.96
 
     def test_covers_small_differences_of_two_models(self):
         rng = np.random.default_rng(1)

@@ -1,7 +1,7 @@
 """What a reward model gains by picking the best of several responses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,8 @@ def best_of_k_curve(
 
     Exact over all choices of k of n without replacement, no sampling: a response below which \( m \) others lie has the
     highest reward in \( \binom{m}{k-1} / \binom{n}{k} \) of them. Responses of equal reward share alike. Intervals are
-    over prompts: of the mean, or of a proportion where all qualities lie in [0, 1].
+    over prompts, and in the unit of the qualities: t intervals of the mean; where qualities have two values, such as right
+    and wrong, those of [`proportion_estimate`] between the two, but for the regret.
 
     References:
         - Nakano et al., WebGPT, 2021, appendix I (the estimator over prompts).
@@ -136,23 +137,26 @@ def best_of_k_curve(
         picked[row, usable] = _expected(reward, quality, shares[n])
         oracle[row, usable] = _expected(quality, quality, shares[n])
 
-    in_unit = all((quality >= 0).all() and (quality <= 1).all() for _, quality in groups)
+    ends = _two_values(groups)
 
-    def estimate(values: np.ndarray) -> Estimate:
+    def estimate(values: np.ndarray, ends: tuple[float, float] | None) -> Estimate:
         known = ~np.isnan(values)
         inside = None if labels is None else labels[known]
+        if ends is None:
+            return mean_estimate(values[known], inside, level)
+        low, width = ends[0], ends[1] - ends[0]
         # rounding may leave 1 + 1e-16
-        return (
-            proportion_estimate(values[known].clip(0, 1), inside, level)
-            if in_unit
-            else mean_estimate(values[known], inside, level)
-        )
+        share = proportion_estimate(((values[known] - low) / width).clip(0, 1), inside, level)
+        moved = {name: low + width * getattr(share, name) for name in ("value", "ci_low", "ci_high")}
+        return replace(share, **moved, se=width * share.se)
 
+    # among one response there is no choice: rounding alone would leave a regret
+    regret = np.where(np.array(ks) == 1, 0.0 * oracle, oracle - picked)
     return BestOfKCurve(
         k=tuple(int(k) for k in ks),
-        quality=tuple(map(estimate, picked.T)),
-        oracle=tuple(map(estimate, oracle.T)),
-        regret=tuple(map(estimate, (oracle - picked).T)),
+        quality=tuple(estimate(values, ends) for values in picked.T),
+        oracle=tuple(estimate(values, ends) for values in oracle.T),
+        regret=tuple(estimate(values, None) for values in regret.T),
         kl=tuple(float(np.log(k) - (k - 1) / k) for k in ks),
         left_out=tuple(int(count) for count in np.isnan(picked).sum(axis=0)),
         tied_prompts=sum(len(np.unique(reward)) < len(reward) for reward, _ in groups),
@@ -174,6 +178,14 @@ def _checked(rewards: Sequence[ArrayLike], qualities: Sequence[ArrayLike]) -> li
             raise ValueError(f"prompt {row} has {reward.size} rewards and {quality.size} qualities")
         groups.append((reward, quality))
     return groups
+
+
+def _two_values(groups: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float] | None:
+    """The two values that qualities have; 0 and 1 if all are one of these; `None` if they have others."""
+    values = np.unique(np.concatenate([quality for _, quality in groups]))
+    if np.isin(values, (0.0, 1.0)).all():
+        return 0.0, 1.0
+    return (float(values[0]), float(values[1])) if values.size == 2 else None
 
 
 def _shares_below(n: int, ks: Sequence[int]) -> np.ndarray:

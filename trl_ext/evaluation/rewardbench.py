@@ -180,7 +180,7 @@ def rewardbench_sections_of_accuracies(accuracies: Mapping[str, Any], *, absent:
 
     Args:
         accuracies (`Mapping[str, float]`):
-            Accuracy by subset. Other names (`model`, `chat_template`, …) are ignored.
+            Accuracy by subset; `None` or `nan` is missing. Other names (`model`, `chat_template`, …) are ignored.
         absent (`str`, *optional*, defaults to `"zero"`):
             Score of a section without subsets: `"zero"` is 0, as the original program has it; `"missing"` is `nan`.
 
@@ -188,7 +188,7 @@ def rewardbench_sections_of_accuracies(accuracies: Mapping[str, Any], *, absent:
         `dict[str, float]`: Score by section.
 
     Raises:
-        ValueError: an accuracy is not a finite number.
+        ValueError: an accuracy is not a number, or infinite.
 
     Example:
         ```python
@@ -200,9 +200,9 @@ def rewardbench_sections_of_accuracies(accuracies: Mapping[str, Any], *, absent:
     if absent not in ABSENT:
         raise ValueError(f"absent must be one of {', '.join(ABSENT)}, got {absent!r}")
     present = {name: accuracies[name] for name in EXAMPLE_COUNTS if name in accuracies}
-    for name, value in present.items():
-        if not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
-            raise ValueError(f"accuracy of subset {name!r} must be a finite number, got {value!r}")
+    present = {
+        name: estimate.value for name, estimate in _present(present, EXAMPLE_COUNTS, "accuracy of subset").items()
+    }
     scores = {}
     for section, members in SECTIONS.items():
         names = [name for name in members if name in present]
@@ -231,10 +231,11 @@ def rewardbench_overall(
 
     Args:
         sections (`Mapping[str, Estimate | float | None]`):
-            Score by section, in any unit; `None` or `nan` is missing.
+            Score by section, in any unit; `None` or `nan` is missing. It may have `Prior Sets` itself. Other entries that
+            aren't numbers (`model`, `chat_template`, …) are ignored.
         prior_sets (`Mapping[str, Estimate | float | None]`, *optional*):
-            Accuracy by set, in the same unit. The mean of those in `PRIOR_SETS` that are there counts; other
-            preference test sets may be there, too.
+            Accuracy by set, in the same unit, as in the results file of a model. The mean of those in `PRIOR_SETS` that
+            are there counts; other preference test sets may be there, too.
         level (`float`, *optional*, defaults to `0.95`):
             Confidence level of the intervals.
 
@@ -243,7 +244,8 @@ def rewardbench_overall(
         numbers, without uncertainty.
 
     Raises:
-        ValueError: a name is unknown, or nothing is there.
+        ValueError: the name of a number is unknown, a score is not a number or infinite, Prior Sets are given twice, or
+            nothing is there.
 
     Example:
         ```python
@@ -254,8 +256,10 @@ def rewardbench_overall(
         0.7278
         ```
     """
-    parts = _present(sections, SECTIONS, "section")
+    parts = _present(sections, OVERALL_WEIGHTS, "section")
     if prior_sets is not None and (prior := rewardbench_prior_sets(prior_sets, level=level)) is not None:
+        if PRIOR in parts:
+            raise ValueError(f"sections have {PRIOR!r}: leave it out, or don't give prior_sets")
         parts[PRIOR] = prior
     if not parts:
         raise ValueError(f"no section is there; give {', '.join(SECTIONS)}")
@@ -270,7 +274,8 @@ def rewardbench_prior_sets(
 
     Args:
         accuracies (`Mapping[str, Estimate | float | None]`):
-            Accuracy by set; `None` or `nan` is missing. Sets that are not among `PRIOR_SETS` don't count.
+            Accuracy by set; `None` or `nan` is missing. Sets that are not among `PRIOR_SETS` don't count. Other entries
+            that aren't numbers (`model`, `chat_template`, …) are ignored.
         level (`float`, *optional*, defaults to `0.95`):
             Confidence level of the intervals.
 
@@ -283,10 +288,18 @@ def rewardbench_prior_sets(
 
 
 def _present(values: Mapping[str, Any], known: Any, what: str) -> dict[str, Estimate]:
-    """What is there, as estimates; those of plain numbers know nothing of their uncertainty."""
+    """
+    What is there, as estimates; those of plain numbers know nothing of their uncertainty.
+
+    Results files have entries beside the figures (`model`, `chat_template`, …): texts under other names don't matter, but
+    a number under another name is a misspelt figure.
+    """
     parts = {}
     for name, value in values.items():
+        is_number = isinstance(value, (int, float, np.number, Estimate)) and not isinstance(value, bool)
         if name not in known:
+            if not is_number:
+                continue
             close = difflib.get_close_matches(str(name), known, n=1)
             raise ValueError(
                 f"{name!r} is not a {what}"
@@ -294,6 +307,8 @@ def _present(values: Mapping[str, Any], known: Any, what: str) -> dict[str, Esti
             )
         if value is None:
             continue
+        if not is_number or not isinstance(value, Estimate) and np.isinf(value):
+            raise ValueError(f"{what} {name!r} must be a finite number, or None where it is missing, got {value!r}")
         if not isinstance(value, Estimate):
             value = Estimate(float(value), np.nan, np.nan, np.nan, 0, "given")
         if not np.isnan(value.value):

@@ -198,9 +198,7 @@ def _read_row(row: dict[str, Any], where: str, allow_empty: bool) -> Row:
             kind, number = ties_id(identifier)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
-        if (kind == "ref") != (right == 1):
-            raise ValueError(
-                f"{where}: column 'chosen' has {right} texts; 'ref:<n>' has one right response, 'tied:<n>' at least 2"
-            )
+        if kind == "ref" and right != 1:
+            raise ValueError(f"{where}: column 'chosen' has {right} texts; 'ref:<n>' has one right response")
         cluster = f"{TIES_SUBSET}:{number}"
     return Row(identifier, subset, prompt, [*sides["chosen"], *sides["rejected"]], right, cluster)

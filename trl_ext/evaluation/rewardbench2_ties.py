@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .statistics import Estimate, cluster_bootstrap, mean_estimate, proportion_estimate
+from .statistics import Estimate, mean_estimate, proportion_estimate
+from .stratified import stratified_estimate
 
 
 logger = logging.getLogger(__name__)
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 VARIANTS = ("0.1.5", "0.1.4")
 # Weights of the parts, as published; they sum to 1.01, of which the margin term is the last hundredth
 WEIGHTS = {"accuracy_ref": 0.30, "accuracy_tied": 0.30, "preferred": 0.20, "preferred_hard": 0.20, "margin": 0.01}
+BOUNDS = (-0.01, 1.01)
 
 _ID = re.compile(r"(?P<kind>ref|tied):(?P<number>.+)")
 
@@ -48,9 +50,10 @@ class TiesScore:
         rows (`pandas.DataFrame`):
             `id`, `kind`, `number`, `accurate`, `gap`, `spread` (`nan` for one right answer), as they were given.
         unpaired (`tuple[str, ...]`):
-            Ids without the other row. They count in the accuracies alone.
+            Ids without the other row, or of a tied row with one right answer, which has no spread to compare with, and
+            its counterpart. They count in the accuracies alone.
         no_spread (`int`):
-            Pairs whose tied row has no spread, where the variants differ.
+            Pairs whose tied row has a spread of 0, where the variants differ.
         variant (`str`):
             `"0.1.5"` or `"0.1.4"`.
     """
@@ -97,7 +100,9 @@ def rewardbench2_ties_score(
     """
     Score on the Ties subset of RewardBench 2.
 
-    The interval of the score is that of a bootstrap that draws questions, with both of their rows.
+    The interval of the score is that of [`stratified_estimate`] over questions: when all pairs are complete, the score is
+    the mean of what they are worth. Otherwise it is one of ratios of such means, and what a question is worth is the score
+    plus the question's influence on it.
 
     References:
         - RewardBench 2: Advancing Reward Model Evaluation (Malik et al.), https://arxiv.org/abs/2506.01937, appendix
@@ -112,7 +117,8 @@ def rewardbench2_ties_score(
             For every id the number of right answers; 1 or more, and fewer than answers.
         variant (`str`, *optional*, defaults to `"0.1.5"`):
             Version of `rewardbench` to agree with on pairs without spread: in the margin term, `"0.1.5"` counts them as
-            ±1 by the sign of the smaller gap (0 if that is 0); `"0.1.4"` leaves them out.
+            ±1 by the sign of the smaller gap (0 if that is 0); `"0.1.4"` leaves them out, and has a margin of 0 if none is
+            left.
         resamples (`int`, *optional*, defaults to `2000`):
             Number of resamples of the bootstrap.
         seed (`int`, *optional*, defaults to `0`):
@@ -121,7 +127,7 @@ def rewardbench2_ties_score(
             Confidence level.
 
     Returns:
-        [`TiesScore`]: With variant 0.1.4 and no pair with spread, margin and score are `nan`.
+        [`TiesScore`]: Uncertainty is `nan` for a single question.
 
     Raises:
         ValueError: an id is of another form or there twice, no pair is complete, or rewards are not as they must be.
@@ -139,15 +145,20 @@ def rewardbench2_ties_score(
     rows = _ties_rows(ids, rewards, num_correct)
     ref, tied = (rows[rows["kind"] == kind].set_index("number") for kind in ("ref", "tied"))
     numbers = list(dict.fromkeys(rows["number"]))
-    paired = [number for number in numbers if number in ref.index and number in tied.index]
+    comparable = tied.index[tied["spread"].notna()]
+    paired = [number for number in numbers if number in ref.index and number in comparable]
     unpaired = tuple(rows["id"][~rows["number"].isin(paired)])
     if not paired:
         raise ValueError(
-            f"none of the {len(rows)} Ties rows has its counterpart ('ref:<n>' and 'tied:<n>'), first: {unpaired[0]!r}. "
-            "Keep both rows of a question when you take a sample."
+            f"none of the {len(rows)} Ties rows has its counterpart ('ref:<n>', and 'tied:<n>' with at least 2 right "
+            f"answers), first: {unpaired[0]!r}. Keep both rows of a question when you take a sample."
         )
     if unpaired:
-        logger.warning("%d of %d Ties rows lack their counterpart, first: %s", len(unpaired), len(rows), unpaired[0])
+        logger.warning(
+            "%d of %d Ties rows lack their counterpart (or the tied row has one right answer) and count in the "
+            "accuracies alone, first: %s",
+            *(len(unpaired), len(rows), unpaired[0]),
+        )
     spread = tied.loc[paired, "spread"].to_numpy()
     gap_tied = tied.loc[paired, "gap"].to_numpy()
     smaller = np.minimum(ref.loc[paired, "gap"].to_numpy(), gap_tied)
@@ -165,34 +176,33 @@ def rewardbench2_ties_score(
     if counted.any():
         parts["margin"] = mean_estimate(values["margin"], level=level)
     else:
-        logger.warning("no pair has a spread, so that variant 0.1.4 has no margin term; choose variant='0.1.5'")
-        parts["margin"] = Estimate(np.nan, np.nan, np.nan, np.nan, 0, "no pair with a spread")
-    if counted.any():
-        score = cluster_bootstrap(
-            _weighted_score({name: part.reindex(numbers).to_numpy() for name, part in values.items()}),
-            np.arange(len(numbers)),
-            resamples=resamples,
-            seed=seed,
-            level=level,
-        )
-        score = replace(score, n=len(rows), method=f"{score.method}; a cluster is a question with its rows")
-    else:
-        score = replace(parts["margin"], n=len(rows))
+        logger.warning("no pair has a spread, so that the margin of variant 0.1.4 is 0; choose variant='0.1.5'")
+        parts["margin"] = Estimate(0.0, np.nan, np.nan, np.nan, 0, "no pair with a spread")
+    worth = sum(WEIGHTS[name] * _worth(part.reindex(numbers).to_numpy()) for name, part in values.items())
+    score = replace(_score(worth, {"resamples": resamples, "seed": seed, "level": level}), n=len(rows))
     return TiesScore(score, **parts, rows=rows, unpaired=unpaired, no_spread=int((spread == 0).sum()), variant=variant)
 
 
-def _weighted_score(values: dict[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """Score of weights of the questions `(B, U)`; parts are `(U,)` with `nan` where a question doesn't count in them."""
+def _worth(part: np.ndarray) -> np.ndarray:
+    """
+    A part's mean over the questions that count in it (not `nan`) as a mean over all questions `(U,)`.
 
-    def score(weights: np.ndarray) -> np.ndarray:
-        total = np.zeros(len(weights))
-        for name, part in values.items():
-            there = ~np.isnan(part)
-            with np.errstate(invalid="ignore"):  # a resample without a question of this part is not finite
-                total += WEIGHTS[name] * (weights[:, there] @ part[there]) / weights[:, there].sum(axis=1)
-        return total
+    Questions that count are moved from the mean by their influence, those that don't are worth the mean.
+    """
+    there = ~np.isnan(part)
+    if not there.any():
+        return np.zeros(part.size)
+    mean = part[there].mean()
+    return np.where(there, mean + (part - mean) * (part.size / there.sum()), mean)
 
-    return score
+
+def _score(worth: np.ndarray, options: dict[str, Any]) -> Estimate:
+    """Mean of what questions are worth. Influences of incomplete ones may lie outside of the bounds."""
+    bounds = min(BOUNDS[0], worth.min()), max(BOUNDS[1], worth.max())
+    score = stratified_estimate(worth, np.full(worth.size, "Ties"), {"Ties": 1.0}, bounds=bounds, **options)
+    low, high = np.clip([score.ci_low, score.ci_high], *BOUNDS)
+    method = f"{score.method}; a cluster is a question with its rows"
+    return replace(score, ci_low=float(low), ci_high=float(high), method=method)
 
 
 def _ties_rows(ids: Sequence[str], rewards: Sequence[ArrayLike], num_correct: Sequence[int]) -> pd.DataFrame:
@@ -212,8 +222,6 @@ def _ties_rows(ids: Sequence[str], rewards: Sequence[ArrayLike], num_correct: Se
         where = f"row {index} (id {identifier!r})"
         array = flat_rewards(values, where)
         check_num_correct(right, len(array), where)
-        if kind == "tied" and right == 1:
-            raise ValueError(f"{where}: a tied row needs at least 2 right answers, num_correct is 1")
         gap = array[:right].min() - array[right:].max()
         spread = np.ptp(array[:right]) if right > 1 else np.nan
         rows.append((identifier, kind, number, bool(gap > 0), gap, spread))

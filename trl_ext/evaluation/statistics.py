@@ -234,8 +234,10 @@ def proportion_estimate(values: ArrayLike, clusters: ArrayLike | None = None, le
 
     A t interval leaves [0, 1], and shrinks to a point when every row is right. Here Wilson's interval is computed from
     the effective number of rows, \( n^* = p(1-p)/se^2 \cdot (z/t_{G-1})^2 \), with the cluster-robust `se` of
-    [`mean_estimate`] and \( p(1-p)/se^2 \le N \). When all rows agree, the data say nothing about how rows of a cluster
-    hang together; a cluster then counts as one row.
+    [`mean_estimate`], and \( p(1-p)/se^2 \le N \) for values that are all 0, 0.5 or 1. Other values, such as shares of a
+    row's pairs, vary less than right and wrong ones do, and have no such limit: their interval is about as wide as the t
+    interval. When all rows agree, the data say nothing about how rows of a cluster hang together; a cluster then counts
+    as one row.
 
     References:
         - Korn and Graubard, Confidence Intervals for Proportions with Small Expected Number of Positive Counts
@@ -268,7 +270,9 @@ def proportion_estimate(values: ArrayLike, clusters: ArrayLike | None = None, le
     if p in (0.0, 1.0):
         effective = units
     else:
-        effective = min(array.size, p * (1 - p) / mean.se**2) if mean.se > 0 else array.size
+        limit = array.size if np.isin(array, (0.0, 0.5, 1.0)).all() else np.inf
+        # values that differ by rounding alone don't vary
+        effective = min(limit, p * (1 - p) / mean.se**2) if mean.se > 1e-12 else array.size
     tail = (1 + level) / 2
     effective *= (stats.norm.ppf(tail) / stats.t.ppf(tail, degrees)) ** 2
     low, high = _wilson_bounds(p, effective, level)
