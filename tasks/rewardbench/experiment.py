@@ -3,12 +3,8 @@
 import copy
 import os
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
-
-
-warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 
 from sacred import SETTINGS, Experiment
 

@@ -98,7 +98,8 @@ def _results_of(path: Path) -> list[ModelResult]:
 def _layout_files(top: Path) -> list[Path]:
     """Files of accuracies and scores; else those of the command line, which lie at the top."""
     files = [file for name in _LAYOUT_FOLDERS for file in sorted((top / name).rglob("*.json"))]
-    return files or sorted(top.rglob("*_outputs.jsonl"))
+    # Pairs of a user's own: beside our results, which tell more
+    return files or sorted(file for file in top.rglob("*_outputs.jsonl") if not (file.parent / RESULTS).exists())
 
 
 def _is_own(content: Any) -> bool:
