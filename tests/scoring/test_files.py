@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from tests.processes import ROOT, free_port
 from tests.scoring.helpers import read_lines, write_rows
@@ -49,6 +50,7 @@ class TestOutput:
         expected = scorer.score([row["prompt"] for row in inputs], [row["responses"] for row in inputs])
         np.testing.assert_allclose([line["reward"] for line in lines], np.concatenate(expected), rtol=2e-6, atol=1e-6)
         assert meta["finished"] and meta["rows"] == 40 and meta["responses"] == len(lines)
+        assert meta["provenance"]["threads"] == torch.get_num_threads() and "threads" not in meta["settings"]
 
     def test_rewards_round_trip(self, scorer, rows, tmp_path):
         scorer.score_file(rows, tmp_path / "out.jsonl")
