@@ -1,7 +1,6 @@
 """Checks of the configuration of `tasks/rapl/llm_arms.py`: every mistake is reported before anything is loaded or sent."""
 
 import difflib
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -133,6 +132,6 @@ def _check_model(config: Mapping[str, Any]) -> None:
 
         check_base_url(config["base_url"])
         if not config["dry_run"]:
-            read_api_key(config["api_key_env"], os.environ)
+            read_api_key(config["api_key_env"])
     except (ModuleNotFoundError, ValueError) as error:
         raise ConfigError(str(error)) from error

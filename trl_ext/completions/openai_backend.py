@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -215,11 +215,11 @@ def check_base_url(base_url: str | None) -> None:
         raise ValueError(f"base_url must be an address such as http://localhost:8000/v1, got {base_url!r}")
 
 
-def read_api_key(api_key_env: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
+def read_api_key(api_key_env: str | None) -> str | None:
     """The API key, from the environment variable of that name; `None` if there is to be none."""
     if api_key_env is None:
         return None
-    key = environment.get(api_key_env, "").strip()
+    key = os.environ.get(api_key_env, "").strip()
     if not key:
         raise ValueError(
             f"the environment variable {api_key_env} with the API key is not set. Set it, name another variable with "
