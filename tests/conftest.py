@@ -19,10 +19,17 @@ settings.register_profile("trl_ext", deadline=None)
 settings.load_profile("trl_ext")
 
 
+_ENVIRONMENT = os.environ
+
+
 @pytest.fixture(autouse=True)
-def one_thread():
-    """A task in this process sets the threads of torch: the last digits of later tests would depend on it."""
+def process_as_it_was():
+    """
+    What would make a test depend on those before it: a task sets the threads of torch, on which last digits depend, and
+    `datasets` leaves a copy in place of `os.environ` when it has mapped in several processes.
+    """
     yield
+    os.environ = _ENVIRONMENT  # noqa: B003  the object that was there, not new content
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
 
