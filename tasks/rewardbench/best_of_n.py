@@ -16,6 +16,7 @@ from tasks.rewardbench.candidates import load_candidates
 from tasks.rewardbench.evaluation import (
     MODEL_TYPES,
     check_model,
+    data_name,
     make_reward_scorer,
     safe_name,
     short_name,
@@ -41,7 +42,7 @@ def run_best_of_n(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
         ConfigError: On a mistake in the configuration or in the data.
     """
     show_messages()
-    title = f"best_of_n-{safe_name(Path(config['dataset']).stem)}" + ("-debug" if config["debug"] else "")
+    title = f"best_of_n-{data_name(config['dataset'])}" + ("-debug" if config["debug"] else "")
     folder = Path(config["output_dir"]).expanduser() / title / safe_name(config["model"])
     try:
         check_model(config)

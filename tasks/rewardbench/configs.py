@@ -26,7 +26,8 @@ MODEL_KEYS: Keys = {
 }
 # For the commands of RewardBench to be taken as they are; what they stand for is not done here
 COMPATIBILITY_KEYS: Keys = {
-    "batch_size": (None, (int,), None),  # batches hold max_tokens_per_batch tokens, and change no reward
+    # Batches hold max_tokens_per_batch tokens, and change no reward; only a local judge's hold so many questions
+    "batch_size": (None, (int,), None),
     "not_quantized": (True, (bool,), None),  # nothing is quantised
     "quantized": (False, (bool,), None),
     "disable_beaker_save": (True, (bool,), None),  # nothing is saved for Beaker
@@ -161,6 +162,8 @@ def check_config(config: Mapping[str, Any], keys: Keys) -> None:
     for key in ("max_length", "max_tokens_per_batch", "max_prompt_length", "best_of", "num_threads", "max_tokens"):
         if key in config:
             check_range(config, key, 1)
+    if config.get("benchmark") == "preferences" and config["dataset"] is None:
+        raise ConfigError("set `dataset`: a file, folder or Hub id with the pairs")
     if config.get("load_json") and config["dataset"] is None:
         raise ConfigError("load_json needs `dataset`, the file")
     if text_prompts(config) and config.get("encoding") == "rewardbench":

@@ -69,7 +69,7 @@ def run_evaluation(
         ConfigError: On a mistake in the configuration or in the data.
     """
     show_messages()
-    if config["batch_size"] is not None:
+    if config["batch_size"] is not None and model_type != MODEL_TYPES["generative"]:
         logger.info("batch_size has no effect: batches hold max_tokens_per_batch tokens, and change no reward.")
     name = model_name(config["model"])
     title = results_name(benchmark, config)
@@ -112,18 +112,31 @@ def results_name(benchmark: Benchmark, config: Mapping[str, Any]) -> str:
     """Name of a benchmark's results: of the user's own data with the name of the data, so that several have room."""
     name = benchmark.name
     if name == "preferences":
-        name += f"-{safe_name(Path(config['dataset']).stem)}"
+        name += f"-{data_name(config['dataset'])}"
     return f"{name}-debug" if config["debug"] else name
+
+
+def data_name(dataset: str) -> str:
+    """Name of a user's data for folders: of a file without its ending."""
+    path = Path(dataset).expanduser()
+    return re.sub(r"[^\w.+-]+", "__", path.resolve().stem if path.exists() else dataset)
 
 
 def check_model(config: Mapping[str, Any]) -> None:
     """Raise a `ValueError` if a local model or its tokenizer is not there."""
+    if config.get("backend") == "openai":
+        return  # the server knows its models
     for model in [config["model"]] if isinstance(config["model"], str) else config["model"]:
         path = Path(resolve_model(model)).expanduser()
         if model.startswith(("/", ".", "~")) and not path.is_dir():
             raise ValueError(f"model {model!r}: there is no such folder")
         files = ("tokenizer.json", "tokenizer_config.json", "adapter_config.json")
-        if path.is_dir() and config.get("tokenizer") is None and not any((path / file).exists() for file in files):
+        if (
+            "tokenizer" in config
+            and path.is_dir()
+            and config["tokenizer"] is None
+            and not any((path / file).exists() for file in files)
+        ):
             raise ValueError(f"model {model!r} has no tokenizer in its folder: set `tokenizer`, a path or Hub id")
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tasks.rewardbench.command_line import sacred_arguments
 from tasks.rewardbench.configs import DPO_KEYS, GENERATIVE_KEYS, RM_KEYS, check_config, check_generative_config
-from tasks.rewardbench.evaluation import safe_name
+from tasks.rewardbench.evaluation import check_model, data_name, safe_name
 from tasks.train_config import ConfigError
 
 
@@ -55,6 +55,7 @@ class TestConfiguration:
             (RM_KEYS, {"model": "M", "chat_templat": "tulu"}, "Did you mean 'chat_template'"),
             (RM_KEYS, {"model": "M", "load_json": True}, "load_json needs `dataset`"),
             (RM_KEYS, {"model": "M", "dataset": "demo", "encoding": "rewardbench"}, "takes messages"),
+            (RM_KEYS, {"model": "M", "benchmark": "preferences"}, "set `dataset`"),
             (DPO_KEYS, {"model": "M", "ref_free_type": "mean"}, "must be one of avg"),
             (RM_KEYS, {"model": "M", "upload_model_metadata_to_hf": True}, "push_results_to_hub"),
         ],
@@ -79,7 +80,24 @@ class TestConfiguration:
             check_generative_config(config(GENERATIVE_KEYS, **updates))
 
 
+class TestModel:
+    def test_of_a_server_needs_no_folder(self):
+        check_model({"model": "/models/judge", "backend": "openai"})
+        with pytest.raises(ValueError, match="no such folder"):
+            check_model({"model": "/models/judge", "backend": "local"})
+
+    def test_without_tokenizer_is_named(self, tmp_path):
+        with pytest.raises(ValueError, match="set `tokenizer`"):
+            check_model({"model": str(tmp_path), "tokenizer": None})
+
+
 class TestFolder:
+    @pytest.mark.parametrize(("data", "expected"), [("org/data", "org__data"), (".", "here")])
+    def test_of_data_is_one_name(self, tmp_path, monkeypatch, data, expected):
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        assert data_name(data) == expected
+
     @pytest.mark.parametrize(
         ("model", "expected"),
         [
