@@ -403,6 +403,10 @@ GROUP = {
     ("content", "message"),
     [
         ({"model": "m", "hep-go": 81.2}, r"'hep-go' must be a number in \[0, 1\], got 81.2 \(per cent"),
+        (
+            {"model": "m", "hep-goo": 0.5, "hep-js": 0.5, "math-prm": 0.5},
+            "'hep-goo' is not a subset.*did you mean 'hep-go'",
+        ),
         ({"model": "m", "hep-go": -0.2}, "got -0.2"),
         ({"model": "m", "Ties": -0.02}, r"'Ties' .*\[-0.01, 1.01\]"),
         (PAIR | {"results": [7]}, "results, row 0.*got 7"),

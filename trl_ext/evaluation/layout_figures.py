@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,7 +93,20 @@ def _from_accuracies(model: str, accuracies: dict[str, float], path: str) -> Mod
     subsets = {name: _bare(value) for name, value in accuracies.items()}
     if set(accuracies) <= set(VERSION_2):
         return _version_2(model, subsets, None, path)
+    _check_spelling(accuracies, path)
     return _preferences(model, subsets, None, path)
+
+
+def _check_spelling(subsets: Collection[str], path: str) -> None:
+    """Raise a `ValueError` if most names are those of a benchmark, which the others would make another one's."""
+    for known in (EXAMPLE_COUNTS, PREFERENCE_SETS, VERSION_2):
+        unknown = [name for name in subsets if name not in known]
+        if unknown and len(unknown) < len(subsets) / 2:
+            close = difflib.get_close_matches(unknown[0], known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(
+                f"{path}: {unknown[0]!r} is not a subset, but most of the others are of one benchmark{hint}"
+            )
 
 
 def _from_pairs(model: str, table: pd.DataFrame, path: str, numbered: bool) -> ModelResult:
@@ -111,6 +124,7 @@ def _from_pairs(model: str, table: pd.DataFrame, path: str, numbered: bool) -> M
     if set(names) <= set(EXAMPLE_COUNTS):
         result = _version_1(model, subsets, table, path)
     else:
+        _check_spelling(names, path)
         result = _preferences(model, subsets, _slim(table), path)
     return replace(result, numbered=numbered)
 
