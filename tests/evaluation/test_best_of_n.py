@@ -123,6 +123,23 @@ class TestCurve:
             covered += estimate.ci_low <= 1.02938 <= estimate.ci_high
         assert 0.905 <= covered / 200 <= 0.99
 
+    def test_intervals_cover_where_few_prompts_are_unsolvable(self):
+        rng = np.random.default_rng(5)
+        curves = []
+        for _ in range(150):
+            solved = np.where(rng.random(100) < 0.02, 0.0, rng.beta(4, 2, 100))
+            right = (rng.random((100, 16)) < solved[:, None]).astype(float)
+            rewards = right + rng.normal(0, 0.7, (100, 16))
+            curves.append(best_of_k_curve(rewards, right, ks=[4, 8]))
+        for figure in ("quality", "oracle"):
+            for estimates in zip(*(getattr(curve, figure) for curve in curves), strict=True):
+                # the estimator is unbiased: its mean over the draws is close enough to the truth
+                truth = np.mean([estimate.value for estimate in estimates])
+                covered = np.mean([estimate.ci_low <= truth <= estimate.ci_high for estimate in estimates])
+                assert covered >= 0.92
+                width = np.mean([estimate.ci_high - estimate.ci_low for estimate in estimates])
+                assert width < 1.3 * 3.92 * np.std([estimate.value for estimate in estimates])
+
     @pytest.mark.parametrize(
         ("rewards", "qualities", "options", "message"),
         [
