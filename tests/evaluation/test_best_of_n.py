@@ -91,7 +91,7 @@ class TestCurve:
                     assert getattr(unit, name) == pytest.approx(100 * getattr(estimate, name) + offset, abs=1e-9)
                 assert unit.se == pytest.approx(100 * estimate.se)
         width = one.quality[1].ci_high - one.quality[1].ci_low
-        assert width == pytest.approx(2 * 1.984 * one.quality[1].se, rel=0.02)  # t with 99 degrees of freedom
+        assert width == pytest.approx(2 * 1.984 * one.quality[1].se, rel=0.04)  # about t with 99 degrees of freedom
 
     def test_one_response_leaves_no_regret(self):
         rng = np.random.default_rng(1)
