@@ -127,7 +127,7 @@ class TestCurve:
         rng = np.random.default_rng(5)
         curves = []
         for _ in range(150):
-            solved = np.where(rng.random(100) < 0.02, 0.0, rng.beta(4, 2, 100))
+            solved = np.where(rng.random(100) < 0.02, 0.0, rng.beta(3, 1, 100))
             right = (rng.random((100, 16)) < solved[:, None]).astype(float)
             rewards = right + rng.normal(0, 0.7, (100, 16))
             curves.append(best_of_k_curve(rewards, right, ks=[4, 8]))
