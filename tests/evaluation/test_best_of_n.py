@@ -91,7 +91,7 @@ class TestCurve:
                     assert getattr(unit, name) == pytest.approx(100 * getattr(estimate, name) + offset, abs=1e-9)
                 assert unit.se == pytest.approx(100 * estimate.se)
         width = one.quality[1].ci_high - one.quality[1].ci_low
-        assert width == pytest.approx(2 * 1.984 * one.quality[1].se, rel=0.02)  # t with 99 degrees of freedom
+        assert width == pytest.approx(2 * 1.984 * one.quality[1].se, rel=0.04)  # about t with 99 degrees of freedom
 
     def test_one_response_leaves_no_regret(self):
         rng = np.random.default_rng(1)
@@ -122,6 +122,23 @@ class TestCurve:
             estimate = best_of_k_curve(rewards, qualities, ks=[4]).quality[0]
             covered += estimate.ci_low <= 1.02938 <= estimate.ci_high
         assert 0.905 <= covered / 200 <= 0.99
+
+    def test_intervals_cover_where_few_prompts_are_unsolvable(self):
+        rng = np.random.default_rng(5)
+        curves = []
+        for _ in range(150):
+            solved = np.where(rng.random(100) < 0.02, 0.0, rng.beta(3, 1, 100))
+            right = (rng.random((100, 16)) < solved[:, None]).astype(float)
+            rewards = right + rng.normal(0, 0.7, (100, 16))
+            curves.append(best_of_k_curve(rewards, right, ks=[4, 8]))
+        for figure in ("quality", "oracle"):
+            for estimates in zip(*(getattr(curve, figure) for curve in curves), strict=True):
+                # the estimator is unbiased: its mean over the draws is close enough to the truth
+                truth = np.mean([estimate.value for estimate in estimates])
+                covered = np.mean([estimate.ci_low <= truth <= estimate.ci_high for estimate in estimates])
+                assert covered >= 0.92
+                width = np.mean([estimate.ci_high - estimate.ci_low for estimate in estimates])
+                assert width < 1.3 * 3.92 * np.std([estimate.value for estimate in estimates])
 
     @pytest.mark.parametrize(
         ("rewards", "qualities", "options", "message"),

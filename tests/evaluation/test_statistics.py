@@ -190,10 +190,21 @@ class TestProportionEstimate:
         assert 0.92 <= wilson / 500 <= 0.99
         assert t_interval < wilson
 
+    @pytest.mark.parametrize("clusters", [None, np.arange(100)])
+    def test_shares_near_the_bounds_are_as_uncertain_as_right_and_wrong(self, clusters):
+        expected = proportion_estimate(np.ones(100), clusters)
+        for values in ([1.0] * 99 + [0.999], [0.9999, 0.9998] * 50):
+            near_one = proportion_estimate(values, clusters)
+            assert (near_one.ci_low, near_one.ci_high) == pytest.approx((expected.ci_low, 1.0), abs=2e-3)
+            near_zero = proportion_estimate(1 - np.array(values), clusters)
+            assert (near_zero.ci_low, near_zero.ci_high) == pytest.approx((1 - near_one.ci_high, 1 - near_one.ci_low))
+
     def test_shares_that_vary_little_have_about_the_t_interval(self):
-        values = np.random.default_rng(0).uniform(0.45, 0.55, 100)
-        estimate, expected = proportion_estimate(values), mean_estimate(values)
-        assert (estimate.ci_low, estimate.ci_high) == pytest.approx((expected.ci_low, expected.ci_high), abs=1e-4)
+        for n, widest in ((100, 1.3), (10_000, 1.01)):
+            values = np.random.default_rng(0).uniform(0.45, 0.55, n)
+            estimate, expected = proportion_estimate(values), mean_estimate(values)
+            ratio = (estimate.ci_high - estimate.ci_low) / (expected.ci_high - expected.ci_low)
+            assert 0.99 < ratio < widest
         # right, wrong and half keep the number of rows as limit, and so do values that don't vary
         halves, constant = np.array([0.5] * 98 + [0.0, 1.0]), np.full(100, 0.25)
         for values in (halves, constant, constant + 1e-15 * np.arange(100)):

@@ -235,8 +235,10 @@ def proportion_estimate(values: ArrayLike, clusters: ArrayLike | None = None, le
     A t interval leaves [0, 1], and shrinks to a point when every row is right. Here Wilson's interval is computed from
     the effective number of rows, \( n^* = p(1-p)/se^2 \cdot (z/t_{G-1})^2 \), with the cluster-robust `se` of
     [`mean_estimate`], and \( p(1-p)/se^2 \le N \) for values that are all 0, 0.5 or 1. Other values, such as shares of a
-    row's pairs, vary less than right and wrong ones do, and have no such limit: their interval is about as wide as the t
-    interval. When all rows agree, the data say nothing about how rows of a cluster hang together; a cluster then counts
+    row's pairs, vary less than right and wrong ones do, and have no such limit. As rare wrong rows may be missing from
+    them, \( p \) and \( se \) in \( p(1-p)/se^2 \) include \( (z^2 + 2)/3 \) imaginary rows (clusters, where there are
+    some) as in [`stratified_estimate`]: near 0 and 1 the interval is as wide as that of right and wrong rows, in the
+    middle somewhat wider than the t interval (1.27 times for 100 values between .45 and .55). When all rows agree, the data say nothing about how rows of a cluster hang together; a cluster then counts
     as one row.
 
     References:
@@ -269,14 +271,35 @@ def proportion_estimate(values: ArrayLike, clusters: ArrayLike | None = None, le
     p, units = mean.value, degrees + 1
     if p in (0.0, 1.0):
         effective = units
+    elif mean.se <= 1e-12:  # values that differ by rounding alone don't vary
+        effective = array.size
+    elif np.isin(array, (0.0, 0.5, 1.0)).all():
+        effective = min(array.size, p * (1 - p) / mean.se**2)
     else:
-        limit = array.size if np.isin(array, (0.0, 0.5, 1.0)).all() else np.inf
-        # values that differ by rounding alone don't vary
-        effective = min(limit, p * (1 - p) / mean.se**2) if mean.se > 1e-12 else array.size
+        effective = _effective_shares(array, mean.se, units, level)
     tail = (1 + level) / 2
     effective *= (stats.norm.ppf(tail) / stats.t.ppf(tail, degrees)) ** 2
     low, high = _wilson_bounds(p, effective, level)
     return Estimate(p, mean.se, low, high, array.size, method)
+
+
+def _effective_shares(array: np.ndarray, se: float, units: float, level: float) -> float:
+    """
+    Effective number of rows of values between 0 and 1: p(1-p)/se² with imaginary units on both sides of the mean.
+
+    As far from it as the rows that make the variance, within 0 and 1, and as many as `stratified_estimate` takes. A
+    twentieth of a row at the far bound counts with the rows: where all are nearly alike, it is all there is.
+    """
+    p = array.mean()
+    squares, far = (array - p) ** 2, max(p, 1 - p) ** 2
+    distance = np.sqrt((np.sum(squares**2) + 0.05 * far**2) / (np.sum(squares) + 0.05 * far))
+    imaginary = np.clip([p - distance, p + distance], 0.0, 1.0)
+    each = (stats.norm.ppf((1 + level) / 2) ** 2 + 2) / 6
+    total = units + 2 * each
+    centre = (units * p + each * imaginary.sum()) / total
+    # sum of squares of the units about their mean, of the imaginary ones about it, and of both means about the centre
+    spread = se**2 * units * (units - 1) + units * (p - centre) ** 2 + each * np.sum((imaginary - centre) ** 2)
+    return centre * (1 - centre) * total * (total - 1) / spread
 
 
 def ratio_estimate(
