@@ -207,6 +207,7 @@ class TestRating:
             ("Rating: 7~8", "range"),
             ("7~8/10", "range"),
             ("Rating: 7 and 8", "range"),
+            ("7/10 or 8", "range"),
             ("Rating: 7 & 8", "range"),
             ("Rating: 7, 8", "range"),
             ("Rating: 7 or maybe 8", "range"),

@@ -18,11 +18,11 @@ _DECORATION = " \t*_"
 _NUMBER = r"[-−]?[0-9]{1,9}(?:[.,][0-9]{1,9})?"
 _GAP = r"[\s*_\"'`:=]{0,20}"
 # "on a scale of 1 to 10", "(scale: 1-10)", "on a 1-10 scale", "on a 10-point scale"
-_SPAN = r"[0-9]{1,9}\s*(?:to|through|and|-|–|—)\s*"
+_SPAN = r"[0-9]{1,9}\s{0,3}(?:to|through|and|-|–|—)\s{0,3}"
 _SCALE = re.compile(
     r"(?:\(\s{0,3})?(?:\b(?:on|using)\s{1,3})?(?:\b(?:a|the)\s{1,3})?"
-    rf"(?:\bscale\b(?:\s*(?:of|from|between|is|:|\())*\s*{_SPAN}(?P<after>[0-9]{{1,9}})(?![0-9])"
-    rf"|(?<![\w.,])(?:{_SPAN})?(?P<before>[0-9]{{1,9}})(?:[\s-]*points?)?[\s-]+scale\b)(?:\s{0, 3}\))?",
+    rf"(?:\bscale\b(?:\s{{0,3}}(?:of|from|between|is|:|\()){{0,3}}\s{{0,3}}{_SPAN}(?P<after>[0-9]{{1,9}})(?![0-9])"
+    rf"|(?<![\w.,])(?:{_SPAN})?(?P<before>[0-9]{{1,9}})(?:[\s-]{{0,3}}points?)?[\s-]{{1,3}}scale\b)(?:\s{{0,3}}\))?",
     re.IGNORECASE,
 )
 # "rating: 7", "score is **7**", "rating of 5"; not "rating 7-8" (a range) and no part of a longer number
@@ -48,6 +48,9 @@ _ALTERNATIVE = re.compile(
     rf"[ \t*_(~&,;…]*(?:\.{{2,}}[ \t]*)?(?:(?:and|or|maybe|perhaps|possibly|even)\b[ \t,*_]*)*(?P<other>{_NUMBER})",
     re.IGNORECASE,
 )
+_OR_ANOTHER = re.compile(
+    rf"[ \t*_(,]*(?:or|~)[ \t*_]*(?:(?:maybe|perhaps|possibly|even)[ \t*_]*)?(?P<other>{_NUMBER})", re.IGNORECASE
+)
 _NEGATION = r"(?:\bnot|\bcannot|n['’]t|\bnever)\b"
 # "not 7/10", "doesn't deserve a 10/10", but "not perfect, 7/10" and "not perfect but 7/10" say 7
 _NEGATED = re.compile(
@@ -61,7 +64,7 @@ _CLAUSE_END = re.compile(r"[.!?,;:](?=\s)|\n")
 # "A score of 5 requires more" speaks of scores, "rating of 5 because" gives one
 _SUBJECT = re.compile(r"\W*(?:(?:a|an|the|any)\s+)?", re.IGNORECASE)
 _PREDICATE = re.compile(
-    r"[ \t*_\"'`]+(?!(?:out|of|on|because|since|as|for|due|given|stars?|points?|from|to|and|or|but)\b)[^\W\d_]",
+    r"[ \t*_\"'`]+(?!(?:out|of|on|overall|because|since|as|for|due|given|stars?|points?|from|to|and|or|but)\b)[^\W\d_]",
     re.IGNORECASE,
 )
 _REQUIREMENT = re.compile(r"[ \t*_\"'`]+(?:requires?|needs?|would|means?|demands?|takes?)\b", re.IGNORECASE)
@@ -200,6 +203,9 @@ def _rating_numbers(answer: str, highest: int) -> list[str]:
         _check_number(plain, match)
         if _NEGATED.search(plain[max(match.start() - 100, 0) : match.start()]):
             raise Reject("negated", f"{_shorten(match[0])} is what it is not")
+        other = _OR_ANOTHER.match(plain, match.end())
+        if other and _value(other["other"]) != _value(match["number"]):
+            raise Reject("range", f"{_shorten(match[0] + other[0])} is no single number")
     labelled = _labelled_numbers(plain, highest)
     for match in fractions:
         _check_scale(match, highest)
@@ -311,7 +317,7 @@ def _check_scale(match: re.Match, highest: int) -> None:
 
 def _json_ratings(answer: str) -> list[str]:
     """Every `rating` and `score` of an answer that is a JSON object, perhaps in a code fence."""
-    body = re.sub(r"^```(?:json)?\s*|\s*```$", "", answer.strip())
+    body = re.sub(r"^```(?:json)?|```$", "", answer.strip()).strip()
     try:
         pairs = json.loads(body, object_pairs_hook=list)  # with the keys that are there twice
     except (ValueError, RecursionError):
