@@ -7,7 +7,7 @@ from typing import Any
 
 
 # Part of a judge's settings: to be raised whenever an answer is read in another way
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 
 _REASONING_START = re.compile(r"<\s*(?:think|thinking|reasoning)\s*>", re.IGNORECASE)
 _REASONING_END = re.compile(r"<\s*/\s*(?:think|thinking|reasoning)\s*>", re.IGNORECASE)
@@ -17,24 +17,57 @@ _DECORATION = " \t*_"
 
 _NUMBER = r"[-−]?[0-9]{1,9}(?:[.,][0-9]{1,9})?"
 _GAP = r"[\s*_\"'`:=]{0,20}"
+# "on a scale of 1 to 10", "(scale: 1-10)", "on a 1-10 scale", "on a 10-point scale"
+_SPAN = r"[0-9]{1,9}\s{0,3}(?:to|through|and|-|–|—)\s{0,3}"
 _SCALE = re.compile(
-    r"\b(?:on|using)?\s*(?:a|the)?\s*scale\s+(?:of|from)\s+[0-9]+\s*(?:to|-|–)\s*[0-9]+", re.IGNORECASE
+    r"(?:\(\s{0,3})?(?:\b(?:on|using)\s{1,3})?(?:\b(?:a|the)\s{1,3})?"
+    rf"(?:\bscale\b(?:\s{{0,3}}(?:of|from|between|is|:|\()){{0,3}}\s{{0,3}}{_SPAN}(?P<after>[0-9]{{1,9}})(?![0-9])"
+    rf"|(?<![\w.,])(?:{_SPAN})?(?P<before>[0-9]{{1,9}})(?:[\s-]{{0,3}}points?)?[\s-]{{1,3}}scale\b)(?:\s{{0,3}}\))?",
+    re.IGNORECASE,
 )
 # "rating: 7", "score is **7**", "rating of 5"; not "rating 7-8" (a range) and no part of a longer number
 _LABELLED = re.compile(
-    rf"\b(?:rating|score|grade)\b{_GAP}(?:(?:is|of|would be)\b)?{_GAP}(?P<number>{_NUMBER})(?![0-9])", re.IGNORECASE
+    rf"\b(?:rating|score|grade)\b{_GAP}(?:(?P<link>is|of|would be)\b)?{_GAP}(?P<number>{_NUMBER})(?![0-9])",
+    re.IGNORECASE,
 )
 _FRACTION = re.compile(
     rf"(?<![\w.,/])(?P<number>{_NUMBER})[*_]*(?:\s*(?:stars?|points?))?\s*(?:/|out\s+of|\(\s*(?:out\s+)?of)\s*[*_]*"
     r"(?P<scale>[0-9]{1,9})(?![^\W_]|/|%|[.,][0-9])",
     re.IGNORECASE,
 )
-_TO = r"\s*(?:-+>|=>|→|-|–|—|\bto\b|\bor\b)\s*"
+_TO = r"\s*(?:-+>|=>|→|-|–|—|~|&|…|\.{2,3}|\bto\b|\bor\b|\band\b)\s*"
 _RANGE_END = re.compile(rf"[0-9]{_TO}[0-9.,]+$", re.IGNORECASE)
 _RANGE = re.compile(rf"[0-9]{_TO}[0-9]", re.IGNORECASE)
 # What makes another number, or none, of the digits before it: 1st, 7e5, 7%, 10.0.1, 10 000, 7-ish
-_TAIL = re.compile(r"[^\W_]|[ \t]*%|[.,][0-9]|[ \u00a0\u202f'’][0-9]|-[^\W\d_]")
+_PERCENT = r"[ \t*_]*(?:%|per\s?cent\b)"
+_TAIL = re.compile(rf"[^\W_]|{_PERCENT}|[.,][0-9]|[ \u00a0\u202f'’][0-9]|-[^\W\d_]", re.IGNORECASE)
 _DIVIDED = re.compile(r"[*_]*\s*(?:/|out\s+of\b)", re.IGNORECASE)
+_OF_SCALE = re.compile(r"[ \t*_]*(?:\(\s*)?(?:/|(?:out\s+)?of\b)[ \t*_]*(?P<scale>[0-9]{1,9})", re.IGNORECASE)
+# A second number right behind the first: 7 (or 8), 7, 8, 7 or maybe 8, 7...8
+_ALTERNATIVE = re.compile(
+    rf"[ \t*_(~&,;…]*(?:\.{{2,}}[ \t]*)?(?:(?:and|or|maybe|perhaps|possibly|even)\b[ \t,*_]*)*(?P<other>{_NUMBER})",
+    re.IGNORECASE,
+)
+_OR_ANOTHER = re.compile(
+    rf"[ \t*_(,]*(?:or|~)[ \t*_]*(?:(?:maybe|perhaps|possibly|even)[ \t*_]*)?(?P<other>{_NUMBER})", re.IGNORECASE
+)
+_NEGATION = r"(?:\bnot|\bcannot|n['’]t|\bnever)\b"
+# "not 7/10", "doesn't deserve a 10/10", but "not perfect, 7/10" and "not perfect but 7/10" say 7
+_NEGATED = re.compile(
+    rf"{_NEGATION}(?:[ \t]+(?!(?:but|so|yet|hence|thus)\b)[a-z]{{1,20}}){{0,3}}[ \t*_\"'`“]*$", re.IGNORECASE
+)
+_NEGATED_BRACKET = re.compile(
+    rf"{_NEGATION}(?:[ \t]+(?:choose|pick|select|say|give|answer|be|a|an|the))?[ \t*_\"'`“:]*$", re.IGNORECASE
+)
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
+_CLAUSE_END = re.compile(r"[.!?,;:](?=\s)|\n")
+# "A score of 5 requires more" speaks of scores, "rating of 5 because" gives one
+_SUBJECT = re.compile(r"\W*(?:(?:a|an|the|any)\s+)?", re.IGNORECASE)
+_PREDICATE = re.compile(
+    r"[ \t*_\"'`]+(?!(?:out|of|on|overall|because|since|as|for|due|given|stars?|points?|from|to|and|or|but)\b)[^\W\d_]",
+    re.IGNORECASE,
+)
+_REQUIREMENT = re.compile(r"[ \t*_\"'`]+(?:requires?|needs?|would|means?|demands?|takes?)\b", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[-−]?[0-9]+,[0-9]{3}")
 _ONLY_NUMBER = re.compile(rf"[\s*_\"'`(]*(?P<number>{_NUMBER})[\s*_\"'`).!]*")
 
@@ -73,7 +106,7 @@ def parse_verdict(text: str, labels: Sequence[str], tie: str | None = None) -> s
 
     Raises:
         `Reject`: Of the kind `empty`, `unfinished_reasoning`, `no_verdict`, `malformed` (something else in brackets),
-        `wrong_label`, `conflict` (several labels) or `quoted`.
+        `wrong_label`, `conflict` (several labels), `negated` (`not [[A]]`) or `quoted`.
 
     Example:
         ```python
@@ -98,6 +131,7 @@ def parse_verdict(text: str, labels: Sequence[str], tie: str | None = None) -> s
             raise Reject(kind, f"[[{name}]] is none of {', '.join(allowed.values())}")
     if len(names) > 1:
         raise Reject("conflict", f"it names {' and '.join(names)}")
+    _check_brackets_stand(answer, [match for match, _ in found])
     if all(_is_quoted(answer, match) for match, _ in found):
         raise Reject("quoted", f"the verdict is a quotation in {_shorten(answer)}")
     return allowed[names[0]]
@@ -125,7 +159,9 @@ def parse_rating(text: str, lowest: int = 1, highest: int = 10, *, decimals: boo
 
     Raises:
         `Reject`: Of the kind `empty`, `unfinished_reasoning`, `no_rating`, `malformed` (something else in brackets,
-        or no number of one meaning: `10,000`, `7e5`, `7%`, `1st`), `conflict` (several numbers), `range` (7-8), `decimal`, `out_of_range` or `other_scale` (3/5).
+        or no number of one meaning: `10,000`, `7e5`, `7%`, `1st`), `conflict` (several numbers), `range` (`7-8`,
+        `7 (or 8)`), `negated` (`not a score of 7`), `decimal`, `out_of_range` or `other_scale` (`3/5`, `4 on a scale of
+        1 to 5`).
 
     Example:
         ```python
@@ -136,7 +172,7 @@ def parse_rating(text: str, lowest: int = 1, highest: int = 10, *, decimals: boo
     """
     answer = _answer(text)
     numbers = _rating_numbers(answer, highest)
-    values = sorted({float(number.replace(",", ".").replace("−", "-")) for number in numbers})
+    values = sorted({_value(number) for number in numbers})
     if len(values) > 1:
         raise Reject("conflict", f"it names {' and '.join(f'{value:g}' for value in values)}")
     (value,) = values
@@ -152,16 +188,25 @@ def _rating_numbers(answer: str, highest: int) -> list[str]:
     bracketed = list(_BRACKETED.finditer(answer))
     if bracketed:
         numbers = [_bracketed_number(match[1].strip(_DECORATION), highest) for match in bracketed]
-        corrections = _SCALE.sub(" ", answer[bracketed[-1].end() :])  # what comes before led to the rating
-        return [*numbers, *_labelled_numbers(corrections), *_last_number(corrections)]
+        _check_brackets_stand(answer, bracketed)
+        for match in bracketed:
+            _check_behind_bracket(answer[match.end() :], highest)
+            _without_scales(answer[answer.rfind("\n", 0, match.start()) + 1 : match.start()], highest)
+        corrections = _without_scales(answer[bracketed[-1].end() :], highest)  # what comes before led to the rating
+        return [*numbers, *_labelled_numbers(corrections, highest), *_last_number(corrections)]
     named = _json_ratings(answer)
     if named:
         return named
-    plain = _SCALE.sub(" ", answer)
+    plain = _without_scales(answer, highest)
     fractions = list(_FRACTION.finditer(plain))
     for match in fractions:
         _check_number(plain, match)
-    labelled = _labelled_numbers(plain)
+        if _NEGATED.search(plain[max(match.start() - 100, 0) : match.start()]):
+            raise Reject("negated", f"{_shorten(match[0])} is what it is not")
+        other = _OR_ANOTHER.match(plain, match.end())
+        if other and _value(other["other"]) != _value(match["number"]):
+            raise Reject("range", f"{_shorten(match[0] + other[0])} is no single number")
+    labelled = _labelled_numbers(plain, highest)
     for match in fractions:
         _check_scale(match, highest)
     numbers = [*(match["number"] for match in fractions), *labelled, *_last_number(plain)]
@@ -170,16 +215,65 @@ def _rating_numbers(answer: str, highest: int) -> list[str]:
     return numbers
 
 
-def _labelled_numbers(plain: str) -> list[str]:
+def _labelled_numbers(plain: str, highest: int) -> list[str]:
     """Numbers that are named as a rating."""
     fractions = {match.start("number") for match in _FRACTION.finditer(plain)}
     labelled = list(_LABELLED.finditer(plain))
     for match in labelled:
         _check_number(plain, match)
+        _check_is_stated(plain, match)
         end = match.end("number")
+        if match.start("number") not in fractions and (scale := _OF_SCALE.match(plain, end)):
+            _check_scale(scale, highest)
         if _TAIL.match(plain, end) or (match.start("number") not in fractions and _DIVIDED.match(plain, end)):
             raise Reject("malformed", f"{_shorten(plain[match.start() : end + 10])} is no number of one meaning")
+        other = _ALTERNATIVE.match(plain, end)
+        if other and _value(other["other"]) != _value(match["number"]):
+            raise Reject("range", f"{_shorten(plain[match.start() : other.end()])} is no single number")
     return [match["number"] for match in labelled]
+
+
+def _check_is_stated(plain: str, match: re.Match) -> None:
+    """Neither "not a score of 7" nor "a score of 7 requires more"."""
+    link = (match["link"] or "").lower()
+    if not link:
+        return
+    start = max(match.start() - 1000, 0)
+    ends = list((_SENTENCE_END if link == "of" else _CLAUSE_END).finditer(plain, start, match.start()))
+    before = plain[ends[-1].end() if ends else start : match.start()]
+    if re.search(_NEGATION, before, re.IGNORECASE):
+        raise Reject("negated", f"{_shorten(before + match[0])} is what it is not")
+    end = match.end()
+    is_subject = _SUBJECT.fullmatch(before) and _PREDICATE.match(plain, end)
+    if link == "of" and (is_subject or _REQUIREMENT.match(plain, end)):
+        raise Reject("no_rating", f"{_shorten(plain[match.start() : end + 30])} only speaks of a rating")
+
+
+def _check_behind_bracket(rest: str, highest: int) -> None:
+    """`[[8]]/100` and `[[8]]%` are no 8."""
+    if scale := _OF_SCALE.match(rest):
+        _check_scale(scale, highest)
+        rest = rest[scale.end() :]
+        if re.match(r"[^\W_]|/|%|[.,][0-9]", rest):
+            raise Reject("malformed", f"{_shorten(scale[0] + rest[:10])} behind the brackets is no scale")
+    if re.match(_PERCENT, rest, re.IGNORECASE):
+        raise Reject("malformed", "the number in brackets is a percentage")
+    if re.match(rf"(?:{_TO}|[ \t]*\(\s*or\s+)[0-9]", rest.split("\n", 1)[0], re.IGNORECASE):
+        raise Reject("range", f"{_shorten(rest[:30])} follows the number in brackets")
+
+
+def _check_brackets_stand(answer: str, found: Sequence[re.Match]) -> None:
+    for match in found:
+        if _NEGATED_BRACKET.search(answer[max(match.start() - 60, 0) : match.start()]):
+            raise Reject("negated", f"{_shorten(answer[max(match.start() - 20, 0) : match.end()])} is what it is not")
+
+
+def _without_scales(text: str, highest: int) -> str:
+    """The text without "on a scale of 1 to 10", whose ends are no ratings."""
+    for match in _SCALE.finditer(text):
+        if int(match["after"] or match["before"]) != highest:
+            raise Reject("other_scale", f"{_shorten(match[0])} is not a scale up to {highest}")
+    return _SCALE.sub(" ", text)
 
 
 def _last_number(plain: str) -> list[str]:
@@ -203,6 +297,10 @@ def _bracketed_number(content: str, highest: int) -> str:
     return match["number"]
 
 
+def _value(number: str) -> float:
+    return float(number.replace(",", ".").replace("−", "-"))
+
+
 def _check_number(text: str, match: re.Match) -> None:
     """Neither the end of a range nor thousands: 10,000 is not 10."""
     end = match.end("number")
@@ -219,7 +317,7 @@ def _check_scale(match: re.Match, highest: int) -> None:
 
 def _json_ratings(answer: str) -> list[str]:
     """Every `rating` and `score` of an answer that is a JSON object, perhaps in a code fence."""
-    body = re.sub(r"^```(?:json)?\s*|\s*```$", "", answer.strip())
+    body = re.sub(r"^```(?:json)?|```$", "", answer.strip()).strip()
     try:
         pairs = json.loads(body, object_pairs_hook=list)  # with the keys that are there twice
     except (ValueError, RecursionError):
