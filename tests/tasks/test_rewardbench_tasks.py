@@ -14,6 +14,7 @@ import pytest
 from tasks.train_config import ConfigError
 from tests.processes import environment, launch_command
 from tests.tiny import tiny_checkpoint, tiny_reward_model, tiny_tokenizer
+from trl_ext.evaluation import collect_results
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,6 +138,12 @@ class TestRunRM:
         row = json.loads(next(first))
         assert row["text_chosen"].startswith("Question: ") and "<|" not in row["text_chosen"]
         assert summary["chat_template"] is None
+
+    def test_of_a_model_in_a_folder_are_not_a_second_result(self, reward_model, tmp_path):
+        (tmp_path / "outputs").mkdir()
+        (tmp_path / "outputs" / "rm").symlink_to(reward_model)
+        run("run_rm", model="outputs/rm", dataset="demo")
+        assert [result.benchmark for result in collect_results(["results"])] == ["preferences-demo"]
 
     def test_a_path_of_the_home_directory_is_not_written(self, reward_model, tmp_path, monkeypatch):
         monkeypatch.setenv("HOME", str(Path(reward_model).parent))

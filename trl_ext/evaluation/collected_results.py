@@ -99,7 +99,13 @@ def _layout_files(top: Path) -> list[Path]:
     """Files of accuracies and scores; else those of the command line, which lie at the top."""
     files = [file for name in _LAYOUT_FOLDERS for file in sorted((top / name).rglob("*.json"))]
     # Pairs of a user's own: beside our results, which tell more
-    return files or sorted(file for file in top.rglob("*_outputs.jsonl") if not (file.parent / RESULTS).exists())
+    return files or sorted(file for file in top.rglob("*_outputs.jsonl") if not _is_beside_results(file, top))
+
+
+def _is_beside_results(file: Path, top: Path) -> bool:
+    """Whether a file, perhaps in a folder of its model's name, lies in the folder of an evaluation below `top`."""
+    folders = [folder for folder in file.parents if folder.is_relative_to(top)]
+    return any((folder / RESULTS).exists() for folder in folders)
 
 
 def _is_own(content: Any) -> bool:
