@@ -46,3 +46,17 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: str | Path, text: str) -> None:
+    """
+    Write a text in UTF-8: the file is complete, or what it was. See [`atomic_path`].
+
+    Args:
+        path (`str` or `pathlib.Path`):
+            The file.
+        text (`str`):
+            Its content.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -14,7 +14,6 @@ import torch
 import transformers
 from transformers import AutoTokenizer
 
-from tasks.atomic_files import atomic_path
 from tasks.json_files import write_json
 from tasks.provenance import command, model_identity, package_versions
 from tasks.rapl.evaluate_config import DEFAULTS
@@ -22,6 +21,7 @@ from tasks.rapl.evaluation_sets import EvaluationSet, attribute_bias_set, lie_se
 from tasks.results_log import ResultsLog
 from tasks.train_config import ConfigError
 from trl_ext import RewardScorer
+from trl_ext.atomic_files import write_text_atomically
 from trl_ext.data import resolve_model
 from trl_ext.privacy import hide_private
 from trl_ext.scoring.encoding import Encoder
@@ -121,17 +121,12 @@ def score(data: EvaluationSet, scorer: RewardScorer, config: Mapping[str, Any], 
     """
     source, output = folder / f"{data.name}.input.jsonl", folder / f"{data.name}.jsonl"
     lines = "".join(json.dumps(row) + "\n" for row in data.to_score(config["prompt_format"]))
-    on_main_process(lambda: _write_text(source, lines))
+    on_main_process(lambda: write_text_atomically(source, lines))
     meta = scorer.score_file(source, output, overwrite=config["overwrite"])
     rewards = np.array([json.loads(line)["reward"] for line in output.read_text(encoding="utf-8").splitlines()])
     by_answer = rewards.reshape(len(data), len(data.answers)).T
     scoring = {**meta["settings"], "provenance": meta["provenance"], "timing": meta["timing"]}
     return dict(zip(data.answers, by_answer, strict=True)), scoring
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def default_output_dir(model: str) -> str:
@@ -213,7 +208,7 @@ def run(config: dict[str, Any], sacred_run) -> dict[str, float]:
             | {"config": config, "provenance": common}
         )
         if process_state().is_main_process:
-            _write_text(folder / f"{data.name}_rewards.csv", table.to_csv(index=False))
+            write_text_atomically(folder / f"{data.name}_rewards.csv", table.to_csv(index=False))
     results["provenance"] = common | {"config": config}
     headline = {
         f"{data.name}.{path}": _figure(results["sets"][data.name]["figures"], path)

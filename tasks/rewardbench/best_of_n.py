@@ -19,13 +19,13 @@ from tasks.rewardbench.evaluation import (
     data_name,
     make_reward_scorer,
     safe_name,
-    short_name,
     show_messages,
 )
 from tasks.train_config import ConfigError
 from trl_ext.atomic_files import atomic_path
 from trl_ext.evaluation.benchmark_run import read_rewards, write_input
 from trl_ext.evaluation.best_of_n import best_of_k_curve, rank_candidates, select_best
+from trl_ext.evaluation.rewardbench_layout import model_name as layout_name
 from trl_ext.evaluation.rewardbench_layout import write_best_of_n
 from trl_ext.privacy import hide_private
 from trl_ext.scoring.processes import on_main_process, process_state
@@ -141,7 +141,7 @@ def _write_layout(config: Mapping[str, Any], rows: Dataset, rewards: list[np.nda
             generator,
             [text for row, _ in pairs for text in map(str, row["responses"])],
             np.concatenate(list(map(itemgetter(1), pairs))),
-            model=short_name(config["model"]),
+            model=layout_name(config["model"]),
             ids=[f"{row['id']}/{index}" for row, _ in pairs for index in range(len(row["responses"]))],
             model_type=MODEL_TYPES["sequence"],
             chat_template=config["chat_template"],

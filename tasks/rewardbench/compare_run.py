@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.atomic_files import atomic_path, remove_stale
+from tasks.atomic_files import remove_stale
 from tasks.json_files import write_json
 from tasks.provenance import command, hash_file, package_versions
 from tasks.rewardbench.compare_plots import PLOT_FILES, draw_plots
+from trl_ext.atomic_files import write_text_atomically
 from trl_ext.evaluation import leaderboard as tables
 from trl_ext.evaluation.leaderboard import ModelResult
 from trl_ext.evaluation.rewardbench_layout import model_name
@@ -68,15 +69,15 @@ def _write_leaderboard(table: pd.DataFrame, folder: Path, formats: list[str], le
         "csv": table.to_csv(index=False),
     }
     for suffix in formats:
-        _write_text(folder / f"leaderboard.{suffix}", contents[suffix])
+        write_text_atomically(folder / f"leaderboard.{suffix}", contents[suffix])
 
 
 def _write_comparisons(pairs: pd.DataFrame, folder: Path) -> None:
-    _write_text(folder / "comparisons.csv", pairs.to_csv(index=False))
+    write_text_atomically(folder / "comparisons.csv", pairs.to_csv(index=False))
     shown = pairs.drop(columns=["method", "correction"])
     text = tables.to_markdown(shown) if len(pairs) else "Fewer than two models have rows: nothing was compared.\n"
     notes = f"\n{_summary(pairs)}\n\n{'; '.join(pairs['method'].unique())}.\n" if len(pairs) else ""
-    _write_text(folder / "comparisons.md", f"# Paired comparisons\n\n{text}{notes}")
+    write_text_atomically(folder / "comparisons.md", f"# Paired comparisons\n\n{text}{notes}")
 
 
 def _notes(table: pd.DataFrame, level: float) -> str:
@@ -121,8 +122,3 @@ def _record(
             },
         },
     }
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

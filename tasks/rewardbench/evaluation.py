@@ -158,7 +158,7 @@ def write_layout(
         result,
         rows,
         rewards,
-        model=short_name(model_name(config["model"])),
+        model=layout_name(model_name(config["model"])),
         model_type=model_type,
         chat_template=None if own_template and not config.get("override_chat_template") else template,
         ref_model=config.get("ref_model"),
@@ -242,14 +242,9 @@ def model_name(model: str | list[str]) -> str:
     return model if isinstance(model, str) else "+".join(model)
 
 
-def short_name(model: str) -> str:
-    """Name of a model for files: a Hub id as it is; of a path the last part, with its parent if that tells little."""
-    return layout_name(model)
-
-
 def safe_name(model: str) -> str:
     """A single folder name: `org/name` is one word."""
-    return re.sub(r"[^\w.+-]+", "__", short_name(model))
+    return re.sub(r"[^\w.+-]+", "__", layout_name(model))
 
 
 def upload(config: Mapping[str, Any], name: str, folder: Path, result: BenchmarkResult) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from ..atomic_files import atomic_path
+from ..atomic_files import write_text_atomically
 from ..privacy import hide_private
 from ..scoring.base import Scorer
 from ..scoring.inputs import hash_file
@@ -109,7 +109,7 @@ def write_input(path: Path, text: str, rewards: Path, overwrite: bool) -> None:
             f"{rewards} holds rewards of other rows than these. Give another output folder, or discard them with "
             "overwrite=True."
         )
-    _write_text(path, text)
+    write_text_atomically(path, text)
 
 
 def read_rewards(path: str | Path, rows: Dataset) -> list[np.ndarray]:
@@ -141,13 +141,8 @@ def _split(rewards: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
     return np.split(rewards, np.cumsum(sizes)[:-1]) if len(sizes) else []
 
 
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def _write_results(folder: Path, result: BenchmarkResult, content: dict[str, Any]) -> None:
-    _write_text(folder / PER_ROW, result.rows.to_csv(index=False))
+    write_text_atomically(folder / PER_ROW, result.rows.to_csv(index=False))
     # strict JSON has no NaN, which is the figure of a section without rows
     strict = json.loads(json.dumps(hide_private(content), default=str), parse_constant=lambda name: name)
-    _write_text(folder / RESULTS, json.dumps(strict, indent=2, allow_nan=False) + "\n")
+    write_text_atomically(folder / RESULTS, json.dumps(strict, indent=2, allow_nan=False) + "\n")
