@@ -22,7 +22,7 @@ EXTRAS = {
         *("fastapi>=0.120", "uvicorn>=0.38"),  # the loopback hub of the tests
         *("pymongo>=4.15", "nx-27017>=0.8.1"),  # MongoDB's protocol over SQLite
         *("openai>=2.0", "matplotlib>=3.9"),
-        "crowd-kit>=1.4",  # a cross-check of the label aggregation
+        *("crowd-kit>=1.4", "evalica>=0.4.2"),  # cross-checks of the label aggregation and of the ratings
     ],
 }
 

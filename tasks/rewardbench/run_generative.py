@@ -17,8 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tasks.experiment import make_experiment
 from tasks.rewardbench.configs import GENERATIVE_KEYS, check_generative_config
-from tasks.rewardbench.experiment import make_experiment, run_command_line
+from tasks.rewardbench.experiment import run_command_line
 
 
 def run(config, sacred_run):
