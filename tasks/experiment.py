@@ -51,7 +51,7 @@ def make_experiment(
         return {}
 
     @ex.main
-    def main(_config, _run):
+    def main(_config, _run, train=None):  # `train`, where there is one, takes new keys: Sacred asks who uses them
         raise_on_sigterm()
         return run(copy.deepcopy(dict(_config)), _run)
 

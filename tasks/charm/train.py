@@ -1,0 +1,31 @@
+#!/usr/bin/env python
+"""
+Train a reward model on what calibrate.py has written, with the trainer and the options of tasks/train.py.
+
+    python tasks/charm/train.py with pairs=outputs/charm/calibration/rm/matching method=matching
+    accelerate launch tasks/charm/train.py with paper pairs=outputs/charm/calibration/rm/hard
+    python tasks/charm/train.py with pairs=PAIRS method=soft human_data=human.jsonl train.learning_rate=1e-5
+
+The same command goes on where an interrupted one stopped. See tasks/charm/README.md.
+"""
+
+import sys
+from pathlib import Path
+
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tasks.charm.train_config import NAMED_CONFIGS, TRAIN_KEYS, check_config
+from tasks.experiment import make_experiment, run_experiment
+
+
+def run(config, sacred_run):
+    from tasks.charm.train_run import run_training
+
+    return run_training(config)
+
+
+ex = make_experiment("charm_train", TRAIN_KEYS, check_config, run, NAMED_CONFIGS)
+
+if __name__ == "__main__":
+    run_experiment(ex)
