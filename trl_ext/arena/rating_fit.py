@@ -226,8 +226,8 @@ def _comparisons(
         _warn_of_shrunken(data)
     counts = np.ones(len(scores))
     if codes is None and not features.shape[1]:  # equal battles are one row: a million fit in milliseconds
-        cells, counts = np.unique(np.stack([first, second, 2 * scores]), axis=1, return_counts=True)
-        first, second, scores = cells[0].astype(np.int64), cells[1].astype(np.int64), cells[2] / 2
+        cells, counts = np.unique((first * m + second) * 3 + (2 * scores).astype(np.int64), return_counts=True)
+        first, second, scores = cells // (3 * m), cells // 3 % m, cells % 3 / 2
         counts, features = counts.astype(np.float64), np.empty((len(scores), 0))
     rows = np.arange(len(scores))
     unit = np.full(len(scores), np.log(10))  # ratings in units of 400 points, which the ridge acts on
@@ -329,7 +329,9 @@ def _as_ratings(fit: _Fit, data: _Battles, names: tuple[str, ...], method: str, 
     if fit.covariance is not None:
         errors = np.sqrt(np.clip(np.diag(fit.covariance), 0.0, None))
     style = {
-        name: Estimate(float(fit.values[row]), float(errors[row]), float(fit.low[row]), float(fit.high[row]), n, method)
+        name: Estimate(
+            float(fit.values[row]), float(errors[row]), float(fit.low[row]), float(fit.high[row]), n, method
+        )
         for row, name in enumerate(names, start=m)
     }
     covariance = None if fit.covariance is None else fit.covariance[np.ix_(order, order)]
