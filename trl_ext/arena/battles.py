@@ -122,7 +122,7 @@ def _refuse(table: pd.DataFrame, column: str, bad: Sequence[bool] | np.ndarray |
     if rows.size:
         raise ValueError(
             f"column {column!r} has {rows.size} bad values in {len(table)} battles; first: row {rows[0]}, value "
-            f"{table[column].iloc[rows[0]]!r}. Allowed: {allowed}. Correct or remove these rows."
+            f"{table[column].iloc[rows[:1]].tolist()[0]!r}. Allowed: {allowed}. Correct or remove these rows."
         )
 
 

@@ -66,7 +66,7 @@ class Comparisons:
             residuals = weights * (self.scores - expit(self.design @ parameters))
             gradient = self.design.T @ residuals - self.penalty * parameters
             if np.abs(gradient).max() <= 1e-11 * total:
-                return parameters
+                return self._identified(parameters, weights)
             # minimum norm: no step along the common level, where the likelihood is flat
             step = np.linalg.lstsq(self.information(parameters, weights), gradient, rcond=1e-12)[0]
             scale = 1.0
@@ -74,10 +74,19 @@ class Comparisons:
             while (new := self.loss(parameters + scale * step, weights)) > loss + 1e-12 * abs(loss) and scale > 1e-6:
                 scale /= 2
             parameters, loss = parameters + scale * step, new
-        raise ValueError(
-            f"the ratings did not converge in {_MAX_STEPS} steps: a style feature may tell the winner of all battles. Use "
-            "more battles, fewer features, or a ridge above 0."
-        )
+        raise ValueError(f"the ratings did not converge in {_MAX_STEPS} steps")
+
+    def _identified(self, parameters: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The parameters, if the data determine them: the gradient also vanishes on the way to infinity."""
+        if not self.penalty:
+            curvature = np.linalg.eigvalsh(self.information(parameters, weights))
+            evenly = np.linalg.eigvalsh(self.information(np.zeros_like(parameters), weights))[-1]
+            if (curvature < 1e-9 * evenly).sum() > 1:  # one is the common level of the ratings
+                raise ValueError(
+                    "these battles do not determine the effects of style: the features depend on each other or on the "
+                    "models, or they tell the winner of all battles. Use more battles, fewer features, or a ridge above 0."
+                )
+        return parameters
 
     def covariance(self, parameters: np.ndarray, codes: np.ndarray | None = None) -> np.ndarray:
         """

@@ -125,7 +125,7 @@ def fit_ratings(
         >>> round(ratings.win_probability("x", "y"), 3)  # 60 wins and 20 half wins of 100
         0.7
         >>> ratings.table.set_index("model").loc["x", ["rating", "rating_low", "rating_high"]].astype(float).round(1).tolist()
-        [1147.2, 1081.0, 1213.4]
+        [1147.2, 1082.3, 1212.0]
 
         ```
     """
@@ -199,7 +199,7 @@ def _cluster_codes(table: pd.DataFrame, clusters: str | ArrayLike | None) -> np.
         raise ValueError(f"clusters has {missing.size} missing labels; first: row {missing[0]}")
     codes, unique = pd.factorize(labels)
     if len(unique) < 2:
-        raise ValueError(f"all battles are in one cluster, {unique[0]!r}: uncertainty needs two or more")
+        raise ValueError(f"all battles are in one cluster, {str(unique[0])!r}: uncertainty needs two or more")
     return codes
 
 
