@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 from tqdm.auto import tqdm
 
 
@@ -39,8 +40,6 @@ CLUSTER_SIZE = 5
 def outcomes(rng: np.random.Generator, n: int, win: float, tie: float, clustered: bool) -> np.ndarray:
     """Scores `(n, 2)` of two models, of which the first wins and ties with given probabilities."""
     if clustered:
-        from scipy.stats import norm
-
         common = np.repeat(rng.normal(size=n // CLUSTER_SIZE), CLUSTER_SIZE)
         place = norm.cdf(np.sqrt(CORRELATION) * common + np.sqrt(1 - CORRELATION) * rng.normal(size=n))
     else:
@@ -51,10 +50,14 @@ def outcomes(rng: np.random.Generator, n: int, win: float, tie: float, clustered
 def percentile(
     scores: np.ndarray, clusters: np.ndarray | None, expected: np.ndarray, ties: str, rng: np.random.Generator
 ) -> np.ndarray:
-    """The plain bootstrap of prompts or clusters."""
+    """The plain bootstrap of prompts, which draws from their wins, ties and losses, or of clusters."""
     worth = (scores[:, 0] > scores[:, 1]) + TIES[ties] * (scores[:, 0] == scores[:, 1])
-    units = worth if clusters is None else worth.reshape(-1, CLUSTER_SIZE).mean(axis=1)
-    rates = units[rng.integers(len(units), size=(DRAWS, len(units)))].mean(axis=1)
+    if clusters is None:
+        values, counts = np.unique(worth, return_counts=True)
+        rates = rng.multinomial(len(worth), counts / len(worth), size=DRAWS) @ values / len(worth)
+    else:
+        units = worth.reshape(-1, CLUSTER_SIZE).mean(axis=1)
+        rates = units[rng.integers(len(units), size=(DRAWS, len(units)))].mean(axis=1)
     return np.quantile(relative_mismatch(rates, expected), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
 
 
