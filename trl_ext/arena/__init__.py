@@ -6,15 +6,24 @@ from typing import TYPE_CHECKING
 
 _EXPORTS = {
     "FittedRatings": "fitted_ratings",
+    "PairChoice": "pair_choice",
+    "RatingAgreement": "agreement",
     "RatingTable": "rating_table",
     "ResponseTable": "response_table",
     "ScoreTable": "score_table",
     "charm_ratings": "published_ratings",
     "check_battles": "battles",
+    "choose_pairs": "pair_choice",
     "elo_win_probability": "win_probability",
     "fit_ratings": "rating_fit",
+    "implied_ratings": "implied_rating",
+    "mismatch_degree": "mismatch",
+    "mismatch_table": "mismatch",
+    "rating_agreement": "agreement",
     "read_battles": "battles",
     "read_leaderboard": "leaderboards",
+    "reward_elo": "implied_rating",
+    "significant_pairs": "pair_choice",
     "simulate_battles": "simulated_battles",
     "win_probability_matrix": "win_probability",
     "write_ratings": "rating_files",
@@ -23,10 +32,19 @@ _EXPORTS = {
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
+    from .agreement import RatingAgreement as RatingAgreement
+    from .agreement import rating_agreement as rating_agreement
     from .battles import check_battles as check_battles
     from .battles import read_battles as read_battles
     from .fitted_ratings import FittedRatings as FittedRatings
+    from .implied_rating import implied_ratings as implied_ratings
+    from .implied_rating import reward_elo as reward_elo
     from .leaderboards import read_leaderboard as read_leaderboard
+    from .mismatch import mismatch_degree as mismatch_degree
+    from .mismatch import mismatch_table as mismatch_table
+    from .pair_choice import PairChoice as PairChoice
+    from .pair_choice import choose_pairs as choose_pairs
+    from .pair_choice import significant_pairs as significant_pairs
     from .published_ratings import charm_ratings as charm_ratings
     from .rating_files import write_ratings as write_ratings
     from .rating_fit import fit_ratings as fit_ratings
