@@ -13,11 +13,20 @@ _EXPORTS = {
     "calibrated_pairs": "calibrated_rows",
     "calibrated_pairs_with_report": "calibrated_rows",
     "elo_win_probability": "win_probability",
+    "read_original_pairs": "original_layout",
+    "read_original_responses": "original_layout",
+    "read_original_scores": "original_layout",
+    "read_rm_config": "original_layout",
     "soft_unpaired_win_rates": "unpaired_win_rates",
     "solve_joint_offsets": "joint_offsets",
     "solve_offset": "offsets",
     "unpaired_objective": "unpaired_win_rates",
     "win_probability_matrix": "win_probability",
+    "write_original_pairs": "original_layout",
+    "write_original_responses": "original_layout",
+    "write_original_scores": "original_layout",
+    "write_pm_config": "original_layout",
+    "write_rm_config": "original_layout",
 }
 
 __all__ = sorted(_EXPORTS)
@@ -29,6 +38,15 @@ if TYPE_CHECKING:
     from .joint_offsets import solve_joint_offsets as solve_joint_offsets
     from .offsets import OffsetSolution as OffsetSolution
     from .offsets import solve_offset as solve_offset
+    from .original_layout import read_original_pairs as read_original_pairs
+    from .original_layout import read_original_responses as read_original_responses
+    from .original_layout import read_original_scores as read_original_scores
+    from .original_layout import read_rm_config as read_rm_config
+    from .original_layout import write_original_pairs as write_original_pairs
+    from .original_layout import write_original_responses as write_original_responses
+    from .original_layout import write_original_scores as write_original_scores
+    from .original_layout import write_pm_config as write_pm_config
+    from .original_layout import write_rm_config as write_rm_config
     from .rating_table import RatingTable as RatingTable
     from .response_table import ResponseTable as ResponseTable
     from .score_table import ScoreTable as ScoreTable

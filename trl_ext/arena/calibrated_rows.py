@@ -8,11 +8,11 @@ import numpy as np
 from datasets import Dataset
 from scipy.special import expit
 
-from ..evaluation.statistics import Estimate, wilson_interval
 from .joint_offsets import JointOffsets
 from .offsets import resolve_temperature
 from .pair_candidates import Candidates, candidates_of_extremes, candidates_of_pairs, offsets_by_model
-from .paired_outcomes import PairedOutcomes, check_ties, paired_outcomes, scaled_mismatch
+from .pair_report import REASONS, pair_report, ratings_used
+from .paired_outcomes import check_ties
 from .rating_table import RatingTable
 from .response_table import ResponseTable
 from .score_table import ScoreTable
@@ -22,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 LABELS = ("hard", "soft", "none")
 TIES_AFTER = ("drop", "soft")
-REASONS = ("empty", "identical", "tied", "below_margin")  # for which a pair is left out; the first that applies counts
 _COLUMNS = (
     *("id", "prompt", "chosen", "rejected", "source_chosen", "source_rejected", "score_chosen", "score_rejected"),
     *("offset", "label", "target_win_rate", "mismatch_before", "mismatch_after", "flipped"),
@@ -155,7 +154,7 @@ def calibrated_pairs_with_report(
     reports = []
     for group in groups:
         reason = _reasons(responses, group, labels, ties, min_margin)
-        report = _report(scores, group, ratings, mismatch_ties, reason)
+        report = pair_report(scores, group, ratings, mismatch_ties, reason)
         kept = reason == ""
         for name, values in _rows(responses, scores, group, kept, labels, temperature, report).items():
             rows[name].extend(values)
@@ -181,7 +180,7 @@ def calibrated_pairs_with_report(
         "left_out": left_out,
         "degenerate": [scores.prompt_ids[row] for row in degenerate],
         "offsets": offsets_by_model(offsets) if pairs == "extremes" or isinstance(offsets, JointOffsets) else None,
-        "ratings": ratings.select(models).table.to_dict("records"),
+        "ratings": ratings_used(ratings, models),
         "pairs": reports,
     }
 
@@ -226,47 +225,6 @@ def _reasons(responses: ResponseTable, group: Candidates, labels: str, ties: str
         "below_margin": (margins < min_margin) & preference,
     }
     return np.select([np.asarray(checks[reason], dtype=bool) for reason in REASONS], REASONS, default="")
-
-
-def _report(
-    scores: ScoreTable, group: Candidates, ratings: RatingTable, mismatch_ties: str, reason: np.ndarray
-) -> dict[str, Any]:
-    first, second = scores.of(group.model), scores.of(group.reference)
-    expected = ratings.win_probability(group.model, group.reference)
-    before, after = (paired_outcomes(first, second, offset) for offset in (0.0, group.offset))
-    kept = reason == ""
-    return {
-        "model": group.model,
-        "reference": group.reference,
-        "offset": group.offset,
-        "solution": None if group.solution is None else group.solution.to_dict(),
-        "expected_win_rate": expected,
-        "candidates": len(group.prompts),
-        "rows": int(kept.sum()),
-        "chosen_per_model": {
-            group.model: int((kept & (group.margins >= 0)).sum()),
-            group.reference: int((kept & (group.margins < 0)).sum()),
-        },
-        "flipped": int((kept & group.flipped).sum()),
-        "left_out": {name: int((reason == name).sum()) for name in REASONS},
-        "ties_before": before.ties,
-        "ties_after": after.ties,
-        "win_rate_before": before.win_rate(mismatch_ties),
-        "win_rate_after": after.win_rate(mismatch_ties),
-        "mismatch_before": scaled_mismatch(before.win_rate(mismatch_ties), expected),
-        "mismatch_before_interval": _mismatch_estimate(before, expected, mismatch_ties).to_dict(),
-        # no interval: the offset was fitted to these prompts, so that what is left says nothing of others
-        "mismatch_after": scaled_mismatch(after.win_rate(mismatch_ties), expected),
-    }
-
-
-def _mismatch_estimate(outcomes: PairedOutcomes, expected: float, ties: str) -> Estimate:
-    """Wilson's interval of the win rate, on the scale of the mismatch degree; ratings are taken as exact."""
-    share = wilson_interval(outcomes.points(ties), outcomes.n)
-    scale = max(expected, 1 - expected)
-    ends = (scaled_mismatch(end, expected) for end in (share.value, share.ci_low, share.ci_high))
-    value, low, high = ends
-    return Estimate(value, share.se / scale, low, high, share.n, f"{share.method}; ratings taken as exact")
 
 
 def _rows(
