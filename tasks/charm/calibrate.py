@@ -25,7 +25,8 @@ from tasks.experiment import make_experiment, run_experiment
 def run(config, sacred_run):
     from tasks.charm.calibrate_run import run_calibration
 
-    return run_calibration(config)
+    report = run_calibration(config)
+    return {key: report[key] for key in ("rows", "flipped", "left_out", "chosen_per_model")}
 
 
 ex = make_experiment(

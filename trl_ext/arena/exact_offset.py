@@ -1,8 +1,5 @@
-"""The interval of offsets with which one model wins as many prompts as wanted, exactly as float64 evaluates them."""
+"""The interval of offsets with which one model wins as many prompts as wanted."""
 
-import math
-import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +7,9 @@ import numpy as np
 from .paired_outcomes import paired_outcomes
 
 
+# Twice float64's epsilon bounds the error of a threshold and of the sum that is compared with it, per unit of the scores:
+# |fl(s_R - s_O) - (s_R - s_O)| <= eps m and |fl(s_O + d) - (s_O + d)| <= eps m / 2 with m the larger of |s_O|, |s_R|
+_ROUNDING = 2 * np.finfo(np.float64).eps
 _STEP_WITHOUT_SPREAD = 1e-3  # of the largest score, beyond the last threshold where all differences are equal
 
 
@@ -35,77 +35,53 @@ class ExactOffset:
 
 def exact_offset(scores: np.ndarray, opponent_scores: np.ndarray, win_rate: float, ties: str) -> ExactOffset:
     """
-    The offset whose count of wins is nearest to `win_rate * N`.
+    The offset whose count of wins is nearest to `win_rate * N`; of two as near, the lower one.
 
-    The count grows with the offset, one step at each order statistic of `opponent_scores - scores`. Steps are located
-    by bisection over the float64 numbers, so that the count holds for `scores + offset > opponent_scores` as it is
-    evaluated, whatever the rounding of the differences.
+    The count grows with the offset by one at each order statistic of `opponent_scores - scores`. Order statistics that
+    rounding can't tell apart are tied: between them there is no offset to choose. All others are so far apart that the
+    count at the midpoint is that of `scores + offset > opponent_scores` as float64 evaluates it.
     """
-    wanted = win_rate * len(scores)
-
-    def points(offset: float) -> float:
-        return paired_outcomes(scores, opponent_scores, offset).points(ties)
-
-    bound = 4 * max(np.abs(scores).max(), np.abs(opponent_scores).max()) + 1
-    edge = _last_at_most(points, wanted, -bound, bound)
-    below, above = points(edge), points(math.nextafter(edge, math.inf))
-
-    def plateau(value: float) -> ExactOffset:
-        if value == below:
-            low, high = _last_at_most(points, value - 0.25, -bound, edge) if value else -math.inf, edge
-        else:
-            low = edge
-            high = _last_at_most(points, value, edge, bound) if value < len(scores) else math.inf
-        offset = _inside(low, high, _step(scores, opponent_scores), lambda at: points(at) == value)
-        return ExactOffset(offset, low, high, value, abs(value - wanted) <= 0.5)
-
-    candidates = [plateau(value) for value in (below, above)]
-
-    def preference(candidate: ExactOffset) -> tuple[bool, float, int, float]:
-        tied = paired_outcomes(scores, opponent_scores, candidate.offset).ties
-        # a tied pair teaches nothing, so half a win by a tie is taken only where whole wins don't come near
-        whole = candidate.attainable and not tied
-        return not whole, abs(candidate.points - wanted), tied, abs(candidate.offset)
-
-    return min(candidates, key=preference)
+    n, wanted = len(scores), win_rate * len(scores)
+    differences = opponent_scores - scores
+    order = np.argsort(differences, kind="stable")
+    thresholds = differences[order]
+    error = _ROUNDING * np.maximum(np.abs(scores), np.abs(opponent_scores))[order]
+    # with k wins, an offset lies above the first k thresholds and below the others, whatever their rounding
+    above = np.concatenate([[-np.inf], np.maximum.accumulate(thresholds + error)])
+    below = np.concatenate([np.minimum.accumulate((thresholds - error)[::-1])[::-1], [np.inf]])
+    counts = np.flatnonzero(above < below)
+    count = int(counts[np.argmin(np.abs(counts - wanted))])
+    attainable = abs(count - wanted) <= 0.5
+    if ties == "half" and not attainable:
+        tied = _at_the_tie(scores, opponent_scores, thresholds, counts, wanted)
+        if abs(tied.points - wanted) < abs(count - wanted):
+            return tied
+    low = float(thresholds[count - 1]) if count else -np.inf
+    high = float(thresholds[count]) if count < n else np.inf
+    offset = _inside(low, high, _step(scores, opponent_scores, thresholds))
+    offset = float(np.clip(offset, above[count], below[count]))
+    return ExactOffset(offset, low, high, float(count), bool(attainable))
 
 
-def _inside(low: float, high: float, step: float, is_right: Callable[[float], bool]) -> float:
-    if math.isfinite(low) and math.isfinite(high):
-        middle = low + (high - low) / 2
-        return middle if middle > low else high  # of neighbouring numbers the upper one is in the interval
-    start, direction = (high, -1) if math.isfinite(high) else (low, 1)
-    while not is_right(start + direction * step):
-        step *= 2
-    return start + direction * step
+def _at_the_tie(
+    scores: np.ndarray, opponent_scores: np.ndarray, thresholds: np.ndarray, counts: np.ndarray, wanted: float
+) -> ExactOffset:
+    """The offset that makes the tied differences around the wanted count ties of scores."""
+    next_count = np.searchsorted(counts, wanted)
+    offset = float(thresholds[(counts[next_count - 1] + counts[next_count]) // 2])
+    points = paired_outcomes(scores, opponent_scores, offset).points("half")
+    return ExactOffset(offset, offset, offset, points, abs(points - wanted) <= 0.5)
 
 
-def _step(scores: np.ndarray, opponent_scores: np.ndarray) -> float:
-    """Mean gap between neighbouring differences; where all are equal, a small part of the largest score, or 1."""
-    spread = float(np.ptp(opponent_scores - scores))
+def _inside(low: float, high: float, step: float) -> float:
+    if np.isinf(low):
+        return high - step
+    return low + step if np.isinf(high) else low + (high - low) / 2
+
+
+def _step(scores: np.ndarray, opponent_scores: np.ndarray, thresholds: np.ndarray) -> float:
+    """Mean gap between neighbouring thresholds; where all are equal, a small part of the largest score, or 1."""
+    spread = float(thresholds[-1] - thresholds[0])
     if spread > 0:
-        return spread / (len(scores) - 1)
+        return spread / (len(thresholds) - 1)
     return _STEP_WITHOUT_SPREAD * float(max(np.abs(scores).max(), np.abs(opponent_scores).max())) or 1.0
-
-
-def _last_at_most(function: Callable[[float], float], value: float, low: float, high: float) -> float:
-    """Last float64 number in [low, high) at which a growing function is at most `value`; it is at `low`."""
-    first, last = _rank(low), _rank(high)
-    while last - first > 1:
-        middle = (first + last) // 2
-        if function(_number(middle)) <= value:
-            first = middle
-        else:
-            last = middle
-    return _number(first)
-
-
-def _rank(number: float) -> int:
-    """Position among the float64 numbers in their order; 0 has 0."""
-    (bits,) = struct.unpack("<Q", struct.pack("<d", abs(number)))
-    return -bits if number < 0 else bits
-
-
-def _number(rank: int) -> float:
-    (number,) = struct.unpack("<d", struct.pack("<Q", abs(rank)))
-    return -number if rank < 0 else number
