@@ -113,7 +113,9 @@ class TestPaired:
         assert abs(solution.mismatch_after) <= 1 / solution.n
         assert solution.attainable and solution.ties_after == 0
 
-    @given(pairs=pairs_of_scores, expected=rates, shift=st.integers(-1000, 1000), scale=st.sampled_from([0.25, 2.0, 1e4]))
+    @given(
+        pairs=pairs_of_scores, expected=rates, shift=st.integers(-1000, 1000), scale=st.sampled_from([0.25, 2.0, 1e4])
+    )
     def test_equivariance(self, pairs, expected, shift, scale):
         overvalued, reference = arrays(pairs, unit=0.5)  # exact in float64, so that ties stay ties
         assume(len(set(overvalued - reference)) > 1)
@@ -123,7 +125,12 @@ class TestPaired:
         scaled = solve_offset(overvalued * scale, reference * scale, expected).offset
         assert scaled == pytest.approx(offset * scale, abs=1e-9 * scale)
 
-    @given(pairs=pairs_of_scores, first=rates, second=rates, method=st.sampled_from(["paired", "soft_paired", "reference"]))
+    @given(
+        pairs=pairs_of_scores,
+        first=rates,
+        second=rates,
+        method=st.sampled_from(["paired", "soft_paired", "reference"]),
+    )
     def test_a_higher_win_rate_never_needs_a_lower_offset(self, pairs, first, second, method):
         low, high = sorted([first, second])
         overvalued, reference = arrays(pairs)
