@@ -65,7 +65,7 @@ class TestGolden:
                 assert report["rows"] + len(degenerate) == known["n_kept"]
 
     def test_a_pair_of_models_by_its_offset(self, cases):
-        for case in cases[:-1]:
+        for case in (case for case in cases if len(case["scores"]) == 2):
             known = case["derived"]["at_unpaired_T0.1"]
             responses, scores = tables(dict(zip("OR", case["scores"], strict=True)))
             ratings = RatingTable.from_ratings(dict(zip("OR", case["elo"], strict=True)))
