@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 _EXPORTS = {
     "FittedRatings": "fitted_ratings",
+    "JointOffsets": "joint_offsets",
+    "OffsetSolution": "offsets",
     "PairChoice": "pair_choice",
     "RatingAgreement": "agreement",
     "RatingTable": "rating_table",
     "ResponseTable": "response_table",
     "ScoreTable": "score_table",
+    "calibrated_pairs": "calibrated_rows",
+    "calibrated_pairs_with_report": "calibrated_rows",
     "charm_ratings": "published_ratings",
     "check_battles": "battles",
     "choose_pairs": "pair_choice",
@@ -22,11 +26,24 @@ _EXPORTS = {
     "rating_agreement": "agreement",
     "read_battles": "battles",
     "read_leaderboard": "leaderboards",
+    "read_original_pairs": "original_layout",
+    "read_original_responses": "original_layout",
+    "read_original_scores": "original_layout",
+    "read_rm_config": "original_layout",
     "reward_elo": "implied_rating",
     "significant_pairs": "pair_choice",
     "simulate_battles": "simulated_battles",
+    "soft_unpaired_win_rates": "unpaired_win_rates",
+    "solve_joint_offsets": "joint_offsets",
+    "solve_offset": "offsets",
+    "unpaired_objective": "unpaired_win_rates",
     "win_probability_matrix": "win_probability",
+    "write_original_pairs": "original_layout",
+    "write_original_responses": "original_layout",
+    "write_original_scores": "original_layout",
+    "write_pm_config": "original_layout",
     "write_ratings": "rating_files",
+    "write_rm_config": "original_layout",
 }
 
 __all__ = sorted(_EXPORTS)
@@ -36,12 +53,27 @@ if TYPE_CHECKING:
     from .agreement import rating_agreement as rating_agreement
     from .battles import check_battles as check_battles
     from .battles import read_battles as read_battles
+    from .calibrated_rows import calibrated_pairs as calibrated_pairs
+    from .calibrated_rows import calibrated_pairs_with_report as calibrated_pairs_with_report
     from .fitted_ratings import FittedRatings as FittedRatings
     from .implied_rating import implied_ratings as implied_ratings
     from .implied_rating import reward_elo as reward_elo
+    from .joint_offsets import JointOffsets as JointOffsets
+    from .joint_offsets import solve_joint_offsets as solve_joint_offsets
     from .leaderboards import read_leaderboard as read_leaderboard
     from .mismatch import mismatch_degree as mismatch_degree
     from .mismatch import mismatch_table as mismatch_table
+    from .offsets import OffsetSolution as OffsetSolution
+    from .offsets import solve_offset as solve_offset
+    from .original_layout import read_original_pairs as read_original_pairs
+    from .original_layout import read_original_responses as read_original_responses
+    from .original_layout import read_original_scores as read_original_scores
+    from .original_layout import read_rm_config as read_rm_config
+    from .original_layout import write_original_pairs as write_original_pairs
+    from .original_layout import write_original_responses as write_original_responses
+    from .original_layout import write_original_scores as write_original_scores
+    from .original_layout import write_pm_config as write_pm_config
+    from .original_layout import write_rm_config as write_rm_config
     from .pair_choice import PairChoice as PairChoice
     from .pair_choice import choose_pairs as choose_pairs
     from .pair_choice import significant_pairs as significant_pairs
@@ -52,6 +84,8 @@ if TYPE_CHECKING:
     from .response_table import ResponseTable as ResponseTable
     from .score_table import ScoreTable as ScoreTable
     from .simulated_battles import simulate_battles as simulate_battles
+    from .unpaired_win_rates import soft_unpaired_win_rates as soft_unpaired_win_rates
+    from .unpaired_win_rates import unpaired_objective as unpaired_objective
     from .win_probability import elo_win_probability as elo_win_probability
     from .win_probability import win_probability_matrix as win_probability_matrix
 
