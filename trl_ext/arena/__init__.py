@@ -5,19 +5,35 @@ from typing import TYPE_CHECKING
 
 
 _EXPORTS = {
+    "JointOffsets": "joint_offsets",
+    "OffsetSolution": "offsets",
     "RatingTable": "rating_table",
     "ResponseTable": "response_table",
     "ScoreTable": "score_table",
+    "calibrated_pairs": "calibrated_rows",
+    "calibrated_pairs_with_report": "calibrated_rows",
     "elo_win_probability": "win_probability",
+    "soft_unpaired_win_rates": "unpaired_win_rates",
+    "solve_joint_offsets": "joint_offsets",
+    "solve_offset": "offsets",
+    "unpaired_objective": "unpaired_win_rates",
     "win_probability_matrix": "win_probability",
 }
 
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
+    from .calibrated_rows import calibrated_pairs as calibrated_pairs
+    from .calibrated_rows import calibrated_pairs_with_report as calibrated_pairs_with_report
+    from .joint_offsets import JointOffsets as JointOffsets
+    from .joint_offsets import solve_joint_offsets as solve_joint_offsets
+    from .offsets import OffsetSolution as OffsetSolution
+    from .offsets import solve_offset as solve_offset
     from .rating_table import RatingTable as RatingTable
     from .response_table import ResponseTable as ResponseTable
     from .score_table import ScoreTable as ScoreTable
+    from .unpaired_win_rates import soft_unpaired_win_rates as soft_unpaired_win_rates
+    from .unpaired_win_rates import unpaired_objective as unpaired_objective
     from .win_probability import elo_win_probability as elo_win_probability
     from .win_probability import win_probability_matrix as win_probability_matrix
 
