@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING
 _EXPORTS = {
     "JointOffsets": "joint_offsets",
     "OffsetSolution": "offsets",
+    "PairChoice": "pair_choice",
+    "RatingAgreement": "agreement",
     "RatingTable": "rating_table",
     "ResponseTable": "response_table",
     "ScoreTable": "score_table",
     "calibrated_pairs": "calibrated_rows",
     "calibrated_pairs_with_report": "calibrated_rows",
+    "choose_pairs": "pair_choice",
     "elo_win_probability": "win_probability",
+    "implied_ratings": "implied_rating",
+    "mismatch_degree": "mismatch",
+    "mismatch_table": "mismatch",
+    "rating_agreement": "agreement",
+    "reward_elo": "implied_rating",
+    "significant_pairs": "pair_choice",
     "soft_unpaired_win_rates": "unpaired_win_rates",
     "solve_joint_offsets": "joint_offsets",
     "solve_offset": "offsets",
@@ -23,12 +32,21 @@ _EXPORTS = {
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
+    from .agreement import RatingAgreement as RatingAgreement
+    from .agreement import rating_agreement as rating_agreement
     from .calibrated_rows import calibrated_pairs as calibrated_pairs
     from .calibrated_rows import calibrated_pairs_with_report as calibrated_pairs_with_report
+    from .implied_rating import implied_ratings as implied_ratings
+    from .implied_rating import reward_elo as reward_elo
     from .joint_offsets import JointOffsets as JointOffsets
     from .joint_offsets import solve_joint_offsets as solve_joint_offsets
+    from .mismatch import mismatch_degree as mismatch_degree
+    from .mismatch import mismatch_table as mismatch_table
     from .offsets import OffsetSolution as OffsetSolution
     from .offsets import solve_offset as solve_offset
+    from .pair_choice import PairChoice as PairChoice
+    from .pair_choice import choose_pairs as choose_pairs
+    from .pair_choice import significant_pairs as significant_pairs
     from .rating_table import RatingTable as RatingTable
     from .response_table import ResponseTable as ResponseTable
     from .score_table import ScoreTable as ScoreTable
