@@ -34,7 +34,7 @@ PROMPTS = 2000
 STEPS = 300
 BATCH = 256  # prompts of a step
 LEARNING_RATE = 3e-3
-ANCHOR = 0.1  # weight of the within-source variance, in units of the frozen rewards' own
+ANCHOR = 0.02  # weight of the within-source variance, in units of the frozen rewards' own
 SHARPNESS = 0.25  # temperature of win rates, in standard deviations of the frozen rewards' differences
 
 ONE_PAIR = ((MODELS.index(OVERVALUED), MODELS.index(REFERENCE)),)

@@ -28,8 +28,9 @@ OVERVALUED, REFERENCE = "gemma-2-9b-it-SimPO", "GPT-4o-mini-2024-07-18"
 CONTENT, STYLE = 22, 2  # features of a response
 STYLE_WORTH = 0.1  # true quality of a unit of style
 STYLE_PAY = 0.65  # what the labels of the reward model's training pay for it
-HEAVY_STYLE = 2.0  # mean style of the over-valued model
-STYLE_SPREAD = 0.5  # standard deviation of the mean styles of the others
+HEAVY_STYLE = 1.5  # mean style of the over-valued model
+STYLE_SPREAD = 0.85  # standard deviation of the mean styles of the others
+STYLE_NOISE = 0.6  # standard deviation of the style of a model's responses
 PAIRS_OF_THE_REWARD_MODEL = 20_000
 
 
@@ -83,7 +84,7 @@ class ToyWorld:
         """Responses of all models to new prompts."""
         shape = (prompts, len(MODELS))
         content = self._normal(prompts, 1, CONTENT) + self._normal(*shape, CONTENT)
-        style = self.styles + self._normal(*shape, STYLE)
+        style = self.styles + STYLE_NOISE * self._normal(*shape, STYLE)
         means = self.mean_quality - STYLE_WORTH * self.styles.sum(dim=-1)
         content = content + means[:, None] * self.worth
         quality = content @ self.worth + STYLE_WORTH * style.sum(dim=-1)
@@ -98,7 +99,7 @@ class ToyWorld:
 
     def _mean_quality(self) -> Tensor:
         # P(win) = normal distribution function of the difference of means over the sd of a paired difference
-        deviation = np.sqrt(2 * (1 + STYLE * STYLE_WORTH**2))
+        deviation = np.sqrt(2 * (1 + STYLE * (STYLE_WORTH * STYLE_NOISE) ** 2))
         differences = deviation * norm.ppf(self.ratings.win_probabilities(MODELS))
         return torch.tensor(differences.mean(axis=1), dtype=torch.float32)
 
