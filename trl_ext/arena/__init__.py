@@ -9,6 +9,7 @@ _EXPORTS = {
     "JointOffsets": "joint_offsets",
     "OffsetSolution": "offsets",
     "PairChoice": "pair_choice",
+    "PolicyModel": "policy_model",
     "RatingAgreement": "agreement",
     "RatingTable": "rating_table",
     "ResponseTable": "response_table",
@@ -17,20 +18,28 @@ _EXPORTS = {
     "calibrated_pairs_with_report": "calibrated_rows",
     "charm_ratings": "published_ratings",
     "check_battles": "battles",
+    "check_prompt_rows": "prompt_rows",
     "choose_pairs": "pair_choice",
     "elo_win_probability": "win_probability",
     "fit_ratings": "rating_fit",
+    "generate_responses": "response_generation",
     "implied_ratings": "implied_rating",
     "mismatch_degree": "mismatch",
     "mismatch_table": "mismatch",
+    "policy_backend": "response_generation",
     "rating_agreement": "agreement",
     "read_battles": "battles",
     "read_leaderboard": "leaderboards",
     "read_original_pairs": "original_layout",
     "read_original_responses": "original_layout",
     "read_original_scores": "original_layout",
+    "read_policies": "policy_model",
+    "read_prompt_rows": "prompt_rows",
+    "read_responses": "response_files",
     "read_rm_config": "original_layout",
+    "read_scores": "response_scores",
     "reward_elo": "implied_rating",
+    "score_responses": "response_scores",
     "significant_pairs": "pair_choice",
     "simulate_battles": "simulated_battles",
     "soft_unpaired_win_rates": "unpaired_win_rates",
@@ -77,10 +86,19 @@ if TYPE_CHECKING:
     from .pair_choice import PairChoice as PairChoice
     from .pair_choice import choose_pairs as choose_pairs
     from .pair_choice import significant_pairs as significant_pairs
+    from .policy_model import PolicyModel as PolicyModel
+    from .policy_model import read_policies as read_policies
+    from .prompt_rows import check_prompt_rows as check_prompt_rows
+    from .prompt_rows import read_prompt_rows as read_prompt_rows
     from .published_ratings import charm_ratings as charm_ratings
     from .rating_files import write_ratings as write_ratings
     from .rating_fit import fit_ratings as fit_ratings
     from .rating_table import RatingTable as RatingTable
+    from .response_files import read_responses as read_responses
+    from .response_generation import generate_responses as generate_responses
+    from .response_generation import policy_backend as policy_backend
+    from .response_scores import read_scores as read_scores
+    from .response_scores import score_responses as score_responses
     from .response_table import ResponseTable as ResponseTable
     from .score_table import ScoreTable as ScoreTable
     from .simulated_battles import simulate_battles as simulate_battles
