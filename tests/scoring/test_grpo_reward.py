@@ -64,6 +64,18 @@ def test_a_source_adds_a_constant_and_a_curve_does_not(scorer):
     assert np.ptp(by_length(prompts, completions) - raw) > 0.5
 
 
+def test_completions_beyond_the_curve_are_logged_and_warned_of_once(scorer, caplog):
+    reward = reward_function(
+        CalibratedScorer(scorer, RewardCalibration(length_curve=LengthCurve((1, 2), (0, 1), "words")))
+    )
+    prompts, completions = map(list, zip(*ROWS, strict=True))
+    logged = {}
+    for _ in range(2):
+        reward(prompts, completions, log_metric=logged.__setitem__)
+    assert logged == {"calibration/shorter": 0.25, "calibration/longer": 0.25}
+    assert caplog.text.count("1 of 4 responses are shorter, and 1 longer") == 1
+
+
 def test_what_is_refused(scorer):
     for source in (None, "gpt"):
         with pytest.raises(
@@ -125,9 +137,10 @@ def test_a_genuine_trainer_an_offset_changes_no_advantage_a_curve_does(tokenizer
     shifted, log_shifted = advantages(
         tokenizer, reward_function(CalibratedScorer(scorer, OFFSET), source="policy"), tmp_path, chat
     )
-    bent, _ = advantages(tokenizer, reward_function(CalibratedScorer(scorer, CURVE)), tmp_path, chat)
+    bent, log_bent = advantages(tokenizer, reward_function(CalibratedScorer(scorer, CURVE)), tmp_path, chat)
     assert raw.shape == (8,) and raw.abs().max() > 0.1
     shift = log_shifted["rewards/calibrated_reward/mean"] - log["rewards/reward/mean"]
     assert shift == pytest.approx(3, abs=1e-4)
     torch.testing.assert_close(shifted, raw, atol=1e-3, rtol=1e-3)
     assert (bent - raw).abs().max() > 0.05
+    assert log_bent["calibration/shorter"] == 0 and 0 <= log_bent["calibration/longer"] <= 1

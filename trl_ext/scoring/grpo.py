@@ -23,6 +23,8 @@ def reward_function(
 
     A source's offset is the same for all completions of a policy. GRPO subtracts the mean reward of each prompt's
     completions, so it changes the logged rewards and nothing that is learned; a curve of length does change what is learned.
+    The shares of completions shorter and longer than those it was fitted on are logged as `calibration/shorter` and
+    `calibration/longer`.
 
     Args:
         scorer ([`~trl_ext.scoring.base.Scorer`]):
@@ -33,8 +35,8 @@ def reward_function(
             Under which TRL logs the rewards. By default `"reward"`, or `"calibrated_reward"` if they are.
 
     Returns:
-        `Callable`: Takes `prompts` and `completions` (texts, or lists of messages) and further keyword arguments, which
-        are not used, and returns the reward of each completion as a list of floats.
+        `Callable`: Takes `prompts` and `completions` (texts, or lists of messages), `log_metric` of TRL, and further
+        keyword arguments, which are not used, and returns the reward of each completion as a list of floats.
 
     Raises:
         ValueError: The calibration has offsets, but none for `source`.
@@ -61,13 +63,23 @@ def reward_function(
     scorer.progress = False
     scorer.prepare()
 
-    def reward(prompts: Sequence[Any], completions: Sequence[Any], **kwargs: Any) -> list[float]:
+    def reward(
+        prompts: Sequence[Any],
+        completions: Sequence[Any],
+        log_metric: Callable[[str, float], None] | None = None,
+        **kwargs: Any,
+    ) -> list[float]:
         if len(prompts) != len(completions):
             raise ValueError(f"there must be a prompt per completion, got {len(prompts)} and {len(completions)}")
         state = process_state()
         parts = gathered([list(zip(prompts, completions, strict=True))])
         pairs = [pair for part in parts for pair in part]
         rewards = _rewards(scorer, pairs, source, state.num_processes)
+        if calibrated and pairs:
+            scorer.warns = False  # once: the same is logged at every step
+            counts = scorer.report()["calibration"]
+            for counted in sorted(counts.keys() - {"responses"}) if log_metric is not None else ():
+                log_metric(f"calibration/{counted}", counts[counted] / len(pairs))
         start = sum(map(len, parts[: state.process_index]))
         return rewards[start : start + len(prompts)]
 

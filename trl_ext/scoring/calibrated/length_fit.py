@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 # Between so many points over the range of lengths the curve is linear
 _KNOTS = 201
 _MIN_NEIGHBOURS = 3
-# Of the alternation between the curve and the prompts' means
-_TOLERANCE = 1e-6
+# Of the alternation between the curve and the prompts' means, in standard deviations of the reward within prompts
+_TOLERANCE = 1e-4
 _MAX_ROUNDS = 50
 
 

@@ -38,6 +38,9 @@ class CalibratedScorer(Scorer):
         processing_class ([`~transformers.PreTrainedTokenizerBase`], *optional*):
             Tokenizer for lengths in tokens. By default the scorer's.
 
+    Attributes:
+        warns (`bool`): Whether a warning says, after each call, how many responses the calibration was not fitted for.
+
     Raises:
         ValueError: No calibration is stored with the model, `scorer` is calibrated already, or there is no tokenizer.
 
@@ -52,6 +55,7 @@ class CalibratedScorer(Scorer):
     """
 
     has_report: ClassVar[bool] = True
+    warns: bool = True
 
     def __init__(
         self,
@@ -191,7 +195,8 @@ class CalibratedScorer(Scorer):
             added = self._adjustments(window)
             self._count(window)
             yield dataclasses.replace(scored, rewards=(scored.rewards.astype(np.float64) + added).astype(np.float32))
-        warn_of(self._beyond, self._responses)
+        if self.warns:
+            warn_of(self._beyond, self._responses)
 
     def _adjustments(self, window: Sequence[Group]) -> np.ndarray:
         """What is added to the rewards of a window."""
