@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 
 _EXPORTS = {
+    "MismatchChange": "mismatch_change",
     "RatingTable": "rating_table",
     "ResponseTable": "response_table",
     "ScoreTable": "score_table",
+    "compare_mismatch": "mismatch_change",
     "elo_win_probability": "win_probability",
     "win_probability_matrix": "win_probability",
 }
@@ -15,6 +17,8 @@ _EXPORTS = {
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
+    from .mismatch_change import MismatchChange as MismatchChange
+    from .mismatch_change import compare_mismatch as compare_mismatch
     from .rating_table import RatingTable as RatingTable
     from .response_table import ResponseTable as ResponseTable
     from .score_table import ScoreTable as ScoreTable
