@@ -5,11 +5,17 @@ from typing import TYPE_CHECKING
 
 
 _EXPORTS = {
+    "HumanPairsChange": "human_pairs",
     "MismatchChange": "mismatch_change",
+    "RewardDrift": "drift",
     "RatingTable": "rating_table",
     "ResponseTable": "response_table",
     "ScoreTable": "score_table",
+    "compare_human_pairs": "human_pairs",
     "compare_mismatch": "mismatch_change",
+    "response_features": "text_counts",
+    "reward_drift": "drift",
+    "text_features": "text_counts",
     "elo_win_probability": "win_probability",
     "win_probability_matrix": "win_probability",
 }
@@ -17,11 +23,17 @@ _EXPORTS = {
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
+    from .drift import RewardDrift as RewardDrift
+    from .drift import reward_drift as reward_drift
+    from .human_pairs import HumanPairsChange as HumanPairsChange
+    from .human_pairs import compare_human_pairs as compare_human_pairs
     from .mismatch_change import MismatchChange as MismatchChange
     from .mismatch_change import compare_mismatch as compare_mismatch
     from .rating_table import RatingTable as RatingTable
     from .response_table import ResponseTable as ResponseTable
     from .score_table import ScoreTable as ScoreTable
+    from .text_counts import response_features as response_features
+    from .text_counts import text_features as text_features
     from .win_probability import elo_win_probability as elo_win_probability
     from .win_probability import win_probability_matrix as win_probability_matrix
 

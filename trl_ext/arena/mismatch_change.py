@@ -17,8 +17,8 @@ from .win_probability import elo_win_probability
 
 GROUPS = ("calibrated", "partly", "held_out", "all")
 TIES = {"loss": 0.0, "half": 0.5}
-# A mismatch within so many standard errors of 0 may have either sign: its absolute value is then treated as folded
-_UNSURE = 3.0
+# Standard errors by which a true mismatch may be nearer to 0 than the estimate, for the error at most
+_NEARER = 1.0
 _BLOCK = 2_000_000  # outcomes at a time
 
 
@@ -58,7 +58,9 @@ class MismatchChange:
         if not len(rows):
             raise ValueError(f"there are no pairs of group {group!r}; there are {', '.join(self.summary['group'])}")
         row = rows.iloc[0]
-        ends = ("se", "ci_low", "ci_high") if column == "change" else [f"{column}_{end}" for end in ("se", "low", "high")]
+        ends = (
+            ("se", "ci_low", "ci_high") if column == "change" else [f"{column}_{end}" for end in ("se", "low", "high")]
+        )
         return Estimate(float(row[column]), *(float(row[end]) for end in ends), int(row["n"]), self.method)
 
     def to_dict(self) -> dict[str, Any]:
@@ -152,8 +154,8 @@ def compare_mismatch(
         >>> after = ScoreTable.from_columns({"weak": weak, "strong": strong})
         >>> ratings = RatingTable.from_ratings({"weak": 1000.0, "strong": 1000.0})
         >>> found = compare_mismatch(before, after, ratings, calibrated=[("weak", "strong")])
-        >>> found.summary[["group", "pairs", "before", "after", "verdict"]].round(2).iloc[0].tolist()
-        ['calibrated', 2, 0.54, 0.03, 'falls']
+        >>> [round(found.figure("calibrated", when).value, 2) for when in ("before", "after", "change")]
+        [0.57, 0.04, -0.53]
 
         ```
     """
@@ -218,8 +220,8 @@ def compare_mismatch(
     unit = f"{units} clusters, " if clusters is not None else ""
     uncertain = rating_uncertainty and bool(np.any(ratings.covariance_of(models)))
     method = (
-        f"joint t errors over prompts{' and of the ratings' if uncertain else ''}, folded where a mismatch is within "
-        f"{_UNSURE:g} standard errors of 0 ({unit}{draws} draws, seed {seed}, {level:g} level), ties: {ties}"
+        f"joint t errors over prompts{' and of the ratings' if uncertain else ''}, folded near 0 "
+        f"({unit}{draws} draws, seed {seed}, {level:g} level), ties: {ties}"
     )
     return MismatchChange(table, pd.DataFrame(rows), tuple(map(tuple, calibrated)), method)
 
@@ -256,9 +258,7 @@ def _groups(models: Sequence[str], calibrated: Sequence[tuple[str, str]]) -> lis
             raise ValueError(f"`calibrated` must hold pairs of two different models, got {pair!r}")
         for model in pair:
             if model not in models:
-                raise ValueError(
-                    f"calibrated model {model!r} has no scores; there are {', '.join(map(repr, models))}"
-                )
+                raise ValueError(f"calibrated model {model!r} has no scores; there are {', '.join(map(repr, models))}")
         chosen.add(frozenset(pair))
     touched = {model for pair in chosen for model in pair}
 
@@ -344,10 +344,11 @@ class _Sizes:
         self.centre, self.errors = centre, errors
         self.tails = [(1 - level) / 2, (1 + level) / 2]
         signs = np.where(centre >= 0, 1.0, -1.0)[:, None, :]
-        unsure = (np.abs(centre) < _UNSURE * errors.std(axis=1))[:, None, :]
+        # An estimate may lie above the true size by chance: as near to 0 as is plausible, an error folds
+        near = np.maximum(np.abs(centre) - _NEARER * errors.std(axis=1), 0.0)[:, None, :]
         # What the error of the absolute value is at least, and at most
         self.least = signs * errors
-        self.most = np.where(unsure, np.abs(errors), self.least)
+        self.most = np.abs(near + self.least) - near
 
     def signed(self, side: int) -> np.ndarray:
         """Ends `(2, K)` of the intervals of the mismatches."""
