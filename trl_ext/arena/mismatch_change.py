@@ -18,7 +18,7 @@ from .win_probability import elo_win_probability
 GROUPS = ("calibrated", "partly", "held_out", "all")
 TIES = {"loss": 0.0, "half": 0.5}
 # Standard errors by which a true mismatch may be nearer to 0 than the estimate, for the error at most
-_NEARER = 1.0
+_NEARER = 1.5
 _BLOCK = 2_000_000  # outcomes at a time
 
 
