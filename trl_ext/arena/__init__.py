@@ -7,28 +7,46 @@ from typing import TYPE_CHECKING
 _EXPORTS = {
     "HumanPairsChange": "human_pairs",
     "MismatchChange": "mismatch_change",
-    "RewardDrift": "drift",
+    "PairChoice": "pair_choice",
+    "RatingAgreement": "agreement",
     "RatingTable": "rating_table",
     "ResponseTable": "response_table",
+    "RewardDrift": "drift",
     "ScoreTable": "score_table",
+    "choose_pairs": "pair_choice",
     "compare_human_pairs": "human_pairs",
     "compare_mismatch": "mismatch_change",
+    "elo_win_probability": "win_probability",
+    "implied_ratings": "implied_rating",
+    "mismatch_degree": "mismatch",
+    "mismatch_table": "mismatch",
+    "rating_agreement": "agreement",
     "response_features": "text_counts",
     "reward_drift": "drift",
+    "reward_elo": "implied_rating",
+    "significant_pairs": "pair_choice",
     "text_features": "text_counts",
-    "elo_win_probability": "win_probability",
     "win_probability_matrix": "win_probability",
 }
 
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
+    from .agreement import RatingAgreement as RatingAgreement
+    from .agreement import rating_agreement as rating_agreement
     from .drift import RewardDrift as RewardDrift
     from .drift import reward_drift as reward_drift
     from .human_pairs import HumanPairsChange as HumanPairsChange
     from .human_pairs import compare_human_pairs as compare_human_pairs
+    from .implied_rating import implied_ratings as implied_ratings
+    from .implied_rating import reward_elo as reward_elo
+    from .mismatch import mismatch_degree as mismatch_degree
+    from .mismatch import mismatch_table as mismatch_table
     from .mismatch_change import MismatchChange as MismatchChange
     from .mismatch_change import compare_mismatch as compare_mismatch
+    from .pair_choice import PairChoice as PairChoice
+    from .pair_choice import choose_pairs as choose_pairs
+    from .pair_choice import significant_pairs as significant_pairs
     from .rating_table import RatingTable as RatingTable
     from .response_table import ResponseTable as ResponseTable
     from .score_table import ScoreTable as ScoreTable
