@@ -8,22 +8,31 @@ _EXPORTS = {
     "HumanPairsChange": "human_pairs",
     "MismatchChange": "mismatch_change",
     "PairChoice": "pair_choice",
+    "PolicyModel": "policy_model",
     "RatingAgreement": "agreement",
     "RatingTable": "rating_table",
     "ResponseTable": "response_table",
     "RewardDrift": "drift",
     "ScoreTable": "score_table",
+    "check_prompt_rows": "prompt_rows",
     "choose_pairs": "pair_choice",
     "compare_human_pairs": "human_pairs",
     "compare_mismatch": "mismatch_change",
     "elo_win_probability": "win_probability",
+    "generate_responses": "response_generation",
     "implied_ratings": "implied_rating",
     "mismatch_degree": "mismatch",
     "mismatch_table": "mismatch",
+    "policy_backend": "response_generation",
     "rating_agreement": "agreement",
+    "read_policies": "policy_model",
+    "read_prompt_rows": "prompt_rows",
+    "read_responses": "response_files",
+    "read_scores": "response_scores",
     "response_features": "text_counts",
     "reward_drift": "drift",
     "reward_elo": "implied_rating",
+    "score_responses": "response_scores",
     "significant_pairs": "pair_choice",
     "text_features": "text_counts",
     "win_probability_matrix": "win_probability",
@@ -47,7 +56,16 @@ if TYPE_CHECKING:
     from .pair_choice import PairChoice as PairChoice
     from .pair_choice import choose_pairs as choose_pairs
     from .pair_choice import significant_pairs as significant_pairs
+    from .policy_model import PolicyModel as PolicyModel
+    from .policy_model import read_policies as read_policies
+    from .prompt_rows import check_prompt_rows as check_prompt_rows
+    from .prompt_rows import read_prompt_rows as read_prompt_rows
     from .rating_table import RatingTable as RatingTable
+    from .response_files import read_responses as read_responses
+    from .response_generation import generate_responses as generate_responses
+    from .response_generation import policy_backend as policy_backend
+    from .response_scores import read_scores as read_scores
+    from .response_scores import score_responses as score_responses
     from .response_table import ResponseTable as ResponseTable
     from .score_table import ScoreTable as ScoreTable
     from .text_counts import response_features as response_features
