@@ -73,7 +73,12 @@ def change_table(
         rows.append(
             {
                 **{"benchmark": before.benchmark, "figure": figure, **values, "change": change.value, "se": change.se},
-                **{"ci_low": change.ci_low, "ci_high": change.ci_high, "p_value": comparison.p_value, "n": comparison.n},
+                **{
+                    "ci_low": change.ci_low,
+                    "ci_high": change.ci_high,
+                    "p_value": comparison.p_value,
+                    "n": comparison.n,
+                },
             }
         )
     return pd.DataFrame(rows)

@@ -3,27 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.charm.score_config import SCORE_KEYS
 from tasks.config_keys import Keys, check_keys, check_range
-from tasks.rewardbench.configs import DEMO, REWARD_MODEL_KEYS
+from tasks.rewardbench.configs import DEMO
 from tasks.train_config import ConfigError
 
 
 SPLITS = ("heldout", "calibration", "all")
 
-# Keys of a scorer of tasks/rewardbench that this script has too, with the same meaning
+# Of the scorer, as in score.py
 SCORER_KEYS: Keys = {
-    "prompt_format": REWARD_MODEL_KEYS["prompt_format"],
-    "encoding": REWARD_MODEL_KEYS["encoding"],
-    "max_length": (2048, (int,), None),  # tokens
-    "force_truncation": REWARD_MODEL_KEYS["force_truncation"],
-    "truncation_side": REWARD_MODEL_KEYS["truncation_side"],
-    "max_tokens_per_batch": (None, (int,), None),
-    "shared_prefix": REWARD_MODEL_KEYS["shared_prefix"],
-    "torch_dtype": ("float32", (str,), ("float32", "bfloat16", "float16")),
-    "attn_implementation": (None, (str,), None),
-    "device": (None, (str,), None),
-    "trust_remote_code": (False, (bool,), None),
-    "progress": (True, (bool,), None),
+    key: SCORE_KEYS[key]
+    for key in (
+        *("max_length", "max_length_policy", "max_tokens_per_batch", "shared_prefix", "torch_dtype"),
+        *("attn_implementation", "device", "chat_template", "override_chat_template", "trust_remote_code", "progress"),
+    )
 }
 KEYS: Keys = {
     "before": (None, (str,), None),  # the reward model before the calibration: path or Hub id
@@ -43,7 +37,11 @@ KEYS: Keys = {
     "calibrated": (None, (str, list), None),
     "human_pairs": (None, (str,), None),  # file, folder or Hub id with pairs; or demo
     "human_split": (None, (str,), None),
-    "correctness_label_col_name": ("correct_chosen", (str,), None),  # whether chosen is truly better, where there is one
+    "correctness_label_col_name": (
+        "correct_chosen",
+        (str,),
+        None,
+    ),  # whether chosen is truly better, where there is one
     "not_worse_than": (0.01, (float,), None),  # acceptable loss of accuracy on human pairs: 0.01 is one point
     "rewardbench": (None, (str,), None),  # data of RewardBench: file, folder or Hub id; for its section Chat Hard
     "rm_bench": (None, (str,), None),  # data of RM-Bench
@@ -54,6 +52,14 @@ KEYS: Keys = {
     "seed": (0, (int,), None),
     "plots": (True, (bool,), None),
     "overwrite": (False, (bool,), None),  # discard rewards that were made with other settings
+    # chat: prompts that are texts become the user's messages, and benchmarks are messages; text: benchmarks become texts,
+    # as a model needs that was trained on them; None: responses as they are, demo pairs texts, others messages
+    "prompt_format": (None, (str,), ("chat", "text")),
+    "encoding": (
+        None,
+        (str,),
+        ("rewardbench", "training"),
+    ),  # None: rewardbench for messages of benchmarks, else training
     **SCORER_KEYS,
 }
 

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from tasks.charm.score_run import as_messages
 from tasks.provenance import hash_file
 from tasks.rewardbench.configs import DEMO
 from tasks.rewardbench.rows import load_rows
-from trl_ext.arena import RatingTable, ResponseTable, read_leaderboard, read_responses
+from trl_ext.arena import RatingTable, ResponseTable, read_prompt_rows, read_responses
+from trl_ext.arena.leaderboards import read_leaderboard
 from trl_ext.data import load_demo_preferences
 from trl_ext.evaluation import Benchmark, get_benchmark
 
@@ -89,7 +91,7 @@ def read_data(config: Mapping[str, Any]) -> EvaluationData:
             benchmark = get_benchmark(key, ties=config["ties"], level=config["level"])
             benchmarks[key] = (benchmark, load_rows(benchmark, _rows_of(config, config[key]), 0))
     return EvaluationData(
-        responses=responses,
+        responses=as_messages(responses) if config["prompt_format"] == "chat" else responses,
         ratings=ratings.select(responses.models),
         calibrated=_calibrated(config["calibrated"], responses.models, ratings),
         human=None if config["human_pairs"] is None else _human_pairs(config),
@@ -100,14 +102,7 @@ def read_data(config: Mapping[str, Any]) -> EvaluationData:
 
 def _prompt_ids(path: Path, responses: ResponseTable, split: str) -> list[str]:
     """Ids of the prompts of a split, in the order of the file; all must have responses."""
-    splits: dict[str, str | None] = {}
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                row = json.loads(line)
-                splits[str(row["id"])] = row.get("split")
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f"{path}, line {number} is not a prompt with an 'id': {error}") from error
+    splits = {row["id"]: row.get("split") for row in read_prompt_rows(path)}
     ids = [name for name, own in splits.items() if split in ("all", own)]
     if not ids:
         there = sorted({str(own) for own in splits.values()})

@@ -103,7 +103,9 @@ def check_battles(battles: pd.DataFrame | Dataset | Iterable[Mapping[str, Any]])
         raise ValueError("there are no battles")
     for column in BATTLE_COLUMNS:
         if column not in table.columns:
-            raise ValueError(f"battles have no column {column!r}; their columns are {', '.join(map(str, table.columns))}")
+            raise ValueError(
+                f"battles have no column {column!r}; their columns are {', '.join(map(str, table.columns))}"
+            )
     for column in ("model_a", "model_b"):
         _refuse(
             table, column, [not isinstance(name, str) or not name.strip() for name in table[column]], "a model's name"
@@ -135,7 +137,9 @@ def _with_style(table: pd.DataFrame) -> pd.DataFrame:
         if both:
             raise ValueError(f"battles have style twice: as lists {lists} and as column {both[0]!r}. Keep one.")
         for column, side in zip(lists, _SIDES, strict=True):
-            bad = [not isinstance(v, list | tuple | np.ndarray) or len(v) != len(STYLE_FEATURES) for v in table[column]]
+            bad = [
+                not isinstance(v, list | tuple | np.ndarray) or len(v) != len(STYLE_FEATURES) for v in table[column]
+            ]
             _refuse(table, column, bad, f"a list of {len(STYLE_FEATURES)} counts: {', '.join(STYLE_FEATURES)}")
             for number, feature in enumerate(STYLE_FEATURES):
                 table[f"{feature}_{side}"] = [values[number] for values in table[column]]

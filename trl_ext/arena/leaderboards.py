@@ -143,5 +143,7 @@ def _snapshot(path: Path, snapshot: str | None) -> str | None:
         except ValueError:  # digits that are no date
             continue
     if snapshot is not None and named is not None and snapshot != named:
-        raise ValueError(f"snapshot is {snapshot!r}, but the name of {path.name} says {named!r}: rename it, or give none")
+        raise ValueError(
+            f"snapshot is {snapshot!r}, but the name of {path.name} says {named!r}: rename it, or give none"
+        )
     return snapshot or named

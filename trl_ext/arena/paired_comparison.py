@@ -43,7 +43,9 @@ class Comparisons:
     def loss(self, parameters: np.ndarray, weights: np.ndarray) -> float:
         """Negative penalised log-likelihood; a tie counts as half a win and half a loss."""
         logits = self.design @ parameters
-        return float(weights @ (np.logaddexp(0, logits) - self.scores * logits) + self.penalty / 2 * parameters @ parameters)
+        return float(
+            weights @ (np.logaddexp(0, logits) - self.scores * logits) + self.penalty / 2 * parameters @ parameters
+        )
 
     def fit(self, weights: np.ndarray | None = None, start: np.ndarray | None = None) -> np.ndarray:
         """
@@ -103,7 +105,9 @@ def check_comparable(first: np.ndarray, second: np.ndarray, scores: np.ndarray, 
         - Ford, Solution of a Ranking Problem from Binary Comparisons, 1957.
     """
     m = len(models)
-    scored = np.concatenate([np.stack([first, second])[:, scores > 0], np.stack([second, first])[:, scores < 1]], axis=1)
+    scored = np.concatenate(
+        [np.stack([first, second])[:, scores > 0], np.stack([second, first])[:, scores < 1]], axis=1
+    )
     graph = sparse.csr_array((np.ones(scored.shape[1]), scored), shape=(m, m))
     groups, labels = csgraph.connected_components(graph, connection="weak")
     if groups > 1:
@@ -118,8 +122,12 @@ def check_comparable(first: np.ndarray, second: np.ndarray, scores: np.ndarray, 
     across = labels[scored[0]] != labels[scored[1]]
     beaten, beating = np.unique(labels[scored[1]][across]), np.unique(labels[scored[0]][across])
     never_beaten, never_won = np.setdiff1d(range(groups), beaten), np.setdiff1d(range(groups), beating)
-    parts = [f"{_names(models, np.flatnonzero(labels == group))} won every battle against others" for group in never_beaten]
-    parts += [f"{_names(models, np.flatnonzero(labels == group))} lost every battle against others" for group in never_won]
+    parts = [
+        f"{_names(models, np.flatnonzero(labels == group))} won every battle against others" for group in never_beaten
+    ]
+    parts += [
+        f"{_names(models, np.flatnonzero(labels == group))} lost every battle against others" for group in never_won
+    ]
     raise ValueError(
         f"these battles give no finite ratings: {'; '.join(parts)}. Leave these models out, or add battles in which they "
         "score otherwise."

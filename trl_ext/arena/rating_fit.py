@@ -329,7 +329,9 @@ def _as_ratings(fit: _Fit, data: _Battles, names: tuple[str, ...], method: str, 
     if fit.covariance is not None:
         errors = np.sqrt(np.clip(np.diag(fit.covariance), 0.0, None))
     style = {
-        name: Estimate(float(fit.values[row]), float(errors[row]), float(fit.low[row]), float(fit.high[row]), n, method)
+        name: Estimate(
+            float(fit.values[row]), float(errors[row]), float(fit.low[row]), float(fit.high[row]), n, method
+        )
         for row, name in enumerate(names, start=m)
     }
     covariance = None if fit.covariance is None else fit.covariance[np.ix_(order, order)]

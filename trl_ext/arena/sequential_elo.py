@@ -6,7 +6,9 @@ from scipy.special import expit
 from .win_probability import ELO_SCALE
 
 
-def run_elo(first: np.ndarray, second: np.ndarray, scores: np.ndarray, models: int, k: float, initial: float) -> np.ndarray:
+def run_elo(
+    first: np.ndarray, second: np.ndarray, scores: np.ndarray, models: int, k: float, initial: float
+) -> np.ndarray:
     """
     Ratings after battles in the order given, for B orders at once.
 
