@@ -40,7 +40,8 @@ class RatingAgreement:
         table (`pandas.DataFrame`):
             A row per model: `model`, `n` (prompts), `mean_reward`, `reward_low`, `reward_high`, `rating`, `rating_low`,
             `rating_high` (published), `implied_rating`, `implied_low`, `implied_high`, `error` (implied minus published),
-            `error_low`, `error_high`.
+            `error_low`, `error_high`. The interval of the reward is that of its difference from the mean of all models, put
+            around `mean_reward`: models answer the same prompts, so that hard prompts lower all means alike.
         unbounded (`tuple[str, ...]`):
             Models that always won against all models outside of their group, or always lost: their implied rating has no
             finite estimate, is shrunk, and its interval is open on that side.
@@ -157,7 +158,8 @@ def rating_agreement(
     error, error_draws = implied - published, implied_draws - rating_draws
     quantiles = [(1 - level) / 2, (1 + level) / 2]
     ends = {}
-    for name, values in (("reward", reward_draws), ("implied", implied_draws), ("error", error_draws)):
+    relative = reward_draws - reward_draws.mean(axis=1, keepdims=True) + mean_reward.mean()
+    for name, values in (("reward", relative), ("implied", implied_draws), ("error", error_draws)):
         low, high = np.quantile(values, quantiles, axis=0)
         if name != "reward":
             low, high = np.where(no_low, -np.inf, low), np.where(no_high, np.inf, high)

@@ -188,7 +188,8 @@ def choose_pairs(
                 _chosen(rows, model, candidate, f"significantly over-valued against {candidate!r}, {how}")
                 for model in found["model"]
             )
-            return PairChoice(pairs, placement, f"reference {candidate!r}: {how}; {len(pairs)} models over-valued")
+            overvalued = ", ".join(repr(pair.overvalued) for pair in pairs)
+            return PairChoice(pairs, placement, f"reference {candidate!r}: {how}; over-valued: {overvalued}")
     return PairChoice((), placement, _nothing(rows, reference, len(names), level))
 
 
