@@ -1,5 +1,6 @@
 """What an evaluation of a calibration writes: figures, tables and plots."""
 
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,15 @@ GROUP_NAMES = {
 }
 
 
+# Of the pressure towards a feature: risen, fallen
+_MOVES = {
+    (True, True): "turned round",
+    (True, False): "pressure rises",
+    (False, True): "pressure falls",
+    (False, False): "",
+}
+
+
 @dataclass(frozen=True)
 class Report:
     """
@@ -36,6 +46,7 @@ class Report:
         before (`str`): Name of the reward model before.
         after (`str`): Name of the calibrated one.
         mismatch ([`~trl_ext.arena.MismatchChange`]): Mismatch degrees.
+        mismatch_tables (`dict[str, pandas.DataFrame]`): Those `before` and `after`, each by itself.
         agreement (`dict[str, RatingAgreement]`): Correlation with the ratings `before` and `after`.
         drift ([`~trl_ext.arena.RewardDrift`]): Scale, order, length and format.
         human ([`~trl_ext.arena.HumanPairsChange`] or `None`): Human pairs.
@@ -48,6 +59,7 @@ class Report:
     before: str
     after: str
     mismatch: MismatchChange
+    mismatch_tables: dict[str, pd.DataFrame]
     agreement: dict[str, RatingAgreement]
     drift: RewardDrift
     human: HumanPairsChange | None
@@ -102,7 +114,7 @@ class Report:
             ]
             rows.append(
                 _row(f"slope on {name.replace('_', ' ')}", row["before"], row["after"], figure)
-                | {"verdict": "pressure " + " and ".join(moved) if moved else ""}
+                | {"verdict": _MOVES[up, down]}
             )
         return rows
 
@@ -205,6 +217,17 @@ def _draw(folder: Path, report: Report) -> dict[str, str]:
         "mismatch_change": lambda path: reporting.plot_mismatch_change(report.mismatch.pairs, path),
         "reward_drift": lambda path: reporting.plot_reward_drift(report.drift.features, path),
     }
+    for when, name in (("before", report.before), ("after", report.after)):
+        title = f"{when} calibration: {Path(name).name}"
+        jobs[f"mismatch_{when}"] = functools.partial(
+            reporting.plot_mismatch,
+            report.mismatch_tables[when],
+            level=report.provenance["config"]["level"],
+            title=title,
+        )
+        jobs[f"reward_rating_{when}"] = functools.partial(
+            reporting.plot_reward_against_rating, report.agreement[when], title=title
+        )
     drawn = {}
     for name, job in jobs.items():
         try:

@@ -24,6 +24,7 @@ from trl_ext.arena import (
     ScoreTable,
     compare_human_pairs,
     compare_mismatch,
+    mismatch_table,
     rating_agreement,
     response_features,
     reward_drift,
@@ -171,6 +172,9 @@ def compare(before: Scored, after: Scored, data: EvaluationData, config: Mapping
             margin=config["not_worse_than"],
             **resampling,
         )
+    uncertain = config["rating_uncertainty"]
+    drawing = {"rating_uncertainty": uncertain, "level": level, "bootstrap": draws, "seed": seed}
+    tables = {"before": before.scores, "after": after.scores}
     return Report(
         before=before.name,
         after=after.name,
@@ -178,17 +182,14 @@ def compare(before: Scored, after: Scored, data: EvaluationData, config: Mapping
             *(before.scores, after.scores, data.ratings),
             calibrated=data.calibrated,
             ties=config["ties"],
-            rating_uncertainty=config["rating_uncertainty"],
+            rating_uncertainty=uncertain,
             **{"level": level, "draws": draws, "seed": seed},
         ),
-        agreement={
-            when: rating_agreement(
-                *(scored.scores, data.ratings),
-                rating_uncertainty=config["rating_uncertainty"],
-                **{"level": level, "bootstrap": draws, "seed": seed},
-            )
-            for when, scored in (("before", before), ("after", after))
+        mismatch_tables={
+            when: mismatch_table(scores, data.ratings, ties=config["ties"], **drawing)
+            for when, scores in tables.items()
         },
+        agreement={when: rating_agreement(scores, data.ratings, **drawing) for when, scores in tables.items()},
         drift=reward_drift(before.scores, after.scores, response_features(data.responses), **resampling),
         human=human,
         benchmarks=benchmarks,
