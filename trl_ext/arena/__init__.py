@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 _EXPORTS = {
     "FittedRatings": "fitted_ratings",
+    "HumanPairsChange": "human_pairs",
     "JointOffsets": "joint_offsets",
+    "MismatchChange": "mismatch_change",
     "OffsetSolution": "offsets",
     "PairChoice": "pair_choice",
     "PolicyModel": "policy_model",
     "RatingAgreement": "agreement",
     "RatingTable": "rating_table",
     "ResponseTable": "response_table",
+    "RewardDrift": "drift",
     "ScoreTable": "score_table",
     "calibrated_pairs": "calibrated_rows",
     "calibrated_pairs_with_report": "calibrated_rows",
@@ -20,6 +23,8 @@ _EXPORTS = {
     "check_battles": "battles",
     "check_prompt_rows": "prompt_rows",
     "choose_pairs": "pair_choice",
+    "compare_human_pairs": "human_pairs",
+    "compare_mismatch": "mismatch_change",
     "elo_win_probability": "win_probability",
     "fit_ratings": "rating_fit",
     "generate_responses": "response_generation",
@@ -38,6 +43,8 @@ _EXPORTS = {
     "read_responses": "response_files",
     "read_rm_config": "original_layout",
     "read_scores": "response_scores",
+    "response_features": "text_counts",
+    "reward_drift": "drift",
     "reward_elo": "implied_rating",
     "score_responses": "response_scores",
     "significant_pairs": "pair_choice",
@@ -45,6 +52,7 @@ _EXPORTS = {
     "soft_unpaired_win_rates": "unpaired_win_rates",
     "solve_joint_offsets": "joint_offsets",
     "solve_offset": "offsets",
+    "text_features": "text_counts",
     "unpaired_objective": "unpaired_win_rates",
     "win_probability_matrix": "win_probability",
     "write_original_pairs": "original_layout",
@@ -64,7 +72,11 @@ if TYPE_CHECKING:
     from .battles import read_battles as read_battles
     from .calibrated_rows import calibrated_pairs as calibrated_pairs
     from .calibrated_rows import calibrated_pairs_with_report as calibrated_pairs_with_report
+    from .drift import RewardDrift as RewardDrift
+    from .drift import reward_drift as reward_drift
     from .fitted_ratings import FittedRatings as FittedRatings
+    from .human_pairs import HumanPairsChange as HumanPairsChange
+    from .human_pairs import compare_human_pairs as compare_human_pairs
     from .implied_rating import implied_ratings as implied_ratings
     from .implied_rating import reward_elo as reward_elo
     from .joint_offsets import JointOffsets as JointOffsets
@@ -72,6 +84,8 @@ if TYPE_CHECKING:
     from .leaderboards import read_leaderboard as read_leaderboard
     from .mismatch import mismatch_degree as mismatch_degree
     from .mismatch import mismatch_table as mismatch_table
+    from .mismatch_change import MismatchChange as MismatchChange
+    from .mismatch_change import compare_mismatch as compare_mismatch
     from .offsets import OffsetSolution as OffsetSolution
     from .offsets import solve_offset as solve_offset
     from .original_layout import read_original_pairs as read_original_pairs
@@ -102,6 +116,8 @@ if TYPE_CHECKING:
     from .response_table import ResponseTable as ResponseTable
     from .score_table import ScoreTable as ScoreTable
     from .simulated_battles import simulate_battles as simulate_battles
+    from .text_counts import response_features as response_features
+    from .text_counts import text_features as text_features
     from .unpaired_win_rates import soft_unpaired_win_rates as soft_unpaired_win_rates
     from .unpaired_win_rates import unpaired_objective as unpaired_objective
     from .win_probability import elo_win_probability as elo_win_probability
