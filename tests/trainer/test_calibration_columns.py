@@ -30,7 +30,7 @@ def with_value(column, row, value, start):
 
 
 SCORES = {"score_chosen": [0.0] * 40, "score_rejected": [1.0] * 40}
-TARGETS = [0.4 if a < b else 0.6 for a, b in zip(*(model_pairs()[f"source_{c}"] for c in ("chosen", "rejected")))]
+TARGETS = [0.4 if a < b else 0.6 for a, b in zip(*(model_pairs()[f"source_{c}"] for c in ("chosen", "rejected")), strict=True)]
 BAD = {
     "no source": ({"train": without("source_rejected")}, "matching.*no column 'source_rejected'.*columns="),
     "no target": ({"ratings": None}, "no column 'target_win_rate'.*Or pass `ratings`"),

@@ -126,21 +126,20 @@ class TestMatching:
         frozen = rewards_of(make_calibration(tmp_path, tokenizer), Dataset.from_dict(rows))
         data = Dataset.from_dict(rows | {"score_chosen": frozen[:, 0], "score_rejected": frozen[:, 1]})
         before = (frozen[:, 0] > frozen[:, 1]).mean()
-        target = 0.25 if before > 0.5 else 0.75
-        elo = 400 * np.log10(target / (1 - target))
+        assert before < 0.3
         kept = []
-        for anchor in (0.0, 1.0):
+        for anchor in (0.0, 10.0):
             trainer = make_calibration(
-                tmp_path, tokenizer, data, ratings={"glib": elo, "modest": 0.0}, evaluation=data, learning_rate=2e-3,
-                temperature=0.5, per_device_train_batch_size=64, num_train_epochs=40, anchor_coefficient=anchor,
-                logging_steps=40, lr_scheduler_type="cosine",
+                tmp_path, tokenizer, data, ratings={"glib": 400 * np.log10(3), "modest": 0.0}, evaluation=data,
+                learning_rate=1e-3, temperature=0.1, per_device_train_batch_size=64, num_train_epochs=20,
+                anchor_coefficient=anchor, lr_scheduler_type="cosine",
             )  # fmt: skip
-            gap = trainer.evaluate()["eval_win_rate_gap"]
             trainer.train()
             metrics = trainer.evaluate()
-            assert gap > 0.2 and metrics["eval_win_rate_gap"] < 0.4 * gap
+            assert metrics["eval_win_rate_gap"] == pytest.approx(abs(metrics["eval_win_rate/glib/modest"] - 0.75), abs=1e-6)
+            assert metrics["eval_win_rate_gap"] < 0.2 < 0.75 - before
             kept.append(metrics["eval_within_source_kendall_tau"])
-        assert kept[1] > kept[0] + 0.1 and kept[1] > 0.6
+        assert kept[1] > kept[0] + 0.1 and kept[1] > 0.85
 
     def test_given_and_computed_scores_are_the_same_training(self, tmp_path, tokenizer):
         computed = make_calibration(tmp_path, tokenizer)
