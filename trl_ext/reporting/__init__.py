@@ -2,6 +2,7 @@
 
 from .contract_figures import plot_contract_gaps, plot_gaps_by_delta, plot_utility_profiles
 from .leaderboard_figures import plot_leaderboard, plot_model_correlations, plot_subset_distributions
+from .mismatch_figures import plot_mismatch, plot_reward_against_rating
 from .monitoring_figures import (
     plot_error_lower_bounds,
     plot_incentives,
@@ -25,11 +26,13 @@ __all__ = [
     "plot_incentives",
     "plot_information_bounds",
     "plot_leaderboard",
+    "plot_mismatch",
     "plot_model_correlations",
     "plot_monitor_errors",
     "plot_payments",
     "plot_probability_histograms",
     "plot_reliability_diagram",
+    "plot_reward_against_rating",
     "plot_reward_distributions",
     "plot_style_matrices",
     "plot_subset_distributions",
