@@ -12,6 +12,7 @@ CALIBRATE_KEYS: Keys = {
     # Files. Without more, those that the other scripts of this folder wrote below `output_dir`
     "output_dir": ("outputs/charm", (str,), None),
     "rm": (None, (str,), None),  # name of the reward model: scores/<rm>, calibration/<rm>
+    "name": (None, (str,), None),  # of this calibration, where there are several: calibration/<rm>/<name>
     "scores": (None, (str,), None),  # folder of score.py
     "responses": (None, (str,), None),  # folder of generate.py
     "prompts": (None, (str,), None),  # JSONL with id and split
@@ -51,7 +52,18 @@ CALIBRATE_KEYS: Keys = {
 
 _OTHER_NAMES = {"pm_config_path": "ratings", "ref_model": "reference", "overvalued_model": "overvalued"}
 # Where things are, not what they are: their content is compared instead
-PLACES = ("output_dir", "rm", "scores", "responses", "prompts", "ratings", "battles", "score_dataset_dir", "overwrite")
+PLACES = (
+    "output_dir",
+    "rm",
+    "name",
+    "scores",
+    "responses",
+    "prompts",
+    "ratings",
+    "battles",
+    "score_dataset_dir",
+    "overwrite",
+)
 
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def run_calibration(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run(config: dict[str, Any]) -> dict[str, Any]:
-    folder = Path(config["output_dir"], "calibration", config["rm"])
+    folder = Path(config["output_dir"], "calibration", config["rm"], config["name"] or "")
     inputs = read_inputs(config)
     settings = as_recorded({key: value for key, value in config.items() if key not in PLACES})
     finished = _finished(folder, settings, inputs.hashes, config["overwrite"])

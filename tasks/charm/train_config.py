@@ -15,7 +15,7 @@ METHODS = ("hard", "soft", "matching", "source_offset")
 TRAIN_KEYS: Keys = {
     "pairs": (None, (str,), None),  # folder that calibrate.py has written, or a file of pairs
     "method": ("hard", (str,), METHODS),
-    "model": (None, (str,), None),  # the reward model to calibrate; None: that of the scores, from the folder's report
+    "model": (None, (str,), None),  # the reward model to calibrate, whose scores the pairs have
     "human_data": (None, (str,), None),  # pairs with human labels to mix in: a file, a Hub id, or demo
     "eval_data": (None, (str,), None),  # pairs to report accuracy on, before and after: likewise
     "output_dir": ("outputs/charm/models/calibrated", (str,), None),
@@ -56,15 +56,15 @@ _OWN_KEYS = {
 _TRAIN_DEFAULTS = dict(train_experiment.configurations[0]())
 
 
-def training_keys(config: Mapping[str, Any], pairs: str, model: str) -> dict[str, Any]:
-    """Keys of tasks/train.py for the pairs in a file and a reward model."""
+def training_keys(config: Mapping[str, Any], pairs: str) -> dict[str, Any]:
+    """Keys of tasks/train.py for the pairs in a file."""
     return {
         "use_peft": False,
         "eval_strategy": "no",
         **copy.deepcopy(dict(config["train"])),
         "train_data_path": pairs,
         "calibration_method": config["method"],
-        "model_name": model,
+        "model_name": config["model"],
         "human_data_path": config["human_data"],
         "eval_data_path": config["eval_data"],
         "output_dir": config["output_dir"],
@@ -77,9 +77,9 @@ def check_config(config: Mapping[str, Any]) -> None:
     check_keys(config, TRAIN_KEYS)
     if config["pairs"] is None:
         raise ConfigError("set pairs, the folder that tasks/charm/calibrate.py has written")
+    if config["model"] is None:
+        raise ConfigError("set model, the reward model whose scores the pairs have: a folder or a Hub id")
     for key, ours in _OWN_KEYS.items():
         if key in config["train"]:
             raise ConfigError(f"set {ours!r}, not 'train.{key}'")
-    check_train_config(
-        _TRAIN_DEFAULTS | training_keys(config, "pairs.jsonl", config["model"] or "rm"), _TRAIN_DEFAULTS
-    )
+    check_train_config(_TRAIN_DEFAULTS | training_keys(config, "pairs.jsonl"), _TRAIN_DEFAULTS)
