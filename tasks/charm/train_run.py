@@ -13,18 +13,27 @@ PAIRS_FILE = "pairs.jsonl"
 
 
 def run_training(config: Mapping[str, Any]) -> None:
-    """Train as [`tasks.charm.train`] configures it; a finished training with the same configuration is left alone."""
+    """Train as tasks/charm/train.py configures it."""
+    train_once(training_keys(config, str(find_pairs(config["pairs"]))))
+
+
+def train_once(keys: Mapping[str, Any]) -> None:
+    """
+    Train with tasks/train.py, unless the training is finished.
+
+    Args:
+        keys (`Mapping`): Keys of tasks/train.py that are not at their defaults.
+    """
     from tasks.finished_runs import is_finished
     from tasks.train_data import load_training_data
     from tasks.train_run import hash_data
 
-    keys = training_keys(config, str(find_pairs(config["pairs"])))
     defaults = dict(train_experiment.configurations[0]())
-    whole, folder = defaults | keys, Path(config["output_dir"])
+    whole, folder = defaults | keys, Path(keys["output_dir"])
     if is_finished(folder, whole, defaults, lambda: hash_data(load_training_data(whole), whole), {"frozen_cache_dir"}):
         print(f"The training in {folder} is finished.")
         return
-    train_experiment.run(config_updates=keys, options={"--loglevel": "WARNING"})
+    train_experiment.run(config_updates=dict(keys), options={"--loglevel": "WARNING"})
 
 
 def find_pairs(source: str) -> Path:
