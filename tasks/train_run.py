@@ -104,10 +104,24 @@ def _reliability_results(trainer: PairwiseRewardTrainer) -> dict[str, Any]:
         print(f"\n{report.table.to_string(index=False, float_format='{:.3f}'.format)}\n({report.method})")
         return {"annotators": {"table": report.table.to_dict("records"), "method": report.method}}
     if isinstance(trainer, CalibrationRewardTrainer):
-        return {"calibration": trainer.calibration_summary()}
+        return {"calibration": _calibration_results(trainer)}
     if isinstance(trainer, NoiseAwareRewardTrainer):
         return {"eta": None if trainer.eta_summary is None else trainer.eta_summary.to_dict()}
     return {"weights": trainer.weight_statistics.to_dict()}
+
+
+def _calibration_results(trainer: CalibrationRewardTrainer) -> dict[str, Any]:
+    """Which win rates were to be matched, how many human pairs were mixed in, and what each source was found to be worth."""
+    pairs = trainer.model_pairs
+    matched = [] if pairs is None else zip(pairs.names, pairs.sizes.tolist(), pairs.targets.tolist(), strict=True)
+    return {
+        "model_pairs": [
+            {"model": first, "opponent": second, "pairs": size, "expected_win_rate": target}
+            for (first, second), size, target in matched
+        ],
+        "human_pairs": trainer.num_human_pairs,
+        "source_offsets": trainer.source_offsets if trainer.args.calibration_method == "source_offset" else None,
+    }
 
 
 def _save(trainer: PairwiseRewardTrainer, config: dict[str, Any]) -> None:
