@@ -14,6 +14,8 @@ from .paired_comparison import Comparisons, check_comparable
 
 logger = logging.getLogger(__name__)
 
+_DENSE = 100_000  # entries of a design up to which dense algebra is quicker than sparse
+
 
 @dataclass(frozen=True)
 class NumberedBattles:
@@ -98,6 +100,8 @@ def build_comparisons(
         (np.concatenate([unit, -unit]), (np.tile(rows, 2), np.concatenate([first, second]))), shape=(len(scores), m)
     )
     design = sparse.csr_array(sparse.hstack([models, sparse.csr_array(features)]))
+    if design.shape[0] * design.shape[1] <= _DENSE:
+        design = design.toarray()
     return Comparisons(design, scores, counts, ridge), (first, second), codes
 
 
