@@ -19,7 +19,7 @@ class Comparisons:
     R rows of a logistic regression: each is one battle, or equal battles counted together.
 
     Args:
-        design (`scipy.sparse.csr_array` of shape `(R, P)`):
+        design (`np.ndarray` or `scipy.sparse.csr_array` of shape `(R, P)`):
             +1 and −1 in the columns of the two models, times a scale, and features in the last columns.
         scores (`np.ndarray` of shape `(R,)`):
             Score of the first model: 1, 0, or 1/2 for a tie.
@@ -29,7 +29,7 @@ class Comparisons:
             Ridge on all parameters: half of it times their sum of squares is added to the negative log-likelihood.
     """
 
-    design: sparse.csr_array
+    design: np.ndarray | sparse.csr_array
     scores: np.ndarray
     counts: np.ndarray
     penalty: float = 0.0
@@ -37,8 +37,8 @@ class Comparisons:
     def information(self, parameters: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Second derivative `(P, P)` of the negative penalised log-likelihood."""
         expected = expit(self.design @ parameters)
-        weighted = self.design.multiply((weights * expected * (1 - expected))[:, None])
-        return (self.design.T @ weighted).toarray() + self.penalty * np.eye(self.design.shape[1])
+        weighted = self.design * (weights * expected * (1 - expected))[:, None]
+        return _dense(self.design.T @ weighted) + self.penalty * np.eye(self.design.shape[1])
 
     def loss(self, parameters: np.ndarray, weights: np.ndarray) -> float:
         """Negative penalised log-likelihood; a tie counts as half a win and half a loss."""
@@ -96,13 +96,17 @@ class Comparisons:
         """
         residuals = self.scores - expit(self.design @ parameters)
         if codes is None:
-            middle = (self.design.T @ self.design.multiply((self.counts * residuals**2)[:, None])).toarray()
+            middle = _dense(self.design.T @ (self.design * (self.counts * residuals**2)[:, None]))
         else:
             members = sparse.csr_array((np.ones(codes.size), (codes, np.arange(codes.size))))
-            sums = members @ self.design.multiply((self.counts * residuals)[:, None])
-            middle = (sums.T @ sums).toarray() * members.shape[0] / (members.shape[0] - 1)
+            sums = members @ (self.design * (self.counts * residuals)[:, None])
+            middle = _dense(sums.T @ sums) * members.shape[0] / (members.shape[0] - 1)
         inverse = np.linalg.pinv(self.information(parameters, self.counts), rcond=1e-12, hermitian=True)
         return inverse @ middle @ inverse
+
+
+def _dense(matrix: np.ndarray | sparse.sparray) -> np.ndarray:
+    return matrix.toarray() if sparse.issparse(matrix) else matrix
 
 
 def check_comparable(first: np.ndarray, second: np.ndarray, scores: np.ndarray, models: Sequence[str]) -> None:

@@ -31,7 +31,8 @@ def write_ratings(ratings: RatingTable, path: str | Path) -> None:
     """
     Write ratings as a plain table that [`read_leaderboard`] reads back: the columns of `RATING_COLUMNS`, `aliases` (a JSON
     list of other names), `level`, `method`, those the table has besides, and where there is a covariance, a column
-    `covariance[model]` per model. Numbers keep all digits. The file is complete, or what it was.
+    `covariance[model]` per model. Numbers keep all digits. Effects of style
+    in [`FittedRatings`] are not kept. The file is complete, or what it was.
 
     Args:
         ratings ([`RatingTable`]):
