@@ -244,5 +244,6 @@ def test_report_is_json(two_models):
     assert report["ratings"] == [{"model": "O", "rating": 1216.0}, {"model": "R", "rating": 1273.0}]
 
 
-def test_docstring():
-    assert failed_examples(calibrated_pairs) == 0
+@pytest.mark.parametrize("function", [calibrated_pairs, calibrated_pairs_with_report])
+def test_docstring(function):
+    assert failed_examples(function) == 0

@@ -139,6 +139,19 @@ def calibrated_pairs_with_report(
         `tuple[Dataset, dict]`: The rows; and for JSON: the options, `rows`, `chosen_per_model`, `flipped`, `left_out` by
         reason, `degenerate` (ids of prompts whose scores are all equal, of `pairs="extremes"`), `ratings` as used, and for
         every pair of models the same with offset, win rates and mismatch degrees before and after.
+
+    Example:
+        ```python
+        >>> from trl_ext.arena import RatingTable, ResponseTable, ScoreTable, calibrated_pairs_with_report
+        >>> texts = (("Hey!", "Hello."), ("Bye", "Bye"))
+        >>> responses = ResponseTable(("p", "q"), ("Hi", "Bye"), ("o", "r"), texts)
+        >>> scores = ScoreTable(("p", "q"), ("o", "r"), [[2.0, 1.0], [5.0, 5.0]])
+        >>> ratings = RatingTable.from_ratings({"o": 1000, "r": 1000})
+        >>> rows, report = calibrated_pairs_with_report(responses, scores, {"o": -2.0, "r": 0.0}, ratings)
+        >>> report["rows"], report["left_out"]
+        (1, {'empty': 0, 'identical': 1, 'tied': 0, 'below_margin': 0})
+
+        ```
     """
     _check_options(labels, pairs, ties, min_margin)
     check_ties(mismatch_ties)
