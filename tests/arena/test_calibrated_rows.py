@@ -62,6 +62,7 @@ class TestGolden:
                     if f"p{row}" not in degenerate
                 }
                 assert {row["id"].split(":")[0]: row["source_chosen"] for row in rows} == expected
+                assert [row["id"].split(":")[0] for row in rows] == list(expected)  # in the order of the prompts
                 assert report["rows"] + len(degenerate) == known["n_kept"]
 
     def test_a_pair_of_models_by_its_offset(self, cases):

@@ -13,6 +13,7 @@ _EXPORTS = {
     "calibrated_pairs": "calibrated_rows",
     "calibrated_pairs_with_report": "calibrated_rows",
     "elo_win_probability": "win_probability",
+    "offset_estimate": "offset_uncertainty",
     "read_original_pairs": "original_layout",
     "read_original_responses": "original_layout",
     "read_original_scores": "original_layout",
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from .calibrated_rows import calibrated_pairs_with_report as calibrated_pairs_with_report
     from .joint_offsets import JointOffsets as JointOffsets
     from .joint_offsets import solve_joint_offsets as solve_joint_offsets
+    from .offset_uncertainty import offset_estimate as offset_estimate
     from .offsets import OffsetSolution as OffsetSolution
     from .offsets import solve_offset as solve_offset
     from .original_layout import read_original_pairs as read_original_pairs

@@ -164,7 +164,7 @@ def calibrated_pairs_with_report(
         groups = candidates_of_pairs(scores, offsets, pairs)
 
     rows: dict[str, list[Any]] = {name: [] for name in _COLUMNS if name != "label" or labels != "none"}
-    reports = []
+    reports, prompts = [], []
     for group in groups:
         reason = _reasons(responses, group, labels, ties, min_margin)
         report = pair_report(scores, group, ratings, mismatch_ties, reason)
@@ -172,6 +172,10 @@ def calibrated_pairs_with_report(
         for name, values in _rows(responses, scores, group, kept, labels, temperature, report).items():
             rows[name].extend(values)
         reports.append(report)
+        prompts.extend(group.prompts[kept])
+    if pairs == "extremes":  # one row per prompt, in their order
+        order = np.argsort(prompts)
+        rows = {name: [values[place] for place in order] for name, values in rows.items()}
     left_out = {reason: sum(report["left_out"][reason] for report in reports) for reason in REASONS}
     left_out["tied"] += len(degenerate)
     if not rows["id"]:

@@ -154,7 +154,7 @@ def solve_joint_offsets(
     table, expected = scores.scores, ratings.win_probabilities(scores.models)
     weight = np.ones_like(expected)
     if weights == "rating" and method != "reference":
-        weight = rating_weights(scores, ratings, expected)
+        weight = rating_weights(scores, ratings)
     if method == "reference":
         temperature = resolve_temperature(temperature, _all_differences(table))
     elif method == "soft":
