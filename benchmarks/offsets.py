@@ -48,6 +48,7 @@ def compare(overvalued: np.ndarray, reference: np.ndarray, expected: float) -> d
     """Mismatch degrees before and after, by method, and the share of pairs that the original's offset flips."""
     solutions = {name: solve_offset(overvalued, reference, expected, **options) for name, options in METHODS.items()}
     row = {"n": len(overvalued), "before": solutions["exact"].mismatch_before}
+    row["attainable"] = solutions["exact"].attainable
     row |= {name: solution.mismatch_after for name, solution in solutions.items()}
     return row | {"flipped": solutions["original"].flipped / len(overvalued)}
 

@@ -22,10 +22,12 @@ from trl_ext.arena import (
     calibrated_pairs_with_report,
     choose_pairs,
     mismatch_table,
+    offset_estimate,
     solve_joint_offsets,
     solve_offset,
     write_original_pairs,
 )
+from trl_ext.arena.rating_weights import expected_variances
 from trl_ext.atomic_files import atomic_path
 
 
@@ -84,6 +86,9 @@ def _run(config: dict[str, Any]) -> dict[str, Any]:
         min_margin=float(config["min_margin"]),
         mismatch_ties=config["mismatch_ties"],
     )
+    if config["method"] == "paired" and choice is not None:
+        for pair in report["pairs"]:
+            pair["offset_interval"] = _offset_interval(inputs, pair, config["level"])
     report = {
         "settings": settings,
         "method": config["method"],
@@ -172,6 +177,18 @@ def _offsets(
             )
         offsets[pair.overvalued, pair.reference] = solution
     return choice.to_dict(), offsets
+
+
+def _offset_interval(inputs: CalibrationInputs, pair: Mapping[str, Any], level: float) -> dict[str, Any]:
+    """Confidence interval of an exact offset, from the prompts and the ratings."""
+    names = (pair["model"], pair["reference"])
+    return offset_estimate(
+        inputs.scores.of(names[0]),
+        inputs.scores.of(names[1]),
+        pair["expected_win_rate"],
+        expected_win_rate_se=float(np.sqrt(expected_variances(inputs.ratings, names)[0, 1])),
+        level=level,
+    ).to_dict()
 
 
 def _heldout(

@@ -62,6 +62,7 @@ class TestGolden:
                     if f"p{row}" not in degenerate
                 }
                 assert {row["id"].split(":")[0]: row["source_chosen"] for row in rows} == expected
+                assert [row["id"].split(":")[0] for row in rows] == list(expected)  # in the order of the prompts
                 assert report["rows"] + len(degenerate) == known["n_kept"]
 
     def test_a_pair_of_models_by_its_offset(self, cases):
@@ -244,5 +245,6 @@ def test_report_is_json(two_models):
     assert report["ratings"] == [{"model": "O", "rating": 1216.0}, {"model": "R", "rating": 1273.0}]
 
 
-def test_docstring():
-    assert failed_examples(calibrated_pairs) == 0
+@pytest.mark.parametrize("function", [calibrated_pairs, calibrated_pairs_with_report])
+def test_docstring(function):
+    assert failed_examples(function) == 0

@@ -5,6 +5,7 @@ import json
 import pytest
 from datasets import Dataset
 
+from tests.evaluation.doc_examples import failed_examples
 from trl_ext.arena import (
     RatingTable,
     ResponseTable,
@@ -147,3 +148,8 @@ class TestBadFolders:
             save(tmp_path, f"{model}_score", prompt=["a"], response=["b"], score=[float("nan")])
         with pytest.raises(ValueError, match="not finite; first: model 'O'"):
             read_original_scores(tmp_path, ["O", "R"])
+
+
+@pytest.mark.parametrize("function", [read_original_scores, write_original_pairs])
+def test_docstring(function, capfd):
+    assert failed_examples(function) == 0

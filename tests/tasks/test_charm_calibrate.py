@@ -78,6 +78,7 @@ def test_finds_and_calibrates_the_overvalued_model(folder):
     (pair,) = report["pairs"]
     assert pair["model"] == "loud" and pair["mismatch_before"] > 0.5
     assert abs(pair["mismatch_after"]) <= 1 / 80 and pair["solution"]["attainable"]
+    assert pair["offset_interval"]["ci_low"] < pair["offset"] < pair["offset_interval"]["ci_high"]
     before, after = report["heldout"]
     assert before["n"] == after["n"] == 40 and after["ci_low"] < after["mismatch"] < before["mismatch"]
     assert report["provenance"]["versions"]["scipy"] and report["provenance"]["command"]

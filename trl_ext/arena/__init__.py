@@ -31,6 +31,7 @@ _EXPORTS = {
     "implied_ratings": "implied_rating",
     "mismatch_degree": "mismatch",
     "mismatch_table": "mismatch",
+    "offset_estimate": "offset_uncertainty",
     "policy_backend": "response_generation",
     "rating_agreement": "agreement",
     "read_battles": "battles",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from .mismatch import mismatch_table as mismatch_table
     from .mismatch_change import MismatchChange as MismatchChange
     from .mismatch_change import compare_mismatch as compare_mismatch
+    from .offset_uncertainty import offset_estimate as offset_estimate
     from .offsets import OffsetSolution as OffsetSolution
     from .offsets import solve_offset as solve_offset
     from .original_layout import read_original_pairs as read_original_pairs

@@ -139,6 +139,19 @@ def calibrated_pairs_with_report(
         `tuple[Dataset, dict]`: The rows; and for JSON: the options, `rows`, `chosen_per_model`, `flipped`, `left_out` by
         reason, `degenerate` (ids of prompts whose scores are all equal, of `pairs="extremes"`), `ratings` as used, and for
         every pair of models the same with offset, win rates and mismatch degrees before and after.
+
+    Example:
+        ```python
+        >>> from trl_ext.arena import RatingTable, ResponseTable, ScoreTable, calibrated_pairs_with_report
+        >>> texts = (("Hey!", "Hello."), ("Bye", "Bye"))
+        >>> responses = ResponseTable(("p", "q"), ("Hi", "Bye"), ("o", "r"), texts)
+        >>> scores = ScoreTable(("p", "q"), ("o", "r"), [[2.0, 1.0], [5.0, 5.0]])
+        >>> ratings = RatingTable.from_ratings({"o": 1000, "r": 1000})
+        >>> rows, report = calibrated_pairs_with_report(responses, scores, {"o": -2.0, "r": 0.0}, ratings)
+        >>> report["rows"], report["left_out"]
+        (1, {'empty': 0, 'identical': 1, 'tied': 0, 'below_margin': 0})
+
+        ```
     """
     _check_options(labels, pairs, ties, min_margin)
     check_ties(mismatch_ties)
@@ -151,7 +164,7 @@ def calibrated_pairs_with_report(
         groups = candidates_of_pairs(scores, offsets, pairs)
 
     rows: dict[str, list[Any]] = {name: [] for name in _COLUMNS if name != "label" or labels != "none"}
-    reports = []
+    reports, prompts = [], []
     for group in groups:
         reason = _reasons(responses, group, labels, ties, min_margin)
         report = pair_report(scores, group, ratings, mismatch_ties, reason)
@@ -159,6 +172,10 @@ def calibrated_pairs_with_report(
         for name, values in _rows(responses, scores, group, kept, labels, temperature, report).items():
             rows[name].extend(values)
         reports.append(report)
+        prompts.extend(group.prompts[kept])
+    if pairs == "extremes":  # one row per prompt, in their order
+        order = np.argsort(prompts)
+        rows = {name: [values[place] for place in order] for name, values in rows.items()}
     left_out = {reason: sum(report["left_out"][reason] for report in reports) for reason in REASONS}
     left_out["tied"] += len(degenerate)
     if not rows["id"]:

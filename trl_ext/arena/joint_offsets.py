@@ -1,6 +1,5 @@
 """Offsets of several models at once, so that every pair wins as often as the ratings say, as nearly as possible."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +14,10 @@ from .hard_joint_offsets import descend
 from .offsets import resolve_temperature
 from .paired_outcomes import paired_outcomes, scaled_mismatch
 from .rating_table import RatingTable
+from .rating_weights import rating_weights
 from .score_table import ScoreTable
 from .unpaired_win_rates import REFERENCE_BLOCK_SIZE, check_block_size, unpaired_rate
-from .win_probability import ELO_SCALE
 
-
-logger = logging.getLogger(__name__)
 
 JOINT_METHODS = ("soft", "hard", "reference", "normal")
 WEIGHTS = ("rating", "uniform")
@@ -157,7 +154,7 @@ def solve_joint_offsets(
     table, expected = scores.scores, ratings.win_probabilities(scores.models)
     weight = np.ones_like(expected)
     if weights == "rating" and method != "reference":
-        weight = _rating_weights(scores, ratings, expected)
+        weight = rating_weights(scores, ratings)
     if method == "reference":
         temperature = resolve_temperature(temperature, _all_differences(table))
     elif method == "soft":
@@ -194,23 +191,6 @@ def solve_joint_offsets(
         temperature=temperature,
         table=pairs,
     )
-
-
-def _rating_weights(scores: ScoreTable, ratings: RatingTable, expected: np.ndarray) -> np.ndarray:
-    """Inverse variances `(M, M)` of expected win rates, by the delta method, plus that of a share of N prompts."""
-    missing = np.flatnonzero(np.isnan(ratings.standard_errors(scores.models)))
-    if 0 < missing.size < len(scores.models):
-        logger.warning(
-            "%d of %d ratings have no interval and count as exact; first: model %r",
-            missing.size,
-            len(scores.models),
-            scores.models[missing[0]],
-        )
-    covariance = ratings.covariance_of(scores.models)
-    variances = np.diag(covariance)
-    of_difference = np.maximum(variances[:, None] + variances[None, :] - 2 * covariance, 0.0)
-    of_share = expected * (1 - expected)
-    return 1 / (of_difference * (of_share * np.log(10) / ELO_SCALE) ** 2 + of_share / len(scores))
 
 
 def _all_differences(table: np.ndarray) -> np.ndarray:

@@ -62,6 +62,19 @@ def read_original_scores(folder: str | Path, models: Sequence[str]) -> tuple[Res
 
     Raises:
         ValueError: A folder or column is missing, two models have different prompts, or a score is not finite.
+
+    Example:
+        ```python
+        >>> import tempfile
+        >>> from trl_ext.arena import ResponseTable, ScoreTable, read_original_scores, write_original_scores
+        >>> folder = tempfile.mkdtemp()
+        >>> responses = ResponseTable(("p",), ("Hi",), ("o", "r"), (("Hey!", "Hello."),))
+        >>> write_original_scores(responses, ScoreTable(("p",), ("o", "r"), [[2.0, 1.0]]), folder)
+        >>> responses, scores = read_original_scores(folder, ["r", "o"])
+        >>> responses.responses, scores.scores
+        ((('Hello.', 'Hey!'),), array([[1., 2.]]))
+
+        ```
     """
     tables = {model: _read(Path(folder, f"{model}_score"), ("prompt", "response", "score")) for model in models}
     responses, rows = _aligned(tables)
@@ -95,6 +108,18 @@ def write_original_pairs(rows: Dataset, folder: str | Path) -> None:
     Args:
         rows ([`~datasets.Dataset`]): Of [`calibrated_pairs`].
         folder (`str` or `Path`): Such as `calibrate/{reward model}/{overvalued}_{reference}`; replaced if it exists.
+
+    Example:
+        ```python
+        >>> import tempfile
+        >>> from datasets import Dataset
+        >>> from trl_ext.arena import read_original_pairs, write_original_pairs
+        >>> folder = tempfile.mkdtemp()
+        >>> write_original_pairs(Dataset.from_dict({"prompt": ["Hi"], "chosen": ["Hello."], "rejected": ["Hey!"]}), folder)
+        >>> read_original_pairs(folder)["chosen"][0]
+        [{'role': 'user', 'content': 'Hi'}, {'role': 'assistant', 'content': 'Hello.'}]
+
+        ```
     """
 
     def messages(prompt: Any, answer: Any) -> list[dict[str, str]]:
