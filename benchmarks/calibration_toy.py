@@ -88,13 +88,14 @@ class Task:
 Objective = Callable[[Tensor, Tensor], Tensor]
 
 
-def labelled(task: Task, labels: Tensor) -> Objective:
+def labelled(task: Task, labels: Tensor, temperature: float = 1.0) -> Objective:
     """Mean cross-entropy with labels `(N, P)`: P(the first model's response is better)."""
     first, second = task.sides
+    cross_entropy = SoftLabelLoss(temperature)
 
     def objective(rewards: Tensor, prompts: Tensor) -> Tensor:
         label = labels[prompts].flatten()
-        return SoftLabelLoss()(rewards[:, first].flatten(), rewards[:, second].flatten(), label=label).mean()
+        return cross_entropy(rewards[:, first].flatten(), rewards[:, second].flatten(), label=label).mean()
 
     return objective
 
@@ -128,7 +129,7 @@ def hard_flips(task: Task, method: str) -> Objective:
 def soft_labels(task: Task, method: str) -> Objective:
     """The probability with which the first model's response wins after the offset is the label."""
     offsets = joint_offsets(task) if method == "joint" else one_offset(task, method)
-    return labelled(task, torch.sigmoid(offset_differences(task, offsets)))
+    return labelled(task, torch.sigmoid(offset_differences(task, offsets) / task.scale), task.scale)
 
 
 def constant_labels(task: Task) -> Objective:

@@ -29,8 +29,8 @@ OVERVALUED, REFERENCE = "gemma-2-9b-it-SimPO", "GPT-4o-mini-2024-07-18"
 CONTENT, STYLE = 22, 2  # features of a response
 STYLE_WORTH = 0.1  # true quality of a unit of style
 STYLE_PAY = 0.65  # what the labels of the reward model's training pay for it
-HEAVY_STYLE = 1.5  # mean style of the over-valued model
-STYLE_SPREAD = 0.85  # standard deviation of the mean styles of the others
+HEAVY_STYLE = 1.8  # mean style of the over-valued model
+STYLE_SPREAD = 0.85  # standard deviation of the mean styles of the others; the reference model has none
 STYLE_NOISE = 0.6  # standard deviation of the style of a model's responses
 PAIRS_OF_THE_REWARD_MODEL = 20_000
 
@@ -79,6 +79,7 @@ class ToyWorld:
         self.worth = worth / worth.norm()
         self.styles = STYLE_SPREAD * _normal(self.generator, len(MODELS), STYLE)
         self.styles[MODELS.index(OVERVALUED)] = HEAVY_STYLE
+        self.styles[MODELS.index(REFERENCE)] = 0.0
         self.mean_quality = self._mean_quality()
 
     def responses(self, prompts: int, generator: torch.Generator | None = None) -> Responses:

@@ -29,11 +29,10 @@ class TestWorld:
         for a, b in ALL_PAIRS:  # standard error .0035
             assert (quality[:, a] > quality[:, b]).mean() == pytest.approx(expected[a, b], abs=0.015)
 
-    def test_the_reward_model_is_about_as_far_off_as_that_of_the_published_toy(self, figures):
-        means = figures.loc["raw"]
-        assert means["pair_mismatch"] == pytest.approx(0.766, abs=0.15)
-        assert means["mean_mismatch"] == pytest.approx(0.383, abs=0.15)
-        assert means["accuracy"] == pytest.approx(0.762, abs=0.05)
+    def test_the_reward_model_is_misled_by_style(self, figures):
+        raw = figures.loc["raw"]
+        assert raw["pair_mismatch"] > 0.5 and raw["mean_mismatch"] > 0.2
+        assert 0.7 < raw["accuracy"] < 0.82
 
     def test_a_seed_is_one_world(self):
         first, second, other = (ToyWorld(seed).responses(5).features for seed in (3, 3, 4))
