@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -28,8 +29,8 @@ OVERVALUED, REFERENCE = "gemma-2-9b-it-SimPO", "GPT-4o-mini-2024-07-18"
 CONTENT, STYLE = 22, 2  # features of a response
 STYLE_WORTH = 0.1  # true quality of a unit of style
 STYLE_PAY = 0.65  # what the labels of the reward model's training pay for it
-HEAVY_STYLE = 1.5  # mean style of the over-valued model
-STYLE_SPREAD = 0.85  # standard deviation of the mean styles of the others
+HEAVY_STYLE = 1.8  # mean style of the over-valued model
+STYLE_SPREAD = 0.85  # standard deviation of the mean styles of the others; the reference model has none
 STYLE_NOISE = 0.6  # standard deviation of the style of a model's responses
 PAIRS_OF_THE_REWARD_MODEL = 20_000
 
@@ -71,20 +72,22 @@ class ToyWorld:
     """
 
     def __init__(self, seed: int):
+        self.seed = seed
         self.generator = torch.Generator().manual_seed(seed)
         self.ratings = RatingTable.from_ratings(RATINGS)
-        worth = self._normal(CONTENT)
+        worth = _normal(self.generator, CONTENT)
         self.worth = worth / worth.norm()
-        self.styles = STYLE_SPREAD * self._normal(len(MODELS), STYLE)
+        self.styles = STYLE_SPREAD * _normal(self.generator, len(MODELS), STYLE)
         self.styles[MODELS.index(OVERVALUED)] = HEAVY_STYLE
+        self.styles[MODELS.index(REFERENCE)] = 0.0
         self.mean_quality = self._mean_quality()
-        self.reward_model = self._train_reward_model()
 
-    def responses(self, prompts: int) -> Responses:
+    def responses(self, prompts: int, generator: torch.Generator | None = None) -> Responses:
         """Responses of all models to new prompts."""
+        generator = self.generator if generator is None else generator
         shape = (prompts, len(MODELS))
-        content = self._normal(prompts, 1, CONTENT) + self._normal(*shape, CONTENT)
-        style = self.styles + STYLE_NOISE * self._normal(*shape, STYLE)
+        content = _normal(generator, prompts, 1, CONTENT) + _normal(generator, *shape, CONTENT)
+        style = self.styles + STYLE_NOISE * _normal(generator, *shape, STYLE)
         means = self.mean_quality - STYLE_WORTH * self.styles.sum(dim=-1)
         content = content + means[:, None] * self.worth
         quality = content @ self.worth + STYLE_WORTH * style.sum(dim=-1)
@@ -94,34 +97,36 @@ class ToyWorld:
         """The reward model before calibration, to train further."""
         return copy.deepcopy(self.reward_model)
 
-    def _normal(self, *shape: int) -> Tensor:
-        return torch.randn(*shape, generator=self.generator)
-
     def _mean_quality(self) -> Tensor:
         # P(win) = normal distribution function of the difference of means over the sd of a paired difference
         deviation = np.sqrt(2 * (1 + STYLE * (STYLE_WORTH * STYLE_NOISE) ** 2))
         differences = deviation * norm.ppf(self.ratings.win_probabilities(MODELS))
         return torch.tensor(differences.mean(axis=1), dtype=torch.float32)
 
-    def _train_reward_model(self) -> ToyRewardModel:
+    @cached_property
+    def reward_model(self) -> ToyRewardModel:
         """Bradley–Terry on the labels of annotators who see quality, are noisy, and pay too much for style."""
-        responses = self.responses(PAIRS_OF_THE_REWARD_MODEL)
-        rows = torch.arange(PAIRS_OF_THE_REWARD_MODEL)
-        first, second = torch.rand(PAIRS_OF_THE_REWARD_MODEL, len(MODELS), generator=self.generator).topk(2)[1].T
+        generator = torch.Generator().manual_seed(1_000_000 + self.seed)
+        pairs = PAIRS_OF_THE_REWARD_MODEL
+        responses, rows = self.responses(pairs, generator), torch.arange(pairs)
+        first, second = torch.rand(pairs, len(MODELS), generator=generator).topk(2)[1].T
         style = responses.features[..., CONTENT:].sum(dim=-1)
         felt = responses.quality + (STYLE_PAY - STYLE_WORTH) * style
-        uniform = torch.rand(PAIRS_OF_THE_REWARD_MODEL, generator=self.generator)
-        first_chosen = uniform < torch.sigmoid(felt[rows, first] - felt[rows, second])
+        first_chosen = torch.rand(pairs, generator=generator) < torch.sigmoid(felt[rows, first] - felt[rows, second])
         chosen, rejected = torch.where(first_chosen, first, second), torch.where(first_chosen, second, first)
 
         with torch.random.fork_rng():
-            torch.manual_seed(int(torch.randint(2**31, (1,), generator=self.generator)))
+            torch.manual_seed(self.seed)
             model = ToyRewardModel()
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
         for _ in range(3):
-            for batch in torch.randperm(PAIRS_OF_THE_REWARD_MODEL, generator=self.generator).split(200):
+            for batch in torch.randperm(pairs, generator=generator).split(200):
                 rewards = [model(responses.features[batch, side[batch]]) for side in (chosen, rejected)]
                 optimizer.zero_grad()
                 BradleyTerryLoss()(*rewards).mean().backward()
                 optimizer.step()
         return model.requires_grad_(False)
+
+
+def _normal(generator: torch.Generator, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=generator)
