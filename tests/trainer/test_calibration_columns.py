@@ -30,7 +30,9 @@ def with_value(column, row, value, start):
 
 
 SCORES = {"score_chosen": [0.0] * 40, "score_rejected": [1.0] * 40}
-TARGETS = [0.4 if a < b else 0.6 for a, b in zip(*(model_pairs()[f"source_{c}"] for c in ("chosen", "rejected")), strict=True)]
+TARGETS = [
+    0.4 if a < b else 0.6 for a, b in zip(*(model_pairs()[f"source_{c}"] for c in ("chosen", "rejected")), strict=True)
+]
 BAD = {
     "no source": ({"train": without("source_rejected")}, "matching.*no column 'source_rejected'.*columns="),
     "no target": ({"ratings": None}, "no column 'target_win_rate'.*Or pass `ratings`"),
@@ -59,7 +61,7 @@ BAD = {
         {"human": human_pairs(), "calibration_method": "hard", "train_sampling_strategy": "group_by_length"},
         "chooses the batches.*human_dataset",
     ),
-    "variance without ratings": ({"ratings": None, "use_rating_variance": True}, "use_rating_variance.*needs"),
+    "variance without ratings": ({"ratings": None, "use_rating_variance": True, "train": model_pairs(target_win_rate=TARGETS)}, "use_rating_variance.*needs"),
     "variance without intervals": ({"use_rating_variance": True}, "interval for every rating.*'ant' has none"),
     "a weight below 0": ({"train": model_pairs(weight=[-1.0] * 40)}, "weight.*row 0"),
     "rating of a text": ({"ratings": {"ant": "x", "bee": 1, "cow": 2}}, "could not convert"),
@@ -89,6 +91,7 @@ ARGUMENTS = {
     "human_coefficient": (float("nan"), "at least 0"),
     "win_rate_ema_decay": (1.0, r"\[0, 1\)"),
     "pairs_of_models_per_batch": (0, "at least 1"),
+    "source_offset_update_steps": (5, "no effect with calibration_method='matching': it is for 'source_offset'"),
     "max_tokens_per_batch": (100, "chooses the batches.*'matching'"),
     "train_sampling_strategy": ("group_by_length", "chooses the batches.*'matching'"),
     "dataloader_drop_last": (True, "leave it off"),

@@ -45,7 +45,7 @@ def history(trainer):
     return [{k: v for k, v in row.items() if k not in CLOCK} for row in trainer.state.log_history]
 
 
-@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("run", ["matching", pytest.param("source_offset", marks=pytest.mark.slow)])
 def test_a_resumed_run_is_the_straight_one(run, tmp_path, tokenizer):
     straight = make(tmp_path / "straight", tokenizer, **RUNS[run])
     straight.train()

@@ -8,6 +8,14 @@ from .reward_config import PairwiseRewardConfig
 
 CALIBRATION_METHODS = ("hard", "soft", "matching", "source_offset")
 WIN_RATE_DIVERGENCES = ("squared", "kl")
+_READ_BY = {
+    ("soft", "matching"): ("temperature",),
+    ("matching",): (
+        "anchor_coefficient", "win_rate_divergence", "win_rate_ema_decay", "use_rating_variance",
+        "pairs_of_models_per_batch",
+    ),
+    ("source_offset",): ("source_offset_update_steps", "source_offset_prior_sd"),
+}  # fmt: skip
 
 
 @dataclass
@@ -115,6 +123,7 @@ class CalibrationRewardConfig(PairwiseRewardConfig):
         for name in ("pairs_of_models_per_batch", "source_offset_update_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+        self._check_effects()
         if self.calibration_method == "matching":
             self._check_batches("calibration_method='matching' composes batches of few pairs of models")
             if self.dataloader_drop_last:
@@ -122,6 +131,18 @@ class CalibrationRewardConfig(PairwiseRewardConfig):
                     "`dataloader_drop_last` would always drop the same pairs of models: leave it off with "
                     "calibration_method='matching'. Rows that fill up the last batch weigh nothing."
                 )
+
+    def _check_effects(self) -> None:
+        """Raise if a parameter was set that the method does not read."""
+        for methods, names in _READ_BY.items():
+            if self.calibration_method in methods:
+                continue
+            for name in names:
+                if getattr(self, name) != self.__dataclass_fields__[name].default:
+                    raise ValueError(
+                        f"`{name}` has no effect with calibration_method={self.calibration_method!r}: it is for "
+                        f"{' and '.join(map(repr, methods))}"
+                    )
 
     def _check_batches(self, reason: str) -> None:
         """Raise if another setting wants to choose which pairs share a batch."""

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from scipy import stats
 from torch import Tensor
 
+from ..arena import mismatch_degree
 from ..losses import BatchObjective
 from .calibration_columns import CHOSEN_CODE, REJECTED_CODE, SCORES, TARGET
 
@@ -84,29 +85,33 @@ def calibration_metrics(rewards: np.ndarray, columns: dict[str, np.ndarray], mod
         models (`Sequence[str]`): Names by code.
 
     Returns:
-        `dict[str, float]`: `win_rate/a/b` and `ties/a/b` of every pair; `mean_abs_mismatch` and `win_rate_gap` over the
-        pairs, by the share of wins as CHARM counts it, where ties are lost; `within_source_kendall_tau`, the mean over the
-        models of the rank correlation of reward and frozen reward.
+        `dict[str, float]`: `win_rate/a/b` (share of pairs that a wins) and `ties/a/b` of every pair; the means over the pairs
+        `mean_abs_mismatch` of the absolute mismatch degree and `win_rate_gap` of the distance of win rate and target, a tie
+        counting half a win, so that they do not depend on the order of names; `within_source_kendall_tau`, the mean over
+        the models of the rank correlation of reward and frozen reward.
     """
     if CHOSEN_CODE not in columns:
         return {}
     chosen, rejected = (columns[name].astype(np.int64) for name in (CHOSEN_CODE, REJECTED_CODE))
-    metrics: dict[str, float] = {}
-    mismatches, gaps = [], []
     names = np.array(models, dtype=object)
     forward = names[chosen] < names[rejected]
     first, second = np.where(forward, chosen, rejected), np.where(forward, rejected, chosen)
-    difference = np.where(forward, 1, -1) * (rewards[:, 0] - rewards[:, 1])
-    pairs = sorted({(names[a], names[b], a, b) for a, b in zip(first, second, strict=True) if a != b})
-    for name, other, a, b in pairs:
+    of_first, of_second = np.where(forward, rewards.T, rewards.T[::-1])
+    metrics: dict[str, float] = {}
+    mismatches, gaps = [], []
+    for name, other, a, b in sorted(
+        {(names[a], names[b], a, b) for a, b in zip(first, second, strict=True) if a != b}
+    ):
         rows = (first == a) & (second == b)
-        wins = float((difference[rows] > 0).mean())
-        metrics[f"win_rate/{name}/{other}"] = wins
-        metrics[f"ties/{name}/{other}"] = float((difference[rows] == 0).mean())
+        wins, ties = (
+            float((of_first[rows] > of_second[rows]).mean()),
+            float((of_first[rows] == of_second[rows]).mean()),
+        )
+        metrics |= {f"win_rate/{name}/{other}": wins, f"ties/{name}/{other}": ties}
         if TARGET in columns:
             target = float(np.where(forward, columns[TARGET], 1 - columns[TARGET])[rows].mean())
-            gaps.append(abs(wins - target))
-            mismatches.append(abs(wins - target) / max(target, 1 - target))
+            mismatches.append(abs(mismatch_degree(of_first[rows], of_second[rows], target, ties="half")))
+            gaps.append(abs(wins + ties / 2 - target))
     if mismatches:
         metrics |= {"mean_abs_mismatch": float(np.mean(mismatches)), "win_rate_gap": float(np.mean(gaps))}
     if all(name in columns for name in SCORES):

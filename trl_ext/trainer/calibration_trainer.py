@@ -149,8 +149,6 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
                     "human. Put all pairs into `train_dataset`."
                 )
             args._check_batches("with `human_dataset` every batch has its share of both kinds of pairs")
-        if args.use_rating_variance and (args.calibration_method != "matching" or ratings is None):
-            raise ValueError("`use_rating_variance` needs calibration_method='matching' and `ratings`")
         self._columns = CalibrationColumns(ratings)
         self._human_dataset = human_dataset
         self.num_human_pairs = 0
@@ -346,9 +344,14 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
             logs.update(self._log.pop())
+            if self._offsets is not None:
+                logs["max_source_offset"] = float(np.abs(self._offsets.offsets).max())
         super().log(logs, start_time)
 
     def _column_metrics(self, rewards: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, float]:
+        if not np.isfinite(rewards).all():
+            logger.warning("There are rewards that are not finite: no win rates of models are reported.")
+            return {}
         metrics = calibration_metrics(rewards, columns, self._columns.models)
         if self.args.calibration_method == "matching" and TARGET in columns and CHOSEN_CODE in columns:
             metrics["loss"] = self._loss_of_all(rewards, columns)

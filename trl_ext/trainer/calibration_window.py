@@ -46,5 +46,5 @@ class OriginWeights:
 
 def pair_weights(batch: dict[str, Any], count: int, is_repeated: Tensor | None) -> Tensor:
     """Weights `(B,)` of the pairs of a batch."""
-    weight = batch.get("weight", torch.ones(count))
+    weight = batch["weight"] if "weight" in batch else torch.ones(count, device=batch["input_ids"].device)
     return weight if is_repeated is None else weight.masked_fill(is_repeated.to(weight.device), 0)
