@@ -1,6 +1,7 @@
 """Calibration of a reward model at inference: an offset per known source, a curve of length, and what applies them."""
 
-from .calibration import GAUGES, LengthCurve, RewardCalibration
+from .calibration import GAUGES, RewardCalibration
+from .length_curve import LengthCurve
 from .length_fit import fit_length_calibration
 from .lengths import LENGTH_UNITS, response_lengths
 from .scorer import CalibratedScorer

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 from statsmodels.nonparametric.smoothers_lowess import lowess
 
 from ...version import __version__
-from .calibration import LengthCurve, RewardCalibration, check_scale, scaled_lengths
+from .calibration import RewardCalibration
 from .checks import as_lengths, as_rewards
+from .length_curve import LengthCurve, check_scale, scaled_lengths
 from .lengths import check_unit
 
 
