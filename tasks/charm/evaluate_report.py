@@ -109,12 +109,9 @@ class Report:
                 row["change"], row["change_se"], row["change_low"], row["change_high"], row["n"], row["method"]
             )
             name = row["feature"]
-            moved = [
-                way for way, names in (("rises", self.drift.risen), ("falls", self.drift.fallen)) if name in names
-            ]
+            moved = _MOVES[name in self.drift.risen, name in self.drift.fallen]
             rows.append(
-                _row(f"slope on {name.replace('_', ' ')}", row["before"], row["after"], figure)
-                | {"verdict": _MOVES[up, down]}
+                _row(f"slope on {name.replace('_', ' ')}", row["before"], row["after"], figure) | {"verdict": moved}
             )
         return rows
 

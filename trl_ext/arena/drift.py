@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ..evaluation.correlations import pearson_statistic, reward_correlations, spearman_statistic
-from ..evaluation.statistics import Estimate, _check_level, _cluster_codes, cluster_bootstrap
+from ..evaluation.statistics import Estimate, _check_level, _cluster_codes, cluster_bootstrap, cluster_bootstraps
 from .mismatch_change import aligned_after
 from .score_table import ScoreTable
 
@@ -149,28 +149,26 @@ def reward_drift(
             raise ValueError(f"rewards {when} the calibration don't differ within any prompt")
     units = np.arange(len(before)) if clusters is None else clusters
     names = list(used)
-
-    def estimate(statistic: Callable[[np.ndarray], np.ndarray], at: float = level) -> Estimate:
-        return cluster_bootstrap(statistic, units, resamples=resamples, seed=seed, level=at)
-
+    options = {"resamples": resamples, "seed": seed}
     values = np.stack([*used.values(), before.scores, after.scores])
-    sums = {by_rank: _products(stats.rankdata(values, axis=2) if by_rank else values) for by_rank in (False, True)}
-    rows, risen, fallen = [], [], []
+    products, of_ranks = _products(values), _products(stats.rankdata(values, axis=2))
+    figures = {
+        "joint_slope": cluster_bootstraps(_slopes(products, joint=True), units, level=level, **options),
+        "slope": cluster_bootstraps(_slopes(products, joint=False), units, level=level, **options),
+        "rank_correlation": cluster_bootstraps(_slopes(of_ranks, joint=False), units, level=level, **options),
+    }
+    strict_level = 1 - (1 - level) / len(names)
+    strict = cluster_bootstraps(_slopes(products, joint=True), units, level=strict_level, **options)
+    rows = []
     for measure in MEASURES:
-        products = sums[measure == "rank_correlation"]
-        for index, name in enumerate(names):
-            joint = measure == "joint_slope"
+        for name, found in zip(names, _by_feature(figures[measure]), strict=True):
             row: dict[str, Any] = {"feature": name, "measure": measure}
-            statistics = [_of(products, index, len(names), joint=joint, when=when) for when in WHEN]
-            for when, statistic in zip(WHEN, statistics, strict=True):
-                found = estimate(statistic)
-                row |= {when: found.value, f"{when}_se": found.se}
-                row |= {f"{when}_low": found.ci_low, f"{when}_high": found.ci_high}
-            rows.append(row | {"n": len(before), "method": found.method})
-            if joint:
-                up, down = _moved(*(estimate(statistic, 1 - (1 - level) / len(names)) for statistic in statistics))
-                risen += [name] * up
-                fallen += [name] * down
+            for when, estimate in zip(WHEN, found, strict=True):
+                row |= {when: estimate.value, f"{when}_se": estimate.se}
+                row |= {f"{when}_low": estimate.ci_low, f"{when}_high": estimate.ci_high}
+            rows.append(row | {"n": len(before), "method": found[0].method})
+    moves = [_moved(*found) for found in _by_feature(strict)]
+    risen, fallen = ([name for name, way in zip(names, moves, strict=True) if way[side]] for side in (0, 1))
     return RewardDrift(
         features=pd.DataFrame(rows),
         risen=tuple(risen),
@@ -210,25 +208,28 @@ def _products(values: np.ndarray) -> np.ndarray:
     return np.einsum("vnm,wnm->nvw", centred, centred)
 
 
-def _of(products: np.ndarray, index: int, count: int, *, joint: bool, when: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Standardised slope of a feature from weights of prompts `(B, N)`, for [`cluster_bootstrap`]."""
+def _slopes(products: np.ndarray, *, joint: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """
+    Standardised slopes of F features from weights of prompts `(B, N)`: `(B, 3F)`, feature by feature before, after, change.
+    """
+    count = products.shape[1] - 2
 
-    def slope(total: np.ndarray, reward: int) -> np.ndarray:
-        spread = total[:, index, index] / total[:, reward, reward]
-        if not joint:
-            return total[:, index, reward] / total[:, index, index] * np.sqrt(spread)
-        # of features that are copies of one another in a resample, the smallest coefficients
-        inverse = np.linalg.pinv(total[:, :count, :count], hermitian=True)
-        return np.einsum("bv,bv->b", inverse[:, index], total[:, :count, reward]) * np.sqrt(spread)
-
-    def statistic(weights: np.ndarray) -> np.ndarray:
-        size = products.shape[1]
-        total = (weights @ products.reshape(len(products), -1)).reshape(-1, size, size)
+    def statistics(weights: np.ndarray) -> np.ndarray:
+        total = (weights @ products.reshape(len(products), -1)).reshape(-1, *products.shape[1:])
+        features, rewards = total[:, :count, :count], total[:, :count, count:]
+        variances = np.diagonal(features, axis1=1, axis2=2)[:, :, None]
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = {when: slope(total, count + side) for side, when in enumerate(WHEN[:2])}
-            return found["after"] - found["before"] if when == "change" else found[when]
+            # of features that are copies of one another in a resample, the smallest coefficients
+            slopes = np.linalg.pinv(features, hermitian=True) @ rewards if joint else rewards / variances
+            slopes = slopes * np.sqrt(variances / np.diagonal(total, axis1=1, axis2=2)[:, None, count:])
+        return np.concatenate([slopes, np.diff(slopes, axis=2)], axis=2).reshape(len(weights), -1)
 
-    return statistic
+    return statistics
+
+
+def _by_feature(estimates: list[Estimate]) -> list[list[Estimate]]:
+    """Before, after and change of every feature."""
+    return [estimates[start : start + len(WHEN)] for start in range(0, len(estimates), len(WHEN))]
 
 
 def _moved(before: Estimate, after: Estimate, change: Estimate) -> tuple[bool, bool]:
