@@ -530,7 +530,9 @@ def _forget_calibration(model: nn.Module) -> None:
 
     config = core_model(model).config
     if hasattr(config, CONFIG_KEY):
-        logger.warning("The calibration that is stored with the model is removed: it is of the rewards before training.")
+        logger.warning(
+            "The calibration that is stored with the model is removed: it is of the rewards before training."
+        )
         delattr(config, CONFIG_KEY)
 
 
