@@ -13,13 +13,6 @@ from tasks.train_config import ConfigError
 from trl_ext.data import load_preferences, validate_preferences
 
 
-# read by other parts of the arena
-_NEEDED = ("choose_pairs", "fit_ratings", "mismatch_table", "read_battles", "read_leaderboard", "read_responses")
-pytestmark = pytest.mark.skipif(
-    any(name not in arena.__all__ for name in _NEEDED),
-    reason="needs the leaderboards, files and mismatch of the arena",
-)
-
 MODELS = {"loud": 1.5, "fair": 0.0, "plain": 0.0}
 IDS = [f"q{i}" for i in range(120)]
 

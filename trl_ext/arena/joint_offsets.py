@@ -11,8 +11,9 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from .hard_joint_offsets import descend
+from .mismatch_interval import relative_mismatch
 from .offsets import resolve_temperature
-from .paired_outcomes import paired_outcomes, scaled_mismatch
+from .paired_outcomes import paired_outcomes
 from .rating_table import RatingTable
 from .rating_weights import rating_weights
 from .score_table import ScoreTable
@@ -295,8 +296,8 @@ def _pair_table(
                 "fitted_after": rate(i, j, offsets[i] - offsets[j])[0],
                 "win_rate_before": before,
                 "win_rate_after": after,
-                "mismatch_before": scaled_mismatch(before, expected[i, j]),
-                "mismatch_after": scaled_mismatch(after, expected[i, j]),
+                "mismatch_before": relative_mismatch(before, expected[i, j]),
+                "mismatch_after": relative_mismatch(after, expected[i, j]),
             }
         )
     return pd.DataFrame(rows)

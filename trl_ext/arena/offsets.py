@@ -10,12 +10,12 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from .exact_offset import exact_offset
+from .mismatch_interval import relative_mismatch
 from .paired_outcomes import (
     check_expected_win_rate,
     check_paired_scores,
     check_ties,
     paired_outcomes,
-    scaled_mismatch,
 )
 from .unpaired_win_rates import (
     REFERENCE_BLOCK_SIZE,
@@ -172,8 +172,8 @@ def solve_offset(
         ties_after=after.ties,
         win_rate_before=before.win_rate(ties),
         win_rate_after=after.win_rate(ties),
-        mismatch_before=scaled_mismatch(before.win_rate(ties), expected),
-        mismatch_after=scaled_mismatch(after.win_rate(ties), expected),
+        mismatch_before=float(relative_mismatch(before.win_rate(ties), expected)),
+        mismatch_after=float(relative_mismatch(after.win_rate(ties), expected)),
         flipped=int(np.count_nonzero((overvalued >= reference) != (overvalued + offset >= reference))),
         attainable=attainable,
         temperature=temperature,

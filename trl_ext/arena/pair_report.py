@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ..evaluation.statistics import Estimate, wilson_interval
+from .mismatch_interval import relative_mismatch
 from .pair_candidates import Candidates
-from .paired_outcomes import PairedOutcomes, paired_outcomes, scaled_mismatch
+from .paired_outcomes import PairedOutcomes, paired_outcomes
 from .rating_table import RatingTable
 from .score_table import ScoreTable
 
@@ -41,10 +42,10 @@ def pair_report(
         "ties_after": after.ties,
         "win_rate_before": before.win_rate(mismatch_ties),
         "win_rate_after": after.win_rate(mismatch_ties),
-        "mismatch_before": scaled_mismatch(before.win_rate(mismatch_ties), expected),
+        "mismatch_before": float(relative_mismatch(before.win_rate(mismatch_ties), expected)),
         "mismatch_before_interval": _mismatch_estimate(before, expected, mismatch_ties).to_dict(),
         # no interval: the offset was fitted to these prompts, so that what is left says nothing of others
-        "mismatch_after": scaled_mismatch(after.win_rate(mismatch_ties), expected),
+        "mismatch_after": float(relative_mismatch(after.win_rate(mismatch_ties), expected)),
     }
 
 
@@ -52,7 +53,7 @@ def _mismatch_estimate(outcomes: PairedOutcomes, expected: float, ties: str) -> 
     """Wilson's interval of the win rate, on the scale of the mismatch degree; ratings are taken as exact."""
     share = wilson_interval(outcomes.points(ties), outcomes.n)
     scale = max(expected, 1 - expected)
-    ends = (scaled_mismatch(end, expected) for end in (share.value, share.ci_low, share.ci_high))
+    ends = (float(relative_mismatch(end, expected)) for end in (share.value, share.ci_low, share.ci_high))
     value, low, high = ends
     return Estimate(value, share.se / scale, low, high, share.n, f"{share.method}; ratings taken as exact")
 

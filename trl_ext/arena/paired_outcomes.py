@@ -41,11 +41,6 @@ def paired_outcomes(scores: np.ndarray, opponent_scores: np.ndarray, offset: flo
     return PairedOutcomes(wins, int(np.count_nonzero(moved == opponent_scores)), len(scores))
 
 
-def scaled_mismatch(win_rate: float, expected_win_rate: float) -> float:
-    """Mismatch degree of a win rate: `(w - P) / max(P, 1 - P)`."""
-    return (win_rate - expected_win_rate) / max(expected_win_rate, 1 - expected_win_rate)
-
-
 def check_ties(ties: str) -> None:
     """Raise a `ValueError` unless `ties` is one of `TIE_RULES`."""
     if ties not in TIE_RULES:
