@@ -22,14 +22,14 @@ RUNS = {
 }
 
 
-def gradients(folder: Path, world: int) -> dict:
+def gradients(folder: Path, world: int, names: list[str]) -> dict:
     """Gradients of every step of the runs, their losses and logs."""
     found = {}
-    for name, settings in RUNS.items():
+    for name in names:
         record = Gradients()
         trainer = make_calibration(
             folder, tiny_tokenizer(), model_pairs(21, weight=WEIGHT), callbacks=[record], optim="sgd", max_grad_norm=0,
-            per_device_train_batch_size=8 // world, logging_steps=1, num_train_epochs=1, **settings,
+            per_device_train_batch_size=8 // world, logging_steps=1, num_train_epochs=1, **RUNS[name],
         )  # fmt: skip
         trainer.train()
         for step, gradient in enumerate(record.steps):
@@ -42,7 +42,7 @@ def gradients(folder: Path, world: int) -> dict:
 
 
 if __name__ == "__main__":
-    save_file(
-        gradients(Path(sys.argv[1]).parent, int(os.environ["WORLD_SIZE"])), f"{sys.argv[1]}.{os.environ['RANK']}"
-    )
+    output, *names = sys.argv[1:]
+    found = gradients(Path(output).parent, int(os.environ["WORLD_SIZE"]), names)
+    save_file(found, f"{output}.{os.environ['RANK']}")
     leave(Accelerator())

@@ -49,13 +49,12 @@ def history(trainer):
 def test_a_resumed_run_is_the_straight_one(run, tmp_path, tokenizer):
     straight = make(tmp_path / "straight", tokenizer, **RUNS[run])
     straight.train()
-    for step in (4, straight.state.max_steps - straight.state.max_steps % 2):
-        # Another initial model: the rewards before training are those of the first run, not of this one
-        resumed = make(tmp_path / f"resumed-{step}", tokenizer, seed=step, **RUNS[run])
-        resumed.train(resume_from_checkpoint=str(tmp_path / "straight" / f"checkpoint-{step}"))
-        assert history(resumed) == history(straight)
-        for one, other in zip(resumed.model.parameters(), straight.model.parameters(), strict=True):
-            assert torch.equal(one, other)
+    # Another initial model: the rewards before training are those of the first run, not of this one
+    resumed = make(tmp_path / "resumed", tokenizer, seed=1, **RUNS[run])
+    resumed.train(resume_from_checkpoint=str(tmp_path / "straight" / "checkpoint-4"))
+    assert history(resumed) == history(straight)
+    for one, other in zip(resumed.model.parameters(), straight.model.parameters(), strict=True):
+        assert torch.equal(one, other)
     if run == "matching":
         assert torch.equal(resumed._matching.running, straight._matching.running)
     else:
