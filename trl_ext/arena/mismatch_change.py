@@ -9,17 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ..evaluation.statistics import Estimate, _check_level, _cluster_codes
+from ..evaluation.statistics import Estimate, _check_level
+from .folded_errors import AbsoluteSizes, draw_win_rate_errors, paired_win_rates
+from .mismatch_interval import relative_mismatch
+from .pairwise_counts import TIES
 from .rating_table import RatingTable
 from .score_table import ScoreTable
 from .win_probability import elo_win_probability
 
 
 GROUPS = ("calibrated", "partly", "held_out", "all")
-TIES = {"loss": 0.0, "half": 0.5}
-# Standard errors by which a true mismatch may be nearer to 0 than the estimate, for the error at most
-_NEARER = 1.5
-_BLOCK = 2_000_000  # outcomes at a time
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ def compare_mismatch(
         raise ValueError(f"`draws` must be at least 2, got {draws}")
     after = aligned_after(before, after)
     groups = _groups(before.models, calibrated)
-    means, tied, covariance, units = _outcomes(before, after, ties, clusters)
+    means, tied, covariance, units = paired_win_rates(before, after, ties, clusters)
     generator = np.random.default_rng(seed)
     models = before.models
     order = list(permutations(range(len(models)), 2))
@@ -175,14 +174,14 @@ def compare_mismatch(
     expected = np.asarray(elo_win_probability(values[first], values[second]))
     # Half an imaginary prompt for each of the four outcomes
     smooth = (units * means + 1) / (units + 2)
-    errors = _draw_errors(covariance, means, units, draws, generator)
-    mismatch, centre = _mismatch(means, expected), _mismatch(smooth, expected)
+    errors = draw_win_rate_errors(covariance, means, units, draws, generator)
+    mismatch, centre = relative_mismatch(means, expected), relative_mismatch(smooth, expected)
     errors = errors / np.maximum(expected, 1 - expected)
     if rating_uncertainty:
         drawn = ratings.draws(models, draws, generator)
         expected_drawn = np.asarray(elo_win_probability(drawn[:, first], drawn[:, second]))
-        errors += _mismatch(smooth[:, None, :], expected_drawn[None]) - centre[:, None, :]
-    size = _Sizes(mismatch, centre, errors, level)
+        errors += relative_mismatch(smooth[:, None, :], expected_drawn[None]) - centre[:, None, :]
+    size = AbsoluteSizes(mismatch, centre, errors, level)
 
     names = np.array(models, dtype=object)
     table = pd.DataFrame(
@@ -268,123 +267,6 @@ def _groups(models: Sequence[str], calibrated: Sequence[tuple[str, str]]) -> lis
         return "partly" if touched & {a, b} else "held_out"
 
     return [group(a, b) for a, b in permutations(models, 2)]
-
-
-def _outcomes(
-    before: ScoreTable, after: ScoreTable, ties: str, clusters: ArrayLike | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """
-    Win rates `(2, K)` and counts of ties `(2, K)` of the K ordered pairs, covariance `(2K, 2K)` of the win rates, and the
-    number of clusters.
-    """
-    n = len(before)
-    codes, units = (np.arange(n), n) if clusters is None else _cluster_codes(clusters, n)
-    if units < 2:
-        what = "prompt" if clusters is None else "cluster of prompts"
-        raise ValueError(f"there is one {what} only: no interval can be given. Evaluate on more held-out prompts.")
-    rows = np.argsort(codes, kind="stable")
-    scores = np.stack([before.scores, after.scores])[:, rows]
-    first, second = np.array(list(permutations(range(len(before.models)), 2))).T
-    count = 2 * len(first)
-
-    def wins(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        difference = scores[:, start:stop, first] - scores[:, start:stop, second]
-        tied = difference == 0
-        return (difference > 0) + TIES[ties] * tied, tied
-
-    # Blocks end where clusters do
-    starts = np.flatnonzero(np.diff(codes[rows], prepend=-1))
-    step = max(1, _BLOCK // count)
-    edges = [0]
-    while edges[-1] < n:
-        reach = np.searchsorted(starts, edges[-1] + step)
-        edge = n if reach >= len(starts) else int(starts[reach])
-        edges.append(edge if edge > edges[-1] else n)
-    totals, tied_counts = np.zeros((2, len(first))), np.zeros((2, len(first)), dtype=np.int64)
-    for start, stop in zip(edges, edges[1:], strict=False):
-        won, tied = wins(start, stop)
-        totals += won.sum(axis=1)
-        tied_counts += tied.sum(axis=1)
-    means = totals / n
-    products = np.zeros((count, count))
-    for start, stop in zip(edges, edges[1:], strict=False):
-        residuals = np.concatenate(list(wins(start, stop)[0] - means[:, None, :]), axis=1)
-        inside = starts[(starts >= start) & (starts < stop)] - start
-        sums = residuals if inside.size == stop - start else np.add.reduceat(residuals, inside, axis=0)
-        products += sums.T @ sums
-    return means, tied_counts, units / (units - 1) * products / n**2, units
-
-
-def _draw_errors(
-    covariance: np.ndarray, means: np.ndarray, units: int, draws: int, generator: np.random.Generator
-) -> np.ndarray:
-    """Errors of the win rates `(2, draws, K)`: t with as many degrees of freedom as there are clusters less one."""
-    pairs = means.shape[1]
-    # The imaginary prompts of a pair have outcomes of its own
-    covariance = covariance * (units / (units + 2)) ** 2
-    both = 0.5 * (1 - 2 * means[0]) * (1 - 2 * means[1]) / (units + 2) ** 2
-    index = np.arange(pairs)
-    for side in (0, 1):
-        rows = side * pairs + index
-        covariance[rows, rows] += (means[side] ** 2 + (1 - means[side]) ** 2) / (units + 2) ** 2
-        covariance[rows, (1 - side) * pairs + index] += both
-    errors = generator.multivariate_normal(np.zeros(2 * pairs), covariance, size=draws, method="eigh")
-    errors /= np.sqrt(generator.chisquare(units - 1, size=(draws, 1)) / (units - 1))
-    return errors.reshape(draws, 2, pairs).swapaxes(0, 1)
-
-
-def _mismatch(win_rates: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    return (win_rates - expected) / np.maximum(expected, 1 - expected)
-
-
-class _Sizes:
-    """
-    Intervals of absolute mismatches and their means, of the values and estimates `(2, K)` and errors `(2, draws, K)`.
-
-    With a few prompts, the imaginary ones may take the estimate so far from the value that the interval about it leaves
-    the value out: it is then made wider.
-    """
-
-    def __init__(self, values: np.ndarray, centre: np.ndarray, errors: np.ndarray, level: float):
-        self.values, self.centre, self.errors = values, centre, errors
-        self.tails = [(1 - level) / 2, (1 + level) / 2]
-        signs = np.where(centre >= 0, 1.0, -1.0)[:, None, :]
-        # An estimate may lie above the true size by chance: as near to 0 as is plausible, an error folds
-        near = np.maximum(np.abs(centre) - _NEARER * errors.std(axis=1), 0.0)[:, None, :]
-        # What the error of the absolute value is at least, and at most
-        self.least = signs * errors
-        self.most = np.abs(near + self.least) - near
-
-    def signed(self, side: int) -> tuple[np.ndarray, np.ndarray]:
-        """Ends of the intervals of the mismatches, each `(K,)`."""
-        ends = self.centre[side] - np.quantile(self.errors[side], self.tails[::-1], axis=0)
-        return (
-            np.minimum(np.clip(ends[0], -1.0, 1.0), self.values[side]),
-            np.maximum(np.clip(ends[1], -1.0, 1.0), self.values[side]),
-        )
-
-    def mean(self, side: int, pairs: np.ndarray) -> dict[str, float]:
-        """Standard error and interval of the mean absolute mismatch of some pairs."""
-        value, centre = (np.abs(part[side, pairs]).mean() for part in (self.values, self.centre))
-        least, most = (errors[side][:, pairs].mean(axis=1) for errors in (self.least, self.most))
-        low, high = centre - np.quantile(most, self.tails[1]), centre - np.quantile(least, self.tails[0])
-        return {
-            "se": float(least.std(ddof=1)),
-            "low": float(min(max(low, 0.0), value)),
-            "high": float(max(min(high, 1.0), value)),
-        }
-
-    def change(self, pairs: np.ndarray) -> dict[str, float]:
-        """Standard error and interval of the change of the mean absolute mismatch of some pairs."""
-        value, centre = (np.diff(np.abs(part[:, pairs]).mean(axis=1))[0] for part in (self.values, self.centre))
-        least, most = ([part[:, pairs].mean(axis=1) for part in errors] for errors in (self.least, self.most))
-        low = centre - np.quantile(most[1] - least[0], self.tails[1])
-        high = centre - np.quantile(least[1] - most[0], self.tails[0])
-        return {
-            "se": float((least[1] - least[0]).std(ddof=1)),
-            "ci_low": float(min(low, value)),
-            "ci_high": float(max(high, value)),
-        }
 
 
 def _verdict(low: float, high: float) -> str:
