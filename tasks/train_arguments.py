@@ -85,7 +85,9 @@ def training_arguments(config: dict[str, Any], data: TrainingData, method: str) 
     if renamed := {ours: theirs for ours, theirs in columns.items() if ours != theirs}:
         values["columns"] = renamed
     values |= {"use_cpu": not on_gpu, "logging_steps": 5}
-    if config["group_by_length"]:
+    # Batches with a share of several kinds of pairs are composed otherwise
+    composed = config["calibration_method"] == "matching" or config["human_data_path"] is not None
+    if config["group_by_length"] and not composed:
         values["train_sampling_strategy"] = "group_by_length"
     if config["frozen_cache_dir"] is not None:
         values["shared_prefix"] = False  # hidden states are kept by sequence
