@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from tests.calibration_data import RATINGS, SETTINGS, Gradients, human_pairs, make_calibration, model_pairs
 from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import CalibrationRewardConfig, CalibrationRewardTrainer, PairwiseRewardConfig, PairwiseRewardTrainer
+from trl_ext.scoring.calibrated import CONFIG_KEY, RewardCalibration, save_calibration
 from trl_ext.trainer.calibration_offsets import fit_source_offsets
 
 
@@ -270,3 +271,13 @@ class TestEvaluation:
             "arxiv.org/abs/2504.10045",
         ):
             assert text in card
+
+
+def test_a_stored_calibration_of_the_rewards_before_training_is_removed(tmp_path, tokenizer, caplog):
+    model = tiny_reward_model(tokenizer)
+    save_calibration(model, RewardCalibration({"a": -1.0, "b": 0.0}, gauge="reference"))
+    PairwiseRewardTrainer(
+        model, PairwiseRewardConfig(str(tmp_path), **SETTINGS), train_dataset=model_pairs(), processing_class=tokenizer
+    )
+    assert not hasattr(model.config, CONFIG_KEY)
+    assert "calibration that is stored with the model is removed" in caplog.text

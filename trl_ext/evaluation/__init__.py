@@ -30,6 +30,7 @@ from .rm_bench import RMBenchAccuracy, StyleAccuracy, rm_bench_accuracy, rm_benc
 from .statistics import (
     Estimate,
     cluster_bootstrap,
+    cluster_bootstraps,
     mean_estimate,
     paired_difference,
     proportion_estimate,
@@ -118,6 +119,7 @@ __all__ = [
     "brier_score",
     "calibration_report",
     "cluster_bootstrap",
+    "cluster_bootstraps",
     "collect_results",
     "compare_many",
     "compare_models",

@@ -404,6 +404,46 @@ def cluster_bootstrap(
         (3.0, 1.5, 4.5)
         ```
     """
+
+    def column(weights: np.ndarray) -> np.ndarray:
+        values = np.asarray(statistic(weights), dtype=np.float64)
+        if values.shape != (len(weights),):
+            raise ValueError(
+                f"statistic must map weights (B, N) to values (B,); for B = {len(weights)} it returned shape {values.shape}"
+            )
+        return values[:, None]
+
+    return cluster_bootstraps(column, clusters, resamples=resamples, seed=seed, level=level)[0]
+
+
+def cluster_bootstraps(
+    statistics: Callable[[np.ndarray], np.ndarray],
+    clusters: ArrayLike,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> list[Estimate]:
+    """
+    [`cluster_bootstrap`] of several statistics on the same resamples, which are drawn once.
+
+    Args:
+        statistics (`Callable`):
+            Function from weights of shape `(B, N)` to values of shape `(B, K)`.
+        clusters, resamples, seed, level:
+            As in [`cluster_bootstrap`].
+
+    Returns:
+        `list[Estimate]`: K estimates.
+
+    Example:
+        ```python
+        >>> x = np.array([1.0, 2.0, 3.0, 6.0])
+        >>> means = cluster_bootstraps(lambda w: (w @ np.stack([x, 2 * x], axis=1)) / w.sum(axis=1)[:, None], np.arange(4))
+        >>> [estimate.value for estimate in means]
+        [3.0, 6.0]
+        ```
+    """
     _check_level(level)
     if resamples < 2:
         raise ValueError(f"resamples must be at least 2, got {resamples}")
@@ -411,26 +451,25 @@ def cluster_bootstrap(
     if n == 0:
         raise ValueError("clusters is empty")
     codes, units = _cluster_codes(clusters, n)
-    value = np.asarray(statistic(np.ones((1, n))), dtype=np.float64)
-    if value.shape != (1,):
-        raise ValueError(
-            f"statistic must map weights (B, N) to values (B,); for B = 1 it returned shape {value.shape}"
-        )
+    values = np.asarray(statistics(np.ones((1, n))), dtype=np.float64)[0]
     method = f"cluster bootstrap, percentile interval ({units} clusters, {resamples} resamples, seed {seed}, {level:g} level)"
     if units < 2:
-        return Estimate(float(value[0]), np.nan, np.nan, np.nan, n, method)
+        return [Estimate(float(value), np.nan, np.nan, np.nan, n, method) for value in values]
     rng = np.random.default_rng(seed)
     batch = max(1, 2_000_000 // n)  # 16 MB of weights at a time
-    replicates = []
+    parts = []
     for start in range(0, resamples, batch):
         draws = rng.multinomial(units, np.full(units, 1 / units), size=min(batch, resamples - start))
-        replicates.append(statistic(draws[:, codes].astype(np.float64)))
-    replicates = np.concatenate(replicates)
-    bad = int(np.sum(~np.isfinite(replicates)))
-    if bad:
-        return Estimate(float(value[0]), np.nan, np.nan, np.nan, n, f"{method}, {bad} resamples not finite")
-    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(float(value[0]), float(replicates.std(ddof=1)), float(low), float(high), n, method)
+        parts.append(statistics(draws[:, codes].astype(np.float64)))
+    estimates = []
+    for value, replicates in zip(values.tolist(), np.concatenate(parts).T, strict=True):
+        bad = int(np.sum(~np.isfinite(replicates)))
+        if bad:
+            estimates.append(Estimate(value, np.nan, np.nan, np.nan, n, f"{method}, {bad} resamples not finite"))
+            continue
+        low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+        estimates.append(Estimate(value, float(replicates.std(ddof=1)), float(low), float(high), n, method))
+    return estimates
 
 
 def weighted_average(estimates: Sequence[Estimate], weights: ArrayLike | None = None, level: float = 0.95) -> Estimate:

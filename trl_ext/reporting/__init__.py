@@ -1,5 +1,6 @@
 """Plots of results, each with the numbers behind it as CSV. Needs matplotlib: `pip install trl_ext[report]`."""
 
+from .calibration_figures import plot_mismatch_change, plot_reward_drift
 from .contract_figures import plot_contract_gaps, plot_gaps_by_delta, plot_utility_profiles
 from .leaderboard_figures import plot_leaderboard, plot_model_correlations, plot_subset_distributions
 from .mismatch_figures import plot_mismatch, plot_reward_against_rating
@@ -27,6 +28,7 @@ __all__ = [
     "plot_information_bounds",
     "plot_leaderboard",
     "plot_mismatch",
+    "plot_mismatch_change",
     "plot_model_correlations",
     "plot_monitor_errors",
     "plot_payments",
@@ -34,6 +36,7 @@ __all__ = [
     "plot_reliability_diagram",
     "plot_reward_against_rating",
     "plot_reward_distributions",
+    "plot_reward_drift",
     "plot_style_matrices",
     "plot_subset_distributions",
     "plot_utility_profiles",
