@@ -26,16 +26,16 @@ def tokenizer():
 
 def make(path, tokenizer, seed=0, **settings):
     settings = (
-        SETTINGS | {"save_strategy": "steps", "save_steps": 2, "logging_steps": 3, "disable_dropout": False} | settings
+        SETTINGS | {"save_strategy": "steps", "save_steps": 4, "logging_steps": 3, "disable_dropout": False} | settings
     )
     settings |= {"eval_strategy": "epoch", "per_device_train_batch_size": 4}
     matching = settings["calibration_method"] == "matching"
     return CalibrationRewardTrainer(
         tiny_reward_model(tokenizer, attention_dropout=0.2, seed=seed),
         CalibrationRewardConfig(str(path), **settings),
-        train_dataset=model_pairs(30, weight=[0.25 * (1 + i % 5) for i in range(30)]),
+        train_dataset=model_pairs(20, weight=[0.25 * (1 + i % 5) for i in range(20)]),
         eval_dataset=model_pairs(10),
-        human_dataset=human_pairs(11) if matching else None,
+        human_dataset=human_pairs(7) if matching else None,
         ratings=RATINGS,
         processing_class=tokenizer,
     )
@@ -64,6 +64,6 @@ def test_a_resumed_run_is_the_straight_one(run, tmp_path, tokenizer):
 
 
 def test_a_checkpoint_of_another_method_or_other_data_is_refused(tmp_path, tokenizer):
-    make(tmp_path, tokenizer, max_steps=2, **RUNS["source_offset"]).train()
+    make(tmp_path, tokenizer, max_steps=4, **RUNS["source_offset"]).train()
     with pytest.raises(ValueError, match="not written with calibration_method='matching'"):
         make(tmp_path, tokenizer, **RUNS["matching"]).train(resume_from_checkpoint=True)

@@ -38,9 +38,9 @@ def cross_entropy(z, label):
 
 class TestHardAndSoft:
     def test_hard_follows_the_trajectory_of_bradley_terry(self, tmp_path, tokenizer):
-        trainer = make_calibration(tmp_path, tokenizer, calibration_method="hard")
+        trainer = make_calibration(tmp_path, tokenizer, calibration_method="hard", num_train_epochs=1)
         plain = PairwiseRewardTrainer(
-            tiny_reward_model(tokenizer), PairwiseRewardConfig(str(tmp_path), **SETTINGS), train_dataset=model_pairs(),
+            tiny_reward_model(tokenizer), PairwiseRewardConfig(str(tmp_path), **(SETTINGS | {"num_train_epochs": 1})), train_dataset=model_pairs(),
             processing_class=tokenizer,
         )  # fmt: skip
         trainer.train()
@@ -158,7 +158,9 @@ class TestMatching:
 
     def test_packed_and_padded_batches_are_the_same_training(self, tmp_path, tokenizer):
         packed, padded = (
-            make_calibration(tmp_path, tokenizer, human=human_pairs(), shared_prefix=shared, adam_epsilon=1e-4)
+            make_calibration(
+                tmp_path, tokenizer, human=human_pairs(), shared_prefix=shared, adam_epsilon=1e-4, num_train_epochs=1
+            )
             for shared in (True, False)
         )
         assert packed.shared_prefix_report.enabled and not padded.shared_prefix_report.enabled
@@ -277,7 +279,10 @@ def test_a_stored_calibration_of_the_rewards_before_training_is_removed(tmp_path
     model = tiny_reward_model(tokenizer)
     save_calibration(model, RewardCalibration({"a": -1.0, "b": 0.0}, gauge="reference"))
     PairwiseRewardTrainer(
-        model, PairwiseRewardConfig(str(tmp_path), **SETTINGS), train_dataset=model_pairs(), processing_class=tokenizer
+        model,
+        PairwiseRewardConfig(str(tmp_path), **(SETTINGS | {"num_train_epochs": 1})),
+        train_dataset=model_pairs(),
+        processing_class=tokenizer,
     )
     assert not hasattr(model.config, CONFIG_KEY)
     assert "calibration that is stored with the model is removed" in caplog.text

@@ -19,7 +19,6 @@ from ..losses import (
     SoftLabelLoss,
     SourceOffsetLoss,
     WinRateMatchingLoss,
-    WithinSourceAnchorLoss,
 )
 from .calibration_card import add_calibration_section
 from .calibration_columns import (
@@ -37,6 +36,7 @@ from .calibration_columns import (
 )
 from .calibration_config import CalibrationRewardConfig
 from .calibration_metrics import CalibrationLog, calibration_metrics
+from .calibration_objective import MatchingObjective
 from .calibration_offsets import SourceOffsetState
 from .calibration_sampler import HUMAN, ModelPairSampler
 from .calibration_state import MatchingState
@@ -165,18 +165,15 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
             self._set_up_offsets()
 
     def _set_up_matching(self) -> None:
-        device, pairs = self.accelerator.device, self.model_pairs
-        self._anchor = WithinSourceAnchorLoss() if self.args.anchor_coefficient > 0 else None
-        self._computes_frozen = self._anchor is not None and SCORES[0] not in self.train_dataset.column_names
+        coefficient = self.args.anchor_coefficient
+        self._computes_frozen = coefficient > 0 and SCORES[0] not in self.train_dataset.column_names
         if self._computes_frozen and (self.is_deepspeed_enabled or self.is_fsdp_enabled):
             raise ValueError(
                 f"the training set has no {SCORES[0]!r} and {SCORES[1]!r}, and under DeepSpeed and FSDP they can't be "
                 "computed before training: score the responses with RewardScorer first, or set anchor_coefficient=0"
             )
-        self._matching = MatchingState(len(pairs), device)
-        self._pair_table = torch.tensor(pairs.table, device=device)
-        self._targets = torch.tensor(pairs.targets, dtype=torch.float64, device=device)
-        self._variances = None if pairs.variances is None else torch.tensor(pairs.variances, device=device)
+        self._objective = MatchingObjective(self.loss, coefficient, self.model_pairs, self.accelerator)
+        self._matching = MatchingState(len(self.model_pairs), self.accelerator.device)
 
     def _set_up_offsets(self) -> None:
         data = self.train_dataset
@@ -306,38 +303,13 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
         return (loss, outputs) if return_outputs else loss
 
     def _batch_loss(self, inputs: dict[str, Any]) -> Tensor:
-        """The objective of the batch of all processes. Each of them has its part of the gradient, times their number."""
-        rewards_chosen, rewards_rejected, weight = self._batch
-        chosen, rejected = inputs[CHOSEN_CODE].long(), inputs[REJECTED_CODE].long()
-        processes = self.accelerator.num_processes
-        sum_over_processes = self._sum_over_processes if processes > 1 else None
-        matching = self.loss(
-            torch.where(chosen < rejected, 1, -1) * (rewards_chosen - rewards_rejected),
-            self._pair_table[chosen, rejected].clamp(min=0),  # human pairs are of no two models, and weigh nothing
-            self._targets,
-            weight=weight,
-            target_variance=self._variances,
-            running=self._matching.running if self.args.win_rate_ema_decay > 0 else None,
-            sum_over_processes=sum_over_processes,
-        )
-        if matching.running is not None:
+        """The objective of the batch of all processes, for which gradients are averaged over them."""
+        running = self._matching.running if self.args.win_rate_ema_decay > 0 else None
+        loss, matching, anchor = self._objective.of_batch(*self._batch, inputs, running)
+        if running is not None:
             self._matching.running = matching.running
-        objective, anchor = matching.loss, None
-        if self._anchor is not None:
-            anchor = self._anchor(
-                torch.cat([rewards_chosen, rewards_rejected]),
-                torch.cat([inputs[name] for name in SCORES]),
-                torch.cat([chosen, rejected]),
-                len(self._pair_table),
-                weight=weight.repeat(2),
-                sum_over_processes=sum_over_processes,
-            )
-            objective = objective + self.args.anchor_coefficient * anchor.loss
-        self._log.add_objective(matching, self._targets, anchor)
-        return objective.detach() + processes * (objective - objective.detach())
-
-    def _sum_over_processes(self, values: Tensor) -> Tensor:
-        return self.accelerator.reduce(values, "sum")
+        self._log.add_objective(matching, self._objective.targets, anchor)
+        return loss
 
     # ---- Logs, evaluation ----
 
@@ -354,29 +326,9 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
             return {}
         metrics = calibration_metrics(rewards, columns, self._columns.models)
         if self.args.calibration_method == "matching" and TARGET in columns and CHOSEN_CODE in columns:
-            metrics["loss"] = self._loss_of_all(rewards, columns)
+            value = self._objective.of_set(rewards, columns, len(self._columns.models))
+            metrics["loss"] = self.args.calibration_coefficient * value
         return metrics
-
-    def _loss_of_all(self, rewards: np.ndarray, columns: dict[str, np.ndarray]) -> float:
-        """The objective of an evaluation set, as one batch."""
-        rewards = torch.tensor(rewards)
-        codes = torch.tensor(np.stack([columns[name] for name in (CHOSEN_CODE, REJECTED_CODE)])).long()
-        weight = torch.tensor(columns["weight"]) if "weight" in columns else torch.ones(len(rewards))
-        forward = codes[0] < codes[1]
-        target = torch.tensor(columns[TARGET])
-        target = torch.where(forward, target, 1 - target)
-        pairs, groups = torch.stack([codes.amin(0), codes.amax(0)]).unique(dim=1, return_inverse=True)
-        num_groups = pairs.shape[1]
-        targets = torch.zeros(num_groups, dtype=target.dtype).index_put((groups,), target)
-        differences = torch.where(forward, 1, -1) * (rewards[:, 0] - rewards[:, 1])
-        value = self.loss(differences, groups, targets, weight=weight).value
-        if self._anchor is not None and all(name in columns for name in SCORES):
-            frozen = torch.cat([torch.tensor(columns[name]) for name in SCORES])
-            anchor = self._anchor(
-                rewards.T.reshape(-1), frozen, codes.reshape(-1), len(self._columns.models), weight=weight.repeat(2)
-            )
-            value = value + self.args.anchor_coefficient * anchor.value
-        return float(self.args.calibration_coefficient * value)
 
     # ---- Training, checkpoints ----
 
