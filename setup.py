@@ -38,6 +38,7 @@ setup(
     keywords="reward model, RLHF, preference learning, annotator reliability, TRL",
     packages=find_packages(include=["trl_ext", "trl_ext.*"]),
     package_data={
+        "trl_ext.arena": ["data/*.json"],
         "trl_ext.data": ["demo/*.jsonl"],
         "trl_ext.scoring.judges": ["prompts/*.yaml"],
         # loaded by their paths, not as packages

@@ -51,7 +51,8 @@ def make_experiment(
         return {}
 
     @ex.main
-    def main(_config, _run):
+    # Dictionaries that take new keys, where there are any: Sacred asks who uses them
+    def main(_config, _run, train=None, generate=None, score=None, calibrate=None, evaluate=None):
         raise_on_sigterm()
         return run(copy.deepcopy(dict(_config)), _run)
 

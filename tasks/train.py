@@ -47,7 +47,7 @@ def default():
 
     # Data: "demo" is built in; else .csv/.json/.jsonl/.parquet, a save_to_disk directory, or a Hub id
     train_data_path = "demo"
-    eval_data_path = None
+    eval_data_path = None  # likewise; "demo" for the demo's validation and test pairs
     demo_seed = 0  # seed of the split and of the simulated annotators of the demo data
     train_dataset_size = 0  # 0: all rows
     eval_dataset_size = 0
@@ -83,6 +83,11 @@ def default():
     eta_col_name = "eta"  # commitment of the annotator of the pair, for forward and backward
     eta = None  # one value for all training pairs instead of the column
     annotator_eta_path = None  # .json or .csv of annotators and their eta, instead of the column
+
+    # Calibration to win rates, instead of both: set calibration_method to train with CalibrationRewardTrainer on what
+    # tasks/charm/calibrate.py writes; its coefficients go into `trainer`, as trainer.anchor_coefficient=0.1
+    calibration_method = None  # hard, soft, matching or source_offset
+    human_data_path = None  # pairs with human labels to mix in, as train_data_path; "demo": the demo's training pairs
 
     # Optimisation; any other field of the training arguments goes into `trainer`
     learning_rate = 3e-4

@@ -14,6 +14,8 @@ from tasks.train_data import TrainingData
 from trl_ext import (
     AnnotatorAwareRewardConfig,
     AnnotatorAwareRewardTrainer,
+    CalibrationRewardConfig,
+    CalibrationRewardTrainer,
     NoiseAwareRewardConfig,
     NoiseAwareRewardTrainer,
     PairwiseRewardConfig,
@@ -27,7 +29,12 @@ PROJECT = "trl_ext"  # under which trackers list the runs
 
 
 def method_name(config: dict[str, Any]) -> str:
-    """What the run is called after: `noise-<noise_method>`, or the `rapl_method` that has an effect."""
+    """
+    What the run is called after: `calibration-<calibration_method>`, `noise-<noise_method>`, or the `rapl_method` that has
+    an effect.
+    """
+    if config["calibration_method"] is not None:
+        return f"calibration-{config['calibration_method']}"
     if config["noise_method"] is not None:
         return f"noise-{config['noise_method']}"
     method = config["rapl_method"]
@@ -38,6 +45,8 @@ def method_name(config: dict[str, Any]) -> str:
 
 def trainer_classes(method: str) -> tuple[type[PairwiseRewardConfig], type[PairwiseRewardTrainer]]:
     """Training arguments and trainer for a [`method_name`]."""
+    if method.startswith("calibration-"):
+        return CalibrationRewardConfig, CalibrationRewardTrainer
     if method.startswith("noise-"):
         return NoiseAwareRewardConfig, NoiseAwareRewardTrainer
     if method == "joint":
@@ -61,7 +70,9 @@ def training_arguments(config: dict[str, Any], data: TrainingData, method: str) 
         values["data_seed"] = values["seed"]
     tag = f"-{config['experiment_tag']}" if config["experiment_tag"] else ""
     values["output_dir"] = config["output_dir"] or f"outputs/{data.name}-{method}{tag}"
-    if method == "joint":
+    if config["calibration_method"] is not None:
+        columns = {"label": config["label_col_name"]}
+    elif method == "joint":
         columns = {"annotator_id": config["annotator_col_name"]}
     elif config["noise_method"] is not None:
         columns = {"label": config["label_col_name"], "eta": config["eta_col_name"]}

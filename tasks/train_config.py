@@ -30,6 +30,8 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "lie_test_path": (str,),
     "rapl_col_id": (str,),
     "noise_method": (str,),
+    "calibration_method": (str,),
+    "human_data_path": (str,),
     "eta": (int, float),
     "annotator_eta_path": (str,),
     "constant_reliability": (int, float, str),
@@ -67,6 +69,7 @@ CHOICES = {
         "symmetric",
         "none",
     ),
+    "calibration_method": ("hard", "soft", "matching", "source_offset"),
     "max_length_policy": ("drop", "truncate_prompt_left", "error"),
     "eval_strategy": ("no", "epoch", "steps"),
 }
@@ -128,6 +131,7 @@ TRAINER_FIELDS = {
     "normalize_beta": "normalize_beta",
     "noise_method": "noise_method",
     "eta": "eta",
+    "calibration_method": "calibration_method",
 }
 
 
@@ -216,6 +220,7 @@ def check_config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
     check_trackers(config["report_to"])
     _check_contradictions(config)
     _check_noise(config, defaults)
+    _check_calibration(config, defaults)
 
 
 def check_trackers(report_to: str | Sequence[str] | None) -> None:
@@ -314,12 +319,7 @@ def _check_noise(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
             if config[key] != defaults[key]:
                 raise ConfigError(f"{key} is for NoiseAwareRewardTrainer: set noise_method, e.g. noise_method=forward")
         return
-    # What is left at its default does nothing; `lie` turns the reliability column off, which agrees
-    for key in ("rapl_method", "constant_reliability", "min_reliability", "on_below_half", "normalize_beta"):
-        if config[key] != defaults[key]:
-            raise ConfigError(f"noise_method={method} takes the place of rapl_method: leave {key} out")
-    if config["rapl_col_id"] not in (None, defaults["rapl_col_id"]):
-        raise ConfigError(f"noise_method={method} does not read a reliability column: leave rapl_col_id out")
+    _refuse_reliability(config, defaults, f"noise_method={method}")
     if method not in _ETA_METHODS:
         for key in ("eta", "annotator_eta_path", "eta_col_name"):
             if config[key] != defaults[key]:
@@ -329,6 +329,33 @@ def _check_noise(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
             raise ConfigError("eta is one value for all pairs and annotator_eta_path one for each annotator: set one")
         if not 0 < config["eta"] <= 1:
             raise ConfigError(f"config key 'eta' must be in (0, 1], got {config['eta']!r}")
+
+
+def _refuse_reliability(config: Mapping[str, Any], defaults: Mapping[str, Any], instead: str) -> None:
+    """Raise if a key of reliability is set that has no effect beside `instead`."""
+    # What is left at its default does nothing; `lie` turns the reliability column off, which agrees
+    for key in ("rapl_method", "constant_reliability", "min_reliability", "on_below_half", "normalize_beta"):
+        if config[key] != defaults[key]:
+            raise ConfigError(f"{instead} takes the place of rapl_method: leave {key} out")
+    if config["rapl_col_id"] not in (None, defaults["rapl_col_id"]):
+        raise ConfigError(f"{instead} does not read a reliability column: leave rapl_col_id out")
+
+
+def _check_calibration(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Raise if the keys of the calibration to win rates contradict others."""
+    method = config["calibration_method"]
+    if method is None:
+        if config["human_data_path"] is not None:
+            raise ConfigError("human_data_path is for CalibrationRewardTrainer: set calibration_method")
+        return
+    _refuse_reliability(config, defaults, f"calibration_method={method}")
+    if config["noise_method"] is not None:
+        raise ConfigError("calibration_method and noise_method exclude each other: set one")
+    if config["train_data_path"] == "demo" or config["lie_data_dir"] is not None:
+        raise ConfigError(
+            f"calibration_method={method} needs pairs of responses of two models: set train_data_path to what "
+            "tasks/charm/calibrate.py has written"
+        )
 
 
 def check_trainer_fields(fields: Mapping[str, Any], known: set[str]) -> None:

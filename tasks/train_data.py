@@ -31,6 +31,7 @@ class TrainingData:
         train (`Dataset`): Training pairs.
         evaluation (`Dataset` or `None`): Pairs for the evaluation during training.
         test (`Dataset` or `None`): Pairs for the report before and after training; `evaluation` if there are no others.
+        human (`Dataset` or `None`): Pairs with human labels that are mixed into a calibration.
         grid (`Dataset` or `None`): Questions with an answer of every kind, for W_length and W_correct.
         sources (`dict[str, str]`): File names, recorded with the results.
     """
@@ -39,6 +40,7 @@ class TrainingData:
     train: Dataset
     evaluation: Dataset | None = None
     test: Dataset | None = None
+    human: Dataset | None = None
     grid: Dataset | None = None
     sources: dict[str, str] = field(default_factory=dict)
 
@@ -101,16 +103,24 @@ def load_training_data(config: dict[str, Any]) -> TrainingData:
     if config["train_data_path"] == "demo" and config["lie_data_dir"] is None:
         splits = load_demo_preferences(seed=config["demo_seed"])
         data = TrainingData("demo", splits["train"], splits["validation"], splits["test"])
-        if config["eval_data_path"] is not None:
+        if config["eval_data_path"] not in (None, "demo"):
             data.evaluation = data.test = _load_pairs(config["eval_data_path"], config)
     elif config["lie_data_dir"] is not None:
         data = _load_lie(config)
     else:
         path = config["train_data_path"]
         data = TrainingData(Path(path).stem, _load_pairs(path, config), sources={"train": Path(path).name})
-        if config["eval_data_path"] is not None:
+        if config["eval_data_path"] == "demo":
+            splits = load_demo_preferences(seed=config["demo_seed"])
+            data.evaluation, data.test = splits["validation"], splits["test"]
+        elif config["eval_data_path"] is not None:
             data.evaluation = _load_pairs(config["eval_data_path"], config)
             data.sources["evaluation"] = Path(config["eval_data_path"]).name
+    if config["human_data_path"] == "demo":
+        data.human = load_demo_preferences(seed=config["demo_seed"])["train"]
+    elif config["human_data_path"] is not None:
+        data.human = _load_pairs(config["human_data_path"], config)
+        data.sources["human"] = Path(config["human_data_path"]).name
     if config["eval_on_lie_test"] and data.grid is None:
         path = config["lie_test_path"] or locate_lie_test(config["train_data_path"])
         data.grid = load_lie_test(path)

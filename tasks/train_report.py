@@ -165,7 +165,9 @@ def provenance(config: Mapping[str, Any], model_path: str, data, trainer) -> dic
 def _cell(figure: dict | None) -> str:
     if figure is None:
         return "-"
-    return f"{figure['value']:.3f} [{figure['ci_low']:.3f}, {figure['ci_high']:.3f}]"
+    # of a resumed run they come from JSON, where infinities are spelled out
+    value, low, high = (float(figure[key]) for key in ("value", "ci_low", "ci_high"))
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def format_table(before: Mapping[str, dict], after: Mapping[str, dict]) -> str:

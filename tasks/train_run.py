@@ -19,7 +19,12 @@ from tasks.train_arguments import lora_config, method_name, trainer_classes, tra
 from tasks.train_config import ConfigError
 from tasks.train_data import TrainingData, load_training_data
 from tasks.train_report import format_table, learned_figures, provenance
-from trl_ext import AnnotatorAwareRewardTrainer, NoiseAwareRewardTrainer, PairwiseRewardTrainer
+from trl_ext import (
+    AnnotatorAwareRewardTrainer,
+    CalibrationRewardTrainer,
+    NoiseAwareRewardTrainer,
+    PairwiseRewardTrainer,
+)
 from trl_ext.data import resolve_model
 from trl_ext.hub import load_reward_model, push_reward_model, verify_round_trip
 from trl_ext.hub.round_trip import whole_models
@@ -68,9 +73,11 @@ def find_model(name: str) -> str:
     return path
 
 
-def _hash_data(data: TrainingData, config: dict[str, Any]) -> str:
-    """Hash of the training pairs, and of the file that says how far to believe their annotators."""
+def hash_data(data: TrainingData, config: dict[str, Any]) -> str:
+    """Hash of the training pairs, of human pairs beside them, and of the file that says how far to believe annotators."""
     digest = hash_training_data(data.train)
+    if data.human is not None:
+        digest += f"+{hash_training_data(data.human)}"
     if config["annotator_eta_path"] is not None:
         digest += f"+{hash_file(Path(config['annotator_eta_path']).expanduser())}"
     return digest
@@ -96,9 +103,25 @@ def _reliability_results(trainer: PairwiseRewardTrainer) -> dict[str, Any]:
         report = trainer.annotator_report()
         print(f"\n{report.table.to_string(index=False, float_format='{:.3f}'.format)}\n({report.method})")
         return {"annotators": {"table": report.table.to_dict("records"), "method": report.method}}
+    if isinstance(trainer, CalibrationRewardTrainer):
+        return {"calibration": _calibration_results(trainer)}
     if isinstance(trainer, NoiseAwareRewardTrainer):
         return {"eta": None if trainer.eta_summary is None else trainer.eta_summary.to_dict()}
     return {"weights": trainer.weight_statistics.to_dict()}
+
+
+def _calibration_results(trainer: CalibrationRewardTrainer) -> dict[str, Any]:
+    """Which win rates were to be matched, how many human pairs were mixed in, and what each source was found to be worth."""
+    pairs = trainer.model_pairs
+    matched = [] if pairs is None else zip(pairs.names, pairs.sizes.tolist(), pairs.targets.tolist(), strict=True)
+    return {
+        "model_pairs": [
+            {"model": first, "opponent": second, "pairs": size, "expected_win_rate": target}
+            for (first, second), size, target in matched
+        ],
+        "human_pairs": trainer.num_human_pairs,
+        "source_offsets": trainer.source_offsets if trainer.args.calibration_method == "source_offset" else None,
+    }
 
 
 def _save(trainer: PairwiseRewardTrainer, config: dict[str, Any]) -> None:
@@ -197,6 +220,7 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
             peft_config=lora_config(config, model_path),
             callbacks=[SacredCallback(sacred_run)],
             **({} if annotators is None else {"annotator_eta": annotators}),
+            **({} if data.human is None else {"human_dataset": data.human}),
         )
         frozen_layers = _frozen_layers(trainer, config)
     except (ValueError, TypeError, ModuleNotFoundError, FileNotFoundError) as error:
@@ -205,7 +229,7 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
     if (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled) and config["eval_before_training"]:
         logger.warning("eval_before_training is turned off: DeepSpeed and FSDP can't train a model that has evaluated")
         config["eval_before_training"] = False
-    training_run, checkpoint = open_run(trainer, config, _hash_data(data, config), defaults)
+    training_run, checkpoint = open_run(trainer, config, hash_data(data, config), defaults)
     with frozen_layers:
         before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)
         try:

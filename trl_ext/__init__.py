@@ -10,6 +10,8 @@ from .version import __version__
 _EXPORTS = {
     "AnnotatorAwareRewardConfig": "trainer",
     "AnnotatorAwareRewardTrainer": "trainer",
+    "CalibrationRewardConfig": "trainer",
+    "CalibrationRewardTrainer": "trainer",
     "NoiseAwareRewardConfig": "trainer",
     "NoiseAwareRewardTrainer": "trainer",
     "PairwiseRewardConfig": "trainer",
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from .scoring import RewardScorer as RewardScorer
     from .trainer import AnnotatorAwareRewardConfig as AnnotatorAwareRewardConfig
     from .trainer import AnnotatorAwareRewardTrainer as AnnotatorAwareRewardTrainer
+    from .trainer import CalibrationRewardConfig as CalibrationRewardConfig
+    from .trainer import CalibrationRewardTrainer as CalibrationRewardTrainer
     from .trainer import NoiseAwareRewardConfig as NoiseAwareRewardConfig
     from .trainer import NoiseAwareRewardTrainer as NoiseAwareRewardTrainer
     from .trainer import PairwiseRewardConfig as PairwiseRewardConfig

@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+# The repository instead of this folder, whose evaluate.py would hide the package of that name
+HERE = Path(__file__).resolve().parent
+sys.path[:] = [str(HERE.parents[1]), *(path for path in sys.path if Path(path).resolve() != HERE)]
 
 from tasks.charm.evaluate_config import KEYS, check_config
 from tasks.experiment import make_experiment, run_experiment

@@ -116,9 +116,7 @@ def write_prompts(path: Path, rows: list[dict[str, Any]], overwrite: bool) -> No
     """Write the prompts, or check that they are those that are there."""
     if path.is_file() and not overwrite:
         if read_prompt_rows(path) != rows:
-            raise ValueError(
-                f"{path} has other prompts. Give another output_dir, or set overwrite=True, which makes all responses anew"
-            )
+            raise ValueError(f"{path} has other prompts. Give another output_dir, or set overwrite=True")
         return
     write_text_atomically(path, as_lines(rows))
 

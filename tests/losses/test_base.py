@@ -11,7 +11,11 @@ from trl_ext import losses
 from trl_ext.losses import BetaRAPLLoss, BradleyTerryLoss, EpsilonRAPLLoss, PairwiseLoss
 
 
-LOSSES = [getattr(losses, name) for name in losses.__all__ if name != "PairwiseLoss"]
+LOSSES = [
+    loss
+    for name in losses.__all__
+    if issubclass(loss := getattr(losses, name), PairwiseLoss) and name != "PairwiseLoss"
+]
 
 
 def required_columns(loss, shape):

@@ -46,6 +46,7 @@ FIVE_LEVELS = (0.0, 0.2, 0.5, 0.8, 1.0)
 three_levels, five_levels = st.sampled_from((0.0, 0.5, 1.0)), st.sampled_from(FIVE_LEVELS)
 LABEL_CASES = [
     pytest.param(SoftLabelLoss(), probabilities, id="soft_label"),
+    pytest.param(SoftLabelLoss(temperature=8.0), probabilities, id="soft_label_temperature"),
     pytest.param(HingeLoss(), probabilities, id="hinge"),
     pytest.param(FocalLoss(), probabilities, id="focal"),
     pytest.param(FocalLoss(gamma=0.3), probabilities, id="focal_below_1"),

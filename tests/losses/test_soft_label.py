@@ -61,3 +61,21 @@ class TestSoftLabelLoss:
     def test_refuses_what_is_no_probability(self, label):
         with pytest.raises(ValueError, match=rf"'label'.*\[0, 1\].*row 0, value {label}"):
             SoftLabelLoss()(torch.zeros(1), torch.zeros(1), label=torch.tensor([label]))
+
+    def test_a_temperature_divides_the_difference(self):
+        # d = 2, T = 4: d / T = 0.5: -log sigma(0.5) = 0.474077, and 0.25 * 0.5 more; slope (sigma(0.5) - 0.75) / 4
+        chosen = torch.tensor([2.0], requires_grad=True)
+        loss = SoftLabelLoss(temperature=4.0)(chosen, torch.zeros(1), label=torch.tensor([0.75]))
+        assert loss.item() == pytest.approx(0.599077, abs=1e-6)
+        assert torch.autograd.grad(loss.sum(), chosen)[0].item() == pytest.approx(-0.031885, abs=1e-6)
+
+    @given(d=st.floats(-20, 20, width=32), temperature=st.floats(0.5, 20))
+    def test_labels_of_a_temperature_are_met_at_their_own_difference(self, d, temperature):
+        chosen = torch.tensor([d], requires_grad=True)
+        loss = SoftLabelLoss(temperature)(chosen, torch.zeros(1), label=torch.sigmoid(chosen.detach() / temperature))
+        assert torch.autograd.grad(loss.sum(), chosen)[0].item() == pytest.approx(0, abs=1e-6)
+
+    @pytest.mark.parametrize("temperature", [0.0, -1.0, float("inf"), float("nan")])
+    def test_refuses_temperatures_out_of_range(self, temperature):
+        with pytest.raises(ValueError, match="`temperature` must be in"):
+            SoftLabelLoss(temperature)

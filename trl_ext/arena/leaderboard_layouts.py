@@ -156,10 +156,6 @@ def _without_repeats(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def read_catalogue(path: Path, style_control: bool, category: str) -> pd.DataFrame:
     """Catalogue: a JSON object of categories, each an object of models with a rating and its 95 % interval."""
-    if path.is_dir():
-        path = path / CATALOGUE_FILES[style_control]
-        if not path.is_file():
-            raise FileNotFoundError(f"the folder {path.parent.name} has no file {path.name}")
     controlled = "style-control" in path.stem
     if controlled != style_control and (controlled or path.name in CATALOGUE_FILES.values()):
         raise ValueError(

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from .leaderboard_layouts import FULL_CATEGORY, load_json, read_catalogue, read_config, read_leaderboard_csv
+from .leaderboard_layouts import (
+    CATALOGUE_FILES,
+    FULL_CATEGORY,
+    load_json,
+    read_catalogue,
+    read_config,
+    read_leaderboard_csv,
+)
 from .model_names import known_aliases
 from .rating_files import read_rating_table
 from .rating_table import RatingTable
@@ -82,8 +89,12 @@ def read_leaderboard(
         layout = _recognise(path)
     elif layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(map(repr, LAYOUTS))}, got {layout!r}")
-    if path.is_dir() and layout != "catalogue":
-        raise ValueError(f"{path.name} is a folder: only the catalogue is read from one, not layout {layout!r}")
+    if path.is_dir():
+        if layout != "catalogue":
+            raise ValueError(f"{path.name} is a folder: only the catalogue is read from one, not layout {layout!r}")
+        path = path / CATALOGUE_FILES[style_control]
+        if not path.is_file():
+            raise FileNotFoundError(f"the folder {path.parent.name!r} has no file {path.name}")
     snapshot = _snapshot(path, snapshot)
     if layout == "table":
         ratings = read_rating_table(path, style_control, category, snapshot)

@@ -19,7 +19,7 @@ class Comparisons:
     R rows of a logistic regression: each is one battle, or equal battles counted together.
 
     Args:
-        design (`scipy.sparse.csr_array` of shape `(R, P)`):
+        design (`np.ndarray` or `scipy.sparse.csr_array` of shape `(R, P)`):
             +1 and −1 in the columns of the two models, times a scale, and features in the last columns.
         scores (`np.ndarray` of shape `(R,)`):
             Score of the first model: 1, 0, or 1/2 for a tie.
@@ -29,7 +29,7 @@ class Comparisons:
             Ridge on all parameters: half of it times their sum of squares is added to the negative log-likelihood.
     """
 
-    design: sparse.csr_array
+    design: np.ndarray | sparse.csr_array
     scores: np.ndarray
     counts: np.ndarray
     penalty: float = 0.0
@@ -37,8 +37,8 @@ class Comparisons:
     def information(self, parameters: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Second derivative `(P, P)` of the negative penalised log-likelihood."""
         expected = expit(self.design @ parameters)
-        weighted = self.design.multiply((weights * expected * (1 - expected))[:, None])
-        return (self.design.T @ weighted).toarray() + self.penalty * np.eye(self.design.shape[1])
+        weighted = self.design * (weights * expected * (1 - expected))[:, None]
+        return _dense(self.design.T @ weighted) + self.penalty * np.eye(self.design.shape[1])
 
     def loss(self, parameters: np.ndarray, weights: np.ndarray) -> float:
         """Negative penalised log-likelihood; a tie counts as half a win and half a loss."""
@@ -66,7 +66,7 @@ class Comparisons:
             residuals = weights * (self.scores - expit(self.design @ parameters))
             gradient = self.design.T @ residuals - self.penalty * parameters
             if np.abs(gradient).max() <= 1e-11 * total:
-                return parameters
+                return self._identified(parameters, weights)
             # minimum norm: no step along the common level, where the likelihood is flat
             step = np.linalg.lstsq(self.information(parameters, weights), gradient, rcond=1e-12)[0]
             scale = 1.0
@@ -74,10 +74,19 @@ class Comparisons:
             while (new := self.loss(parameters + scale * step, weights)) > loss + 1e-12 * abs(loss) and scale > 1e-6:
                 scale /= 2
             parameters, loss = parameters + scale * step, new
-        raise ValueError(
-            f"the ratings did not converge in {_MAX_STEPS} steps: a style feature may tell the winner of all battles. Use "
-            "more battles, fewer features, or a ridge above 0."
-        )
+        raise ValueError(f"the ratings did not converge in {_MAX_STEPS} steps")
+
+    def _identified(self, parameters: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The parameters, if the data determine them: the gradient also vanishes on the way to infinity."""
+        if not self.penalty:
+            curvature = np.linalg.eigvalsh(self.information(parameters, weights))
+            evenly = np.linalg.eigvalsh(self.information(np.zeros_like(parameters), weights))[-1]
+            if (curvature < 1e-9 * evenly).sum() > 1:  # one is the common level of the ratings
+                raise ValueError(
+                    "these battles do not determine the effects of style: the features depend on each other or on the "
+                    "models, or they tell the winner of all battles. Use more battles, fewer features, or a ridge above 0."
+                )
+        return parameters
 
     def covariance(self, parameters: np.ndarray, codes: np.ndarray | None = None) -> np.ndarray:
         """
@@ -87,13 +96,17 @@ class Comparisons:
         """
         residuals = self.scores - expit(self.design @ parameters)
         if codes is None:
-            middle = (self.design.T @ self.design.multiply((self.counts * residuals**2)[:, None])).toarray()
+            middle = _dense(self.design.T @ (self.design * (self.counts * residuals**2)[:, None]))
         else:
             members = sparse.csr_array((np.ones(codes.size), (codes, np.arange(codes.size))))
-            sums = members @ self.design.multiply((self.counts * residuals)[:, None])
-            middle = (sums.T @ sums).toarray() * members.shape[0] / (members.shape[0] - 1)
+            sums = members @ (self.design * (self.counts * residuals)[:, None])
+            middle = _dense(sums.T @ sums) * members.shape[0] / (members.shape[0] - 1)
         inverse = np.linalg.pinv(self.information(parameters, self.counts), rcond=1e-12, hermitian=True)
         return inverse @ middle @ inverse
+
+
+def _dense(matrix: np.ndarray | sparse.sparray) -> np.ndarray:
+    return matrix.toarray() if sparse.issparse(matrix) else matrix
 
 
 def check_comparable(first: np.ndarray, second: np.ndarray, scores: np.ndarray, models: Sequence[str]) -> None:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 BACKENDS = ("local", "openai")
 PROMPT = "{prompt}"
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("revision", "dtype", "system_prompt", "prompt_format", "base_url", "api_key_env"), (str,)),
+    **dict.fromkeys(("temperature", "top_p"), (float, int)),
+    **dict.fromkeys(("max_tokens", "seed", "max_words"), (int,)),
+    "extra": (Mapping,),
+}
 
 
 @dataclass(frozen=True)
@@ -101,10 +107,15 @@ class PolicyModel:
         where = f"policy {self.name!r}: "
         if self.backend not in BACKENDS:
             raise ValueError(f"{where}`backend` must be one of {', '.join(BACKENDS)}, got {self.backend!r}")
-        if not isinstance(self.prompt_format, str) or PROMPT not in self.prompt_format:
+        for name, kinds in _KINDS.items():
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, kinds)):
+                expected = "a number" if float in kinds else f"of type {kinds[0].__name__}"
+                raise ValueError(f"{where}`{name}` must be {expected}, got {value!r}")
+        if not self.prompt_format or PROMPT not in self.prompt_format:
             raise ValueError(f"{where}`prompt_format` must contain {PROMPT}, got {self.prompt_format!r}")
-        if self.max_words is not None and (type(self.max_words) is not int or self.max_words < 1):
-            raise ValueError(f"{where}`max_words` must be an integer of at least 1, got {self.max_words!r}")
+        if self.max_words is not None and self.max_words < 1:
+            raise ValueError(f"{where}`max_words` must be at least 1, got {self.max_words!r}")
         foreign = ("base_url", "extra") if self.backend == "local" else ("revision",)
         for name in foreign:
             if getattr(self, name):
@@ -115,7 +126,7 @@ class PolicyModel:
             )
         try:
             self.sampling()
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise ValueError(f"{where}{error}") from error
 
     def sampling(self) -> "Sampling":

@@ -1,5 +1,6 @@
 """Ratings as a plain table in a file, with all that a rating table knows."""
 
+import datetime
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,8 @@ def write_ratings(ratings: RatingTable, path: str | Path) -> None:
     """
     Write ratings as a plain table that [`read_leaderboard`] reads back: the columns of `RATING_COLUMNS`, `aliases` (a JSON
     list of other names), `level`, `method`, those the table has besides, and where there is a covariance, a column
-    `covariance[model]` per model. Numbers keep all digits. The file is complete, or what it was.
+    `covariance[model]` per model. Numbers keep all digits. Effects of style
+    in [`FittedRatings`] are not kept. The file is complete, or what it was.
 
     Args:
         ratings ([`RatingTable`]):
@@ -120,7 +122,7 @@ def _load(path: Path) -> pd.DataFrame:
 
 def _load_lines(path: Path) -> list[dict[str, Any]]:
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")):
         if not line.strip():
             continue
         try:
@@ -141,12 +143,22 @@ def _parse(table: pd.DataFrame) -> pd.DataFrame:
         "rating_high": (_optional(parse_finite, np.nan), "a finite number, or empty"),
         "votes": (parse_votes, "a whole number of 0 or more, or empty"),
         "style_control": (_optional(_parse_boolean, None), "true, false, or empty"),
+        "snapshot": (_optional(_parse_date, None), "a date as YYYY-MM-DD, or empty"),
     }
     parsed: dict[str, Any] = {"model": models}
     for column, (parse, allowed) in parsers.items():
         if column in table.columns:
             parsed[column] = parse_column(list(table[column]), column, models, parse, allowed)
     table = table.assign(**{column: pd.Series(values, table.index, dtype=object) for column, values in parsed.items()})
+    if ("rating_low" in parsed) != ("rating_high" in parsed):
+        raise ValueError("ratings have one of the columns 'rating_low' and 'rating_high' without the other")
+    if "rating_low" in parsed:
+        halves = np.flatnonzero(np.isnan(parsed["rating_low"]) != np.isnan(parsed["rating_high"]))
+        if halves.size:
+            raise ValueError(
+                f"{halves.size} intervals have one end only; first: row {halves[0]} (model {models[halves[0]]!r}). Give both "
+                "of 'rating_low' and 'rating_high', or none."
+            )
     numbers = [column for column in ("rating", "rating_low", "rating_high", "votes") if column in parsed]
     return table.astype(dict.fromkeys(numbers, np.float64))
 
@@ -160,6 +172,10 @@ def _parse_boolean(value: Any) -> bool:
         return _BOOLEANS[str(value).strip().lower()]
     except KeyError:
         raise ValueError from None
+
+
+def _parse_date(value: Any) -> str:
+    return datetime.date.fromisoformat(str(value)[:10]).isoformat()  # the day of a timestamp
 
 
 def _parse_level(value: Any) -> float:
@@ -206,13 +222,14 @@ def _with_snapshot(table: pd.DataFrame, snapshot: str | None, name: str) -> pd.D
     snapshots = _filled(table, "snapshot")
     if snapshots is None:
         return table
-    dates = snapshots.astype(str).str.slice(0, 10)
-    if snapshot is not None and snapshot not in set(dates):
-        raise ValueError(f"{name} has no snapshot {snapshot!r}; it has {', '.join(map(repr, sorted(set(dates))))}")
-    if snapshot is None and dates.nunique() > 1:
-        raise ValueError(f"{name} has several snapshots; choose one: {', '.join(map(repr, sorted(set(dates))))}")
-    table = table.assign(snapshot=dates)
-    return table if snapshot is None else table[dates == snapshot]
+    dates = ", ".join(map(repr, sorted(set(snapshots))))
+    if snapshot is None:
+        if snapshots.nunique() > 1:
+            raise ValueError(f"{name} has several snapshots; choose one: {dates}")
+        return table
+    if snapshot not in set(snapshots):
+        raise ValueError(f"{name} has no snapshot {snapshot!r}; it has {dates}")
+    return table[snapshots == snapshot]
 
 
 def _only_value(table: pd.DataFrame, column: str, name: str) -> Any:

@@ -1,41 +1,29 @@
 """Ratings of models from battles: Bradley–Terry, with style control, and sequential Elo."""
 
-import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from datasets import Dataset
 from numpy.typing import ArrayLike
-from scipy import sparse, stats
+from scipy import stats
 
 from ..evaluation.statistics import Estimate
-from .battles import WINNERS, check_battles, style_features
+from .battles import check_battles, style_features
+from .comparison_design import NumberedBattles, build_comparisons, number_battles
 from .fitted_ratings import FittedRatings
-from .paired_comparison import Comparisons, check_comparable
+from .paired_comparison import Comparisons
 from .rating_resamples import resampled_elo, resampled_parameters
 from .sequential_elo import run_elo
 from .win_probability import ELO_SCALE
 
 
-logger = logging.getLogger(__name__)
-
 RATING_METHODS = ("bradley_terry", "style_controlled", "elo")
 INTERVALS = ("auto", "sandwich", "bootstrap", None)
-
-
-@dataclass(frozen=True)
-class _Battles:
-    """N checked battles: numbers of the two models, score of the first, number of the cluster; all of shape (N,)."""
-
-    models: list[str]
-    first: np.ndarray
-    second: np.ndarray
-    scores: np.ndarray
-    clusters: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -125,7 +113,7 @@ def fit_ratings(
         >>> round(ratings.win_probability("x", "y"), 3)  # 60 wins and 20 half wins of 100
         0.7
         >>> ratings.table.set_index("model").loc["x", ["rating", "rating_low", "rating_high"]].astype(float).round(1).tolist()
-        [1147.2, 1081.0, 1213.4]
+        [1147.2, 1082.3, 1212.0]
 
         ```
     """
@@ -133,7 +121,7 @@ def fit_ratings(
     if intervals == "auto":
         intervals = None if method == "elo" else "sandwich"
     table = check_battles(battles)
-    data = _as_numbers(table, clusters)
+    data = number_battles(table, clusters)
     anchor_row = None if anchor is None else _anchor_row(anchor, data.models)
     if method == "elo":
         if clusters is not None:
@@ -144,7 +132,7 @@ def fit_ratings(
     else:
         controlled = method == "style_controlled"
         names, features = style_features(table) if controlled else ((), np.empty((len(table), 0)))
-        comparisons, pairs, codes = _comparisons(data, features, ridge if controlled else 0.0)
+        comparisons, pairs, codes = build_comparisons(data, features, ridge if controlled else 0.0)
         fit = _fit_likelihood(data, comparisons, pairs, codes, anchor_row, intervals, bootstrap, seed, level)
         method_text = f"Bradley–Terry with style control, ridge {ridge:g}" if controlled else "Bradley–Terry"
     if intervals is not None:
@@ -174,75 +162,15 @@ def _check_arguments(method: str, intervals: str | None, **numbers: float) -> No
             raise ValueError(f"{name} must be {rule}, got {numbers[name]}")
 
 
-def _as_numbers(table: pd.DataFrame, clusters: str | ArrayLike | None) -> _Battles:
-    models = sorted(set(table["model_a"]) | set(table["model_b"]))
-    number = {model: row for row, model in enumerate(models)}
-    first, second = (table[column].map(number).to_numpy(np.int64) for column in ("model_a", "model_b"))
-    return _Battles(
-        models, first, second, table["winner"].map(WINNERS).to_numpy(np.float64), _cluster_codes(table, clusters)
-    )
-
-
-def _cluster_codes(table: pd.DataFrame, clusters: str | ArrayLike | None) -> np.ndarray | None:
-    if clusters is None:
-        return None
-    if isinstance(clusters, str):
-        if clusters not in table.columns:
-            raise ValueError(f"battles have no column {clusters!r}; their columns are {', '.join(table.columns)}")
-        labels = table[clusters]
-    else:
-        labels = pd.Series(list(np.asarray(clusters, dtype=object)))
-    if len(labels) != len(table):
-        raise ValueError(f"clusters must have one label per battle, shape ({len(table)},), got {len(labels)} labels")
-    missing = np.flatnonzero(labels.isna())
-    if missing.size:
-        raise ValueError(f"clusters has {missing.size} missing labels; first: row {missing[0]}")
-    codes, unique = pd.factorize(labels)
-    if len(unique) < 2:
-        raise ValueError(f"all battles are in one cluster, {unique[0]!r}: uncertainty needs two or more")
-    return codes
-
-
 def _anchor_row(anchor: tuple[str, float], models: list[str]) -> int:
     if not isinstance(anchor, tuple | list) or len(anchor) != 2:
         raise ValueError(f"anchor must be a model and its rating, such as ('{models[0]}', 1000), got {anchor!r}")
     model, rating = anchor
     if model not in models:
         raise ValueError(f"anchor {model!r} has no battles; the models are {', '.join(map(repr, models))}")
-    if isinstance(rating, bool) or not isinstance(rating, int | float) or not math.isfinite(rating):
+    if isinstance(rating, bool) or not isinstance(rating, Real) or not math.isfinite(rating):
         raise ValueError(f"the rating of anchor {model!r} must be a finite number, got {rating!r}")
     return models.index(model)
-
-
-def _comparisons(
-    data: _Battles, features: np.ndarray, ridge: float
-) -> tuple[Comparisons, tuple[np.ndarray, np.ndarray], np.ndarray | None]:
-    """The regression, numbers of the two models of its rows, and numbers of their clusters."""
-    m = len(data.models)
-    first, second, scores, codes = data.first, data.second, data.scores, data.clusters
-    if not ridge:
-        check_comparable(first, second, scores, data.models)
-    elif features.shape[1]:
-        _warn_of_shrunken(data)
-    counts = np.ones(len(scores))
-    if codes is None and not features.shape[1]:  # equal battles are one row: a million fit in milliseconds
-        cells, counts = np.unique(np.stack([first, second, 2 * scores]), axis=1, return_counts=True)
-        first, second, scores = cells[0].astype(np.int64), cells[1].astype(np.int64), cells[2] / 2
-        counts, features = counts.astype(np.float64), np.empty((len(scores), 0))
-    rows = np.arange(len(scores))
-    unit = np.full(len(scores), np.log(10))  # ratings in units of 400 points, which the ridge acts on
-    models = sparse.csr_array(
-        (np.concatenate([unit, -unit]), (np.tile(rows, 2), np.concatenate([first, second]))), shape=(len(scores), m)
-    )
-    design = sparse.csr_array(sparse.hstack([models, sparse.csr_array(features)]))
-    return Comparisons(design, scores, counts, ridge), (first, second), codes
-
-
-def _warn_of_shrunken(data: _Battles) -> None:
-    try:
-        check_comparable(data.first, data.second, data.scores, data.models)
-    except ValueError as error:
-        logger.warning("Only the ridge keeps these ratings finite; their size depends on it. %s", error)
 
 
 def _gauge(m: int, size: int, anchor_row: int | None) -> np.ndarray:
@@ -254,7 +182,13 @@ def _gauge(m: int, size: int, anchor_row: int | None) -> np.ndarray:
 
 
 def _fit_elo(
-    data: _Battles, anchor_row: int | None, k: float, intervals: str | None, bootstrap: int, seed: int, level: float
+    data: NumberedBattles,
+    anchor_row: int | None,
+    k: float,
+    intervals: str | None,
+    bootstrap: int,
+    seed: int,
+    level: float,
 ) -> _Fit:
     m = len(data.models)
     gauge = _gauge(m, m, anchor_row) / ELO_SCALE
@@ -267,7 +201,7 @@ def _fit_elo(
 
 
 def _fit_likelihood(
-    data: _Battles,
+    data: NumberedBattles,
     comparisons: Comparisons,
     pairs: tuple[np.ndarray, np.ndarray],
     codes: np.ndarray | None,
@@ -310,7 +244,7 @@ def _moved(fit: _Fit, m: int, points: float) -> _Fit:
     return _Fit(fit.values + shift, fit.low + shift, fit.high + shift, fit.covariance)
 
 
-def _as_ratings(fit: _Fit, data: _Battles, names: tuple[str, ...], method: str, level: float) -> FittedRatings:
+def _as_ratings(fit: _Fit, data: NumberedBattles, names: tuple[str, ...], method: str, level: float) -> FittedRatings:
     m, n = len(data.models), len(data.scores)
     order = np.argsort(-fit.values[:m], kind="stable")
     votes = np.bincount(data.first, minlength=m) + np.bincount(data.second, minlength=m)

@@ -144,18 +144,16 @@ def generate_responses(
     settings = {
         **policy.settings(),
         "model_id": backend.model_id,
-        "on_failure": on_failure,
-        "prompts_sha256": _hash(
-            [[row["id"], row["prompt"], row.get("messages")] for row in rows],
-        ),
+        "prompts_sha256": _hash([[row["id"], row["prompt"], row.get("messages")] for row in rows]),
         "template_sha256": _template_hash(backend),
     }
     recorded = json.loads(json.dumps(hide_private(settings)))
     if before is not None and before.get("finished") and path.is_file() and not overwrite:
         _check_settings(path, before["settings"], recorded)
-        return before
+        if on_failure == "drop" or not before["counts"]["failures"]:
+            return before
     asked = {name: value for name, value in settings.items() if name not in _NOT_ASKED}
-    del asked["on_failure"], asked["prompts_sha256"]
+    del asked["prompts_sha256"]
     store = Path(folder) / ANSWERS / f"{file_name(policy.model.rsplit('/', 1)[-1])}-{_hash(asked)[:12]}.jsonl"
     record = {"model": policy.name, "finished": False, "settings": recorded, "answers": f"{ANSWERS}/{store.name}"}
     # Before the first answer: the same call later finds what it began, and read_responses that it is not finished

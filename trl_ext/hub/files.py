@@ -17,7 +17,10 @@ NEVER_UPLOADED = (
     *("*.csv", "*.tsv", "*.jsonl", "*.parquet", "*.arrow", "*.h5", "*.gz", "*.zip", "*.log", "*.out", "*.pem", "id_*"),
 )
 # What decides how a repository is loaded: of an earlier model, it would be in the way of the new one
-_REPLACED = ("*.safetensors", "*.safetensors.index.json", "adapter_config.json", "pytorch_model*.bin*")
+_REPLACED = (
+    *("*.safetensors", "*.safetensors.index.json", "adapter_config.json", "pytorch_model*.bin*"),
+    "reward_calibration.json",  # an adapter's, of the weights it was fitted on
+)
 _WEIGHTS = re.compile(r"(model|adapter_model)(-\d+-of-\d+)?\.safetensors")
 _TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}")
 

@@ -1,7 +1,8 @@
-"""Pairwise losses: rewards of chosen and rejected responses in, one loss per pair out."""
+"""Pairwise losses: rewards of chosen and rejected responses in, one loss per pair out. And objectives on a whole batch."""
 
 from .backward_corrected import BackwardCorrectedLoss
 from .base import PairwiseLoss
+from .batch_objective import BatchObjective
 from .beta_rapl import BetaRAPLLoss
 from .bradley_terry import BradleyTerryLoss
 from .bradley_terry_ties import BradleyTerryTiesLoss
@@ -15,11 +16,15 @@ from .margin_rapl import MarginRAPLLoss
 from .ordinal import OrdinalLoss
 from .scaled_bradley_terry import ScaledBradleyTerryLoss
 from .soft_label import SoftLabelLoss
+from .source_offset import SourceOffsetLoss
 from .symmetric import SymmetricLoss
+from .win_rate_matching import WinRateMatchingLoss
+from .within_source_anchor import WithinSourceAnchorLoss
 
 
 __all__ = [
     "BackwardCorrectedLoss",
+    "BatchObjective",
     "BetaRAPLLoss",
     "BradleyTerryLoss",
     "BradleyTerryTiesLoss",
@@ -34,5 +39,8 @@ __all__ = [
     "PairwiseLoss",
     "ScaledBradleyTerryLoss",
     "SoftLabelLoss",
+    "SourceOffsetLoss",
     "SymmetricLoss",
+    "WinRateMatchingLoss",
+    "WithinSourceAnchorLoss",
 ]

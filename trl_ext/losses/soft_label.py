@@ -1,5 +1,7 @@
 """Soft labels: every pair says how probable it is that its chosen response is the better one."""
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,6 +16,13 @@ class SoftLabelLoss(PairwiseLoss):
     Choose it when the label is a probability: a share of votes, the win rate of an oracle, or P(correct). Its minimum is
     at the reward difference \( \operatorname{logit}(\ell) \), so that a pair with label one half pulls the two rewards
     *together*; it is not ignored. Rewards stay bounded wherever labels are inside (0, 1).
+
+    Labels that were made with a temperature, \( \ell = \sigma(d / T) \) of some other model's reward difference, need the
+    same temperature here: \( d / T \) takes the place of \( d \), and the minimum is at \( T \operatorname{logit}(\ell) \).
+
+    Args:
+        temperature (`float`, *optional*, defaults to `1.0`):
+            T, in the unit of the rewards, above 0.
 
     References:
         - Rank Analysis of Incomplete Block Designs: I. The Method of Paired Comparisons, 1952: the likelihood of a share
@@ -46,8 +55,13 @@ class SoftLabelLoss(PairwiseLoss):
 
     columns = {"label": (0.0, 1.0)}
 
+    def __init__(self, temperature: float = 1.0):
+        if not 0 < temperature < float("inf"):
+            raise ValueError(f"`temperature` must be in (0, inf), got {temperature}")
+        self.temperature = float(temperature)
+
     def forward(self, rewards_chosen: Tensor, rewards_rejected: Tensor, *, label: Tensor) -> Tensor:
-        difference = rewards_chosen - rewards_rejected
+        difference = (rewards_chosen - rewards_rejected) / self.temperature
         return -(label * F.logsigmoid(difference) + (1 - label) * F.logsigmoid(-difference))
 
     @property
@@ -62,3 +76,6 @@ class SoftLabelLoss(PairwiseLoss):
     pages = {324--345},
     year = {1952}
 }"""
+
+    def get_config_dict(self) -> dict[str, Any]:
+        return {"temperature": self.temperature}

@@ -1,15 +1,19 @@
 """Which models a reward model over-values: mismatch degrees of all pairs, and mean reward against rating."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from ..arena.agreement import RatingAgreement
 from ..arena.pair_choice import significant_pairs
 from .figures import COLOURS, add_legend, new_figure, save_figure
 from .leaderboard_figures import check_columns
 from .model_names import label_width, short_names
+
+
+if TYPE_CHECKING:
+    from ..arena.agreement import RatingAgreement
 
 
 _CELL = 0.5  # inches
@@ -79,7 +83,7 @@ def _write(axes, row: int, column: int, value: float, significant: bool, largest
 
 
 def plot_reward_against_rating(
-    agreement: RatingAgreement, path: str | Path, *, title: str | None = None
+    agreement: "RatingAgreement", path: str | Path, *, title: str | None = None
 ) -> tuple[Path, Path]:
     """
     Mean reward against published rating, a point per model with both intervals, with Spearman's correlation in the title.

@@ -1,4 +1,4 @@
-"""Scoring of N responses per prompt: reward models, DPO models, pairwise rankers, ensembles, judges."""
+"""Scoring of N responses per prompt: reward models, DPO models, pairwise rankers, ensembles, judges; calibrated or raw."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -6,31 +6,49 @@ from typing import TYPE_CHECKING
 
 # Public name -> submodule. Resolved at first use: the command line's --help needs no torch
 _EXPORTS = {
+    "CalibratedScorer": "calibrated",
     "Comparer": "ranking",
     "CrossEncoderComparer": "cross_encoder_comparer",
     "DPOImplicitRewardScorer": "dpo",
     "EnsembleScorer": "ensemble",
     "FourWayJudge": "judges",
+    "LengthCurve": "calibrated",
     "JudgePanel": "judges",
     "LanguageModelComparer": "language_model_comparer",
     "PairwiseJudge": "judges",
     "PairwiseRankingScorer": "ranking",
     "RatingsJudge": "judges",
+    "RewardCalibration": "calibrated",
     "RewardScorer": "scorer",
     "RoutedJudge": "judges",
     "ensemble_rewards": "ensemble_combination",
+    "fit_length_calibration": "calibrated",
+    "read_calibration": "calibrated",
+    "remove_calibration": "calibrated",
+    "response_lengths": "calibrated",
     "response_log_probabilities": "token_log_probabilities",
+    "reward_function": "grpo",
+    "save_calibration": "calibrated",
     "sweep_ensembles": "ensemble_sweep",
 }
 
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
+    from .calibrated import CalibratedScorer as CalibratedScorer
+    from .calibrated import LengthCurve as LengthCurve
+    from .calibrated import RewardCalibration as RewardCalibration
+    from .calibrated import fit_length_calibration as fit_length_calibration
+    from .calibrated import read_calibration as read_calibration
+    from .calibrated import remove_calibration as remove_calibration
+    from .calibrated import response_lengths as response_lengths
+    from .calibrated import save_calibration as save_calibration
     from .cross_encoder_comparer import CrossEncoderComparer as CrossEncoderComparer
     from .dpo import DPOImplicitRewardScorer as DPOImplicitRewardScorer
     from .ensemble import EnsembleScorer as EnsembleScorer
     from .ensemble_combination import ensemble_rewards as ensemble_rewards
     from .ensemble_sweep import sweep_ensembles as sweep_ensembles
+    from .grpo import reward_function as reward_function
     from .judges import FourWayJudge as FourWayJudge
     from .judges import JudgePanel as JudgePanel
     from .judges import PairwiseJudge as PairwiseJudge

@@ -68,6 +68,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         type=_reduction,
         help="of a model with several outputs: the index of one, or weights separated by commas",
     )
+    add("--calibrated", action="store_true", help="apply the calibration that is stored with the model")
+    add(
+        "--unknown-source",
+        choices=("error", "zero"),
+        help="with --calibrated: what becomes of responses of models without an offset (default: error)",
+    )
     add("--max-tokens-per-batch", type=int, help="tokens computed at once (default: 4096 on the CPU, else 16384)")
     add("--no-shared-prefix", action="store_true", help="pad instead of computing each distinct prefix once")
     add(
@@ -115,6 +121,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             num_workers=args.num_workers,
             progress=not args.no_progress,
         )
+        if args.calibrated:
+            from .calibrated import CalibratedScorer
+
+            scorer = CalibratedScorer(scorer, unknown_source=args.unknown_source or "error")
+        elif args.unknown_source is not None:
+            raise ValueError("--unknown-source applies to rewards that are --calibrated")
         meta = scorer.score_file(
             args.input,
             args.output,

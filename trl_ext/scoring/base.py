@@ -122,8 +122,15 @@ class Scorer(abc.ABC):
             `ValueError` or `TypeError`: Something is missing, empty, too long or of another type. The prompt and the
             response are named.
         """
-        groups = groups_from_lists(prompts, responses, self.allow_empty_responses)
-        scored = self.score_windows(lambda: groups, total=len(groups))
+        return self.score_groups_in_memory(groups_from_lists(prompts, responses, self.allow_empty_responses))
+
+    def score_groups_in_memory(
+        self, groups: Sequence[Group], *, window_size: int | None = None, num_workers: int | None = None
+    ) -> list[np.ndarray]:
+        """Rewards of groups, as [`Scorer.score`] returns them; the rest as in [`Scorer.score_windows`]."""
+        scored = self.score_windows(
+            lambda: groups, window_size=window_size, num_workers=num_workers, total=len(groups)
+        )
         return (
             np.split(all_rewards(scored), np.cumsum([len(group.responses) for group in groups])[:-1]) if groups else []
         )

@@ -40,6 +40,7 @@ _NOT_FINGERPRINTED = {
     *("_name_or_path", "_commit_hash", "transformers_version", "architectures", "dtype", "torch_dtype"),
     *("_attn_implementation", "_attn_implementation_internal", "attn_implementation", "use_cache", "pad_token_id"),
     *("base_model_name_or_path", "revision", "peft_version", "inference_mode"),
+    "reward_calibration",  # raw rewards do not depend on it; calibrated ones have a fingerprint of their own
 }
 
 

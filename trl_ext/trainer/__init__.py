@@ -3,6 +3,8 @@
 from .annotator_aware_config import AnnotatorAwareRewardConfig
 from .annotator_aware_trainer import AnnotatorAwareRewardTrainer
 from .annotator_eta import EtaSummary, read_annotator_eta
+from .calibration_config import CalibrationRewardConfig
+from .calibration_trainer import CalibrationRewardTrainer
 from .checkpoints import find_checkpoint
 from .collator import PreferenceColumnsCollator
 from .cross_fitting import cross_fit_differences
@@ -20,6 +22,8 @@ from .stopping import TrainingInterrupted
 __all__ = [
     "AnnotatorAwareRewardConfig",
     "AnnotatorAwareRewardTrainer",
+    "CalibrationRewardConfig",
+    "CalibrationRewardTrainer",
     "EtaSummary",
     "NoiseAwareRewardConfig",
     "NoiseAwareRewardTrainer",

@@ -9,13 +9,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..reliability.commitment_likelihood import AnnotatorLikelihood
+from .latest_differences import LatestDifferences
 
 
 # The leading underscore keeps it from being pushed with a model: it is about people
 ANNOTATORS_FILE = "_annotators.safetensors"
 
 
-class AnnotatorState:
+class AnnotatorState(LatestDifferences):
     r"""
     Expectation–maximisation beside the optimizer: η and the length bias are set to the mode of their posterior given the
     latest reward difference of every pair seen so far.
@@ -34,15 +35,15 @@ class AnnotatorState:
     """
 
     def __init__(self, codes, count, lengths, eta, prior, length_bias_sd, accelerator: Accelerator):
+        super().__init__(len(codes), accelerator)
         self.codes, self.count, self.lengths = codes, count, lengths
-        self.prior, self.length_bias_sd, self.accelerator = prior, length_bias_sd, accelerator
+        self.prior, self.length_bias_sd = prior, length_bias_sd
         self.initial_eta = eta
         self.reset()
 
     def reset(self) -> None:
         """Forget everything that training has shown."""
-        self.latest = np.full(len(self.codes), np.nan)
-        self._pending: list[Tensor] = []
+        self._set_latest(np.full(len(self.codes), np.nan))
         self._set(self.initial_eta, np.zeros(self.count))
 
     def _set(self, eta: np.ndarray, bias: np.ndarray) -> None:
@@ -53,23 +54,6 @@ class AnnotatorState:
         """η and length bias of annotators by their numbers, each `(B,)`."""
         eta, bias = self._parameters[:, codes.long()]
         return eta, bias
-
-    def record(self, step: int, pairs: Tensor, differences: Tensor) -> None:
-        """Note reward differences of pairs `(B,)` during optimizer step number `step`."""
-        columns = [torch.full_like(pairs, step, dtype=torch.float64), pairs.double(), differences.detach().double()]
-        self._pending.append(torch.stack(columns, dim=1))
-
-    def collect(self) -> None:
-        """Learn what all processes have noted. A collective: every process takes part."""
-        device = self.accelerator.device
-        noted = torch.cat([torch.empty(0, 3, dtype=torch.float64, device=device), *self._pending])
-        self._pending = []
-        if self.accelerator.num_processes > 1:
-            noted = self.accelerator.gather(self.accelerator.pad_across_processes(noted, dim=0, pad_index=-1))
-        table = noted.cpu().numpy()
-        table = table[table[:, 1] >= 0]
-        table = table[np.argsort(table[:, 0], kind="stable")]  # of a pair seen twice the later value counts
-        self.latest[table[:, 1].astype(np.int64)] = table[:, 2]
 
     def update(self) -> None:
         """Set η and the length biases to what the differences say. A collective."""
@@ -98,5 +82,5 @@ class AnnotatorState:
                 f"{path} is of {values['eta'].size} annotators and {values['latest'].size} pairs, but the training set "
                 f"has {self.count} and {len(self.codes)}: resume with the data of the first run"
             )
-        self._pending, self.latest = [], values["latest"].copy()
+        self._set_latest(values["latest"])
         self._set(values["eta"], values["bias"])

@@ -21,7 +21,7 @@ from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
 from ..data.tokenization import LengthReport, tokenize_preferences
 from ..evaluation.pairwise import pairwise_metrics
 from ..losses import BradleyTerryLoss, PairwiseLoss
-from ..shared_prefix import SharedPrefixReport
+from ..shared_prefix import SharedPrefixReport, core_model
 from .collator import PreferenceColumnsCollator, SharedPrefixCollator
 from .ema import EMACallback
 from .lr_schedules import get_lr_schedule
@@ -180,6 +180,7 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         run_head_in_float32(self.model)
         keep_output_dtype_under_fsdp(self.accelerator)
         self._set_up_batches(data_collator)
+        _forget_calibration(self.model)
         # The text-classification pipeline then returns the reward itself instead of its sigmoid
         self.model.config.problem_type = "regression"
         self._pair_metrics = PairMetrics(self.accelerator)
@@ -521,6 +522,18 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         from ..hub.from_trainer import push_trainer  # the hub knows the trainer, not the other way round
 
         return push_trainer(self, commit_message, blocking, token, revision, private, **kwargs)
+
+
+def _forget_calibration(model: nn.Module) -> None:
+    """A calibration that is stored with a model was fitted to the rewards of the model before this training."""
+    from ..scoring.calibrated import CONFIG_KEY  # scoring knows the trainer's models, not the other way round
+
+    config = core_model(model).config
+    if hasattr(config, CONFIG_KEY):
+        logger.warning(
+            "The calibration that is stored with the model is removed: it is of the rewards before training."
+        )
+        delattr(config, CONFIG_KEY)
 
 
 def _num_pairs(inputs: dict[str, Any]) -> int:

@@ -1,0 +1,76 @@
+"""Offsets that bring shares of prompts won, which are step functions of them, nearest to the expected ones."""
+
+import numpy as np
+
+
+_SMALLEST_GAP = 1e-9  # of the range of the thresholds: a narrower interval does not survive the rounding of the scores
+_SMALLEST_GAIN = 1e-12  # relative; below it a move is rounding
+
+
+def descend(
+    table: np.ndarray, start: np.ndarray, expected: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """
+    Move one offset at a time to where the weighted squared distance of its model's win rates is least.
+
+    Args:
+        table (`np.ndarray` of shape `(N, M)`): Scores.
+        start (`np.ndarray` of shape `(M,)`): Offsets to begin from.
+        expected (`np.ndarray` of shape `(M, M)`): Expected win rates.
+        weight (`np.ndarray` of shape `(M, M)`): Weights of the pairs.
+
+    Returns:
+        `tuple[np.ndarray, float]`: Offsets `(M,)` which no move of one alone improves, and the sum over the pairs of
+        weight times squared distance.
+    """
+    offsets, m = start.astype(np.float64), table.shape[1]
+    objective = _objective(table, offsets, expected, weight)
+    improved = True
+    while improved:  # the objective falls with every move and has finitely many values
+        improved = False
+        for model in range(m):
+            candidate = offsets.copy()
+            candidate[model] = _best_offset(table, offsets, expected, weight, model)
+            value = _objective(table, candidate, expected, weight)
+            if value < objective * (1 - _SMALLEST_GAIN):
+                offsets, objective, improved = candidate, value, True
+    return offsets, objective
+
+
+def _objective(table: np.ndarray, offsets: np.ndarray, expected: np.ndarray, weight: np.ndarray) -> float:
+    moved, total = table + offsets, 0.0
+    for i in range(table.shape[1] - 1):
+        others = moved[:, i + 1 :]
+        points = (moved[:, i : i + 1] > others).mean(axis=0) + 0.5 * (moved[:, i : i + 1] == others).mean(axis=0)
+        total += float(weight[i, i + 1 :] @ (points - expected[i, i + 1 :]) ** 2)
+    return total
+
+
+def _best_offset(
+    table: np.ndarray, offsets: np.ndarray, expected: np.ndarray, weight: np.ndarray, model: int
+) -> float:
+    """
+    The best offset of one model, the others held.
+
+    Its win rate against another rises by 1/N at each of N thresholds. Going through the thresholds of all others in
+    order, every step changes one squared distance; the running sum of the changes is the objective.
+    """
+    n, m = table.shape
+    others = [other for other in range(m) if other != model]
+    thresholds = np.sort(table[:, others] + offsets[others] - table[:, [model]], axis=0)
+    distance = np.arange(n + 1)[:, None] / n - expected[model, others]
+    changes = np.diff(weight[model, others] * distance**2, axis=0)
+    order = np.argsort(thresholds, axis=None, kind="stable")
+    thresholds = thresholds.ravel()[order]
+    running = np.concatenate([[0.0], np.cumsum(changes.ravel()[order])])
+    gaps = np.diff(thresholds)
+    reach = float(np.ptp(thresholds)) or 1.0
+    step = reach / len(thresholds)
+    # between thresholds k and k + 1 the first k + 1 are passed; before the first none, behind the last all
+    running[1:-1][gaps <= _SMALLEST_GAP * reach] = np.inf
+    best = int(np.argmin(running))
+    if best == 0:
+        return float(thresholds[0] - step)
+    if best == len(thresholds):
+        return float(thresholds[-1] + step)
+    return float(thresholds[best - 1] + gaps[best - 1] / 2)
