@@ -13,6 +13,7 @@ from statsmodels.stats.sandwich_covariance import cov_cluster_2groups
 from trl_ext.evaluation import (
     Estimate,
     cluster_bootstrap,
+    cluster_bootstraps,
     mean_estimate,
     paired_difference,
     proportion_estimate,
@@ -288,6 +289,15 @@ class TestClusterBootstrap:
         assert bootstrap.value == pytest.approx(expected.value)
         assert bootstrap.se == pytest.approx(expected.se, rel=0.05)
         assert (bootstrap.ci_low, bootstrap.ci_high) == pytest.approx((expected.ci_low, expected.ci_high), rel=0.05)
+
+    def test_several_statistics_are_each_by_itself(self):
+        values, clusters = planted_clusters(np.random.default_rng(6), n_clusters=20)
+        other = np.where(np.asarray(clusters) == clusters[0], values, np.nan)  # finite in no resample
+        means = (weighted_mean(values), weighted_mean(values**2), weighted_mean(other))
+        together = cluster_bootstraps(lambda w: np.stack([mean(w) for mean in means], axis=1), clusters, resamples=50)
+        for estimate, mean in zip(together[:2], means, strict=False):
+            assert estimate == cluster_bootstrap(mean, clusters, resamples=50)
+        assert "50 resamples not finite" in together[2].method and np.isnan(together[2].se)
 
     def test_agrees_with_scipy_on_independent_rows(self):
         x = np.random.default_rng(7).exponential(size=80)
