@@ -46,8 +46,15 @@ _DEMO_TRAINING = {
     "train_last_layers": 1,
     "learning_rate": 3e-4,
     "num_train_epochs": 4,
+    "per_device_train_batch_size": 64,
     "gradient_accumulation_steps": 1,
     "verify_round_trip": False,
+}
+# The demo's annotators like long answers: their labels are to hold what they are right in, not to win
+_DEMO_TRAINER = {
+    "hard": {"human_coefficient": 0.1},
+    "soft": {"human_coefficient": 0.1},
+    "matching": {"human_coefficient": 0.1, "pairs_of_models_per_batch": 3},
 }
 _DEMO_REWARD_MODEL = {
     "model_name": "bundled:all-minilm-l6-v2",
@@ -121,7 +128,9 @@ class Plan:
         """Keys of tasks/charm/train.py for a method."""
         settings = dict(self.config["train"])
         if is_demo(self.config):
-            settings = _DEMO_TRAINING | {"frozen_cache_dir": str(self.root / "frozen_layers")} | settings
+            demo = _DEMO_TRAINING | {"frozen_cache_dir": str(self.root / "frozen_layers")}
+            trainer = {"trainer": _DEMO_TRAINER[method] | settings.get("trainer", {})}
+            settings = demo | settings | trainer
         return defaults(TRAIN_KEYS) | {
             "pairs": str(self.root / "calibration" / "before" / method),
             "method": method,
