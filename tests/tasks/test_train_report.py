@@ -69,6 +69,14 @@ def test_the_table_has_a_row_per_figure(scored):
     assert "accuracy to the truth" in text and "0.667" in text and "95 %" in text
 
 
+def test_a_table_of_figures_that_were_read_back(tmp_path):
+    """Those before training, in a resumed run."""
+    figure = {"value": 0.5, "ci_low": float("-inf"), "ci_high": float("inf")}
+    write_json(tmp_path / "r.json", {"ratio": figure})
+    before = json.loads((tmp_path / "r.json").read_text())
+    assert format_table(before, {"ratio": figure | {"method": "Fieller"}}).count("0.500 [-inf, inf]") == 2
+
+
 def test_unbounded_intervals_are_strict_json(tmp_path):
     write_json(tmp_path / "r.json", {"a": {"ci_low": float("-inf"), "value": float("nan"), "n": 3}})
     assert json.loads((tmp_path / "r.json").read_text()) == {"a": {"ci_low": "-inf", "value": "nan", "n": 3}}
