@@ -85,7 +85,7 @@ def default():
     annotator_eta_path = None  # .json or .csv of annotators and their eta, instead of the column
 
     # Calibration to win rates, instead of both: set calibration_method to train with CalibrationRewardTrainer on what
-    # tasks/charm/calibrate.py writes; its coefficients go into `trainer`, as trainer.anchor_coefficient=0.1
+    # tasks/charm/calibrate.py writes; its coefficients go into `trainer`, as trainer.anchor_coefficient=0.02
     calibration_method = None  # hard, soft, matching or source_offset
     human_data_path = None  # pairs with human labels to mix in, as train_data_path; "demo": the demo's training pairs
 
@@ -94,7 +94,9 @@ def default():
     num_train_epochs = 1
     per_device_train_batch_size = 8
     per_device_eval_batch_size = 16
-    group_by_length = True  # pairs of similar length in a batch: less padding. Not where a calibration composes batches
+    group_by_length = (
+        True  # pairs of similar length in a batch: less padding. Not where a calibration composes batches
+    )
     gradient_accumulation_steps = 2
     gradient_checkpointing = False
     lr_scheduler_type = "cosine"

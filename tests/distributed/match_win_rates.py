@@ -37,6 +37,7 @@ def gradients(folder: Path, world: int, names: list[str]) -> dict:
         for key in ("loss", "win_rate_gap", "anchor", "human_loss", "human_accuracy"):
             values = [row[key] for row in trainer.state.log_history if key in row]
             found[f"{name}.{key}"] = gradient.new_tensor(values)
+        found[f"{name}.scale"] = gradient.new_tensor([trainer.temperature, trainer.anchor_weight])
         found[f"{name}.running"] = trainer._matching.running.float()
     return found
 
