@@ -32,15 +32,14 @@ from tasks.json_files import write_json
 from trl_ext.arena import ScoreTable, mismatch_degree, solve_joint_offsets, solve_offset
 from trl_ext.evaluation.statistics import mean_estimate, paired_difference
 from trl_ext.evaluation.table_formats import to_markdown
-from trl_ext.losses import SoftLabelLoss, WinRateMatchingLoss, WithinSourceAnchorLoss
+from trl_ext.losses import RewardScale, SoftLabelLoss, WinRateMatchingLoss, WithinSourceAnchorLoss
+from trl_ext.losses.reward_scale import ANCHOR_COEFFICIENT
 
 
 PROMPTS = 2000
 STEPS = 300
 BATCH = 256  # prompts of a step
 LEARNING_RATE = 3e-3  # all methods have converged; see the guide for 1e-3
-ANCHOR = 0.02  # weight of the within-source variance, in units of the frozen rewards' own
-SHARPNESS = 0.25  # temperature of win rates, in standard deviations of the frozen rewards' differences
 
 ONE_PAIR = ((MODELS.index(OVERVALUED), MODELS.index(REFERENCE)),)
 ALL_PAIRS = tuple(itertools.combinations(range(len(MODELS)), 2))
@@ -78,10 +77,11 @@ class Task:
         return self.win_rates[self.sides]
 
     @property
-    def scale(self) -> float:
-        """Standard deviation of the differences of frozen rewards, of every pair about its mean."""
+    def scale(self) -> RewardScale:
+        """That of the differences of frozen rewards, of every pair about its mean."""
         first, second = self.sides
-        return (self.frozen[:, first] - self.frozen[:, second]).std(dim=0).square().mean().sqrt().item()
+        differences = self.frozen[:, first] - self.frozen[:, second]
+        return RewardScale.of(differences.flatten().numpy(), np.tile(np.arange(len(first)), PROMPTS))
 
 
 # From rewards (B, M) of a batch of prompts and their indices to a scalar
@@ -129,7 +129,7 @@ def hard_flips(task: Task, method: str) -> Objective:
 def soft_labels(task: Task, method: str) -> Objective:
     """The probability with which the first model's response wins after the offset is the label."""
     offsets = joint_offsets(task) if method == "joint" else one_offset(task, method)
-    return labelled(task, torch.sigmoid(offset_differences(task, offsets) / task.scale), task.scale)
+    return labelled(task, torch.sigmoid(offset_differences(task, offsets) / task.scale.sd), task.scale.sd)
 
 
 def constant_labels(task: Task) -> Objective:
@@ -138,9 +138,10 @@ def constant_labels(task: Task) -> Objective:
 
 
 def matching(task: Task, anchor: float = 0.0) -> Objective:
-    """Win rates of the batch as expected, with `anchor` times the within-source variance of what training changed."""
+    """Win rates of the batch as expected, and `anchor` times the within-source variance, relative to the frozen one's."""
     first, second = task.sides
-    win_rates = WinRateMatchingLoss(temperature=SHARPNESS * task.scale)
+    scale = task.scale
+    win_rates = WinRateMatchingLoss(temperature=scale.temperature)
     anchored = sorted(set(itertools.chain(*task.pairs)))
 
     def objective(rewards: Tensor, prompts: Tensor) -> Tensor:
@@ -150,7 +151,7 @@ def matching(task: Task, anchor: float = 0.0) -> Objective:
             chosen = torch.arange(len(anchored)).expand(len(prompts), -1).flatten()
             changes = (rewards[:, anchored].flatten(), task.frozen[prompts][:, anchored].flatten())
             within = WithinSourceAnchorLoss()(*changes, chosen, len(anchored))
-            loss = loss + anchor / task.scale**2 * within.loss
+            loss = loss + scale.anchor_weight(anchor) * within.loss
         return loss
 
     return objective
@@ -166,8 +167,8 @@ METHODS: dict[str, tuple[tuple[tuple[int, int], ...], Callable[[Task], Objective
     "constant label, 21 pairs": (ALL_PAIRS, constant_labels),
     "matching, 1 pair": (ONE_PAIR, matching),
     "matching, 21 pairs": (ALL_PAIRS, matching),
-    "matching + anchor, 1 pair": (ONE_PAIR, lambda task: matching(task, ANCHOR)),
-    "matching + anchor, 21 pairs": (ALL_PAIRS, lambda task: matching(task, ANCHOR)),
+    "matching + anchor, 1 pair": (ONE_PAIR, lambda task: matching(task, ANCHOR_COEFFICIENT)),
+    "matching + anchor, 21 pairs": (ALL_PAIRS, lambda task: matching(task, ANCHOR_COEFFICIENT)),
 }
 
 BEST = "matching + anchor, 21 pairs"

@@ -85,7 +85,7 @@ def default():
     annotator_eta_path = None  # .json or .csv of annotators and their eta, instead of the column
 
     # Calibration to win rates, instead of both: set calibration_method to train with CalibrationRewardTrainer on what
-    # tasks/charm/calibrate.py writes; its coefficients go into `trainer`, as trainer.anchor_coefficient=0.1
+    # tasks/charm/calibrate.py writes; its coefficients go into `trainer`, as trainer.anchor_coefficient=0.02
     calibration_method = None  # hard, soft, matching or source_offset
     human_data_path = None  # pairs with human labels to mix in, as train_data_path; "demo": the demo's training pairs
 

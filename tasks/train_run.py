@@ -111,7 +111,7 @@ def _reliability_results(trainer: PairwiseRewardTrainer) -> dict[str, Any]:
 
 
 def _calibration_results(trainer: CalibrationRewardTrainer) -> dict[str, Any]:
-    """Which win rates were to be matched, how many human pairs were mixed in, and what each source was found to be worth."""
+    """Which win rates were to be matched and on what scale, the human pairs, and what each source was found to be worth."""
     pairs = trainer.model_pairs
     matched = [] if pairs is None else zip(pairs.names, pairs.sizes.tolist(), pairs.targets.tolist(), strict=True)
     return {
@@ -119,6 +119,9 @@ def _calibration_results(trainer: CalibrationRewardTrainer) -> dict[str, Any]:
             {"model": first, "opponent": second, "pairs": size, "expected_win_rate": target}
             for (first, second), size, target in matched
         ],
+        "temperature": trainer.temperature,
+        "anchor_weight": trainer.anchor_weight,
+        "frozen_sd": trainer.frozen_sd,
         "human_pairs": trainer.num_human_pairs,
         "source_offsets": trainer.source_offsets if trainer.args.calibration_method == "source_offset" else None,
     }

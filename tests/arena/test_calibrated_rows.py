@@ -97,9 +97,11 @@ class TestLabels:
         # margins after the offset: 0.75, -0.75, 0.25, -2.25
         expected = [1 / (1 + math.exp(-margin / 0.5)) for margin in (0.75, 0.75, 0.25, 2.25)]
         assert rows["label"][:] == pytest.approx(expected)
+        assert rows["label_temperature"][:] == [0.5] * 4
         scale = np.std([2.0, 0.5, 1.5, -1.0])
         rows = calibrated_pairs(*two_models, {"O": -1.25, "R": 0.0}, RATINGS, labels="soft", temperature="std")
         assert rows["label"][0] == pytest.approx(1 / (1 + math.exp(-0.75 / scale)))
+        assert rows["label_temperature"][:] == pytest.approx([scale] * 4)
 
     def test_soft_labels_keep_the_information_of_rows(self, two_models):
         for row in calibrated_pairs(*two_models, {"O": -1.25, "R": 0.0}, RATINGS, labels="soft"):
@@ -108,7 +110,7 @@ class TestLabels:
 
     def test_none_means_no_preference(self, two_models):
         rows = calibrated_pairs(*two_models, {"O": -1.0, "R": 0.0}, RATINGS, labels="none", min_margin=9.0)
-        assert rows["source_chosen"][:] == ["O"] * 4 and "label" not in rows.column_names
+        assert rows["source_chosen"][:] == ["O"] * 4 and not {"label", "label_temperature"} & set(rows.column_names)
         assert rows["target_win_rate"][:] == pytest.approx([P] * 4)
 
     def test_rows_are_preference_data(self, two_models):

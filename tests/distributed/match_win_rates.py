@@ -28,7 +28,7 @@ def gradients(folder: Path, world: int, names: list[str]) -> dict:
     for name in names:
         record = Gradients()
         trainer = make_calibration(
-            folder, tiny_tokenizer(), model_pairs(21, weight=WEIGHT), callbacks=[record], optim="sgd", max_grad_norm=0,
+            folder, tiny_tokenizer(), model_pairs(21, weight=WEIGHT), callbacks=[record], optim="sgd", learning_rate=1e-4, max_grad_norm=0,
             per_device_train_batch_size=8 // world, logging_steps=1, num_train_epochs=1, **RUNS[name],
         )  # fmt: skip
         trainer.train()
@@ -37,6 +37,7 @@ def gradients(folder: Path, world: int, names: list[str]) -> dict:
         for key in ("loss", "win_rate_gap", "anchor", "human_loss", "human_accuracy"):
             values = [row[key] for row in trainer.state.log_history if key in row]
             found[f"{name}.{key}"] = gradient.new_tensor(values)
+        found[f"{name}.scale"] = gradient.new_tensor([trainer.temperature, trainer.anchor_weight])
         found[f"{name}.running"] = trainer._matching.running.float()
     return found
 

@@ -29,7 +29,7 @@ def with_value(column, row, value, start):
     return model_pairs(**{column: values})
 
 
-SCORES = {"score_chosen": [0.0] * 40, "score_rejected": [1.0] * 40}
+SCORES = {"score_chosen": [0.3] * 40, "score_rejected": [0.3] * 40}
 TARGETS = [
     0.4 if a < b else 0.6 for a, b in zip(*(model_pairs()[f"source_{c}"] for c in ("chosen", "rejected")), strict=True)
 ]
@@ -46,6 +46,18 @@ BAD = {
     "frozen score is NaN": (
         {"train": model_pairs(score_chosen=[0.0] * 7 + [np.nan] * 33, score_rejected=[1.0] * 40)},
         "score_chosen.*NaN.*row 7",
+    ),
+    "scores without a scale": ({"train": model_pairs(**SCORES)}, "no scale: the differences of 40 pairs.*anchor_coefficient=0"),
+    "a label temperature of 0": (
+        {"calibration_method": "soft", "train": model_pairs(label=[0.7] * 40, label_temperature=[2.0] * 39 + [0.0])},
+        "label_temperature.*0.*row 39",
+    ),
+    "two temperatures": (
+        {
+            "calibration_method": "soft", "temperature": 1.0,
+            "train": model_pairs(label=[0.7] * 40, label_temperature=[1.0] + [2.0] * 39),
+        },
+        "label_temperature.*other than temperature=1.*row 1.*value 2.0.*leave `temperature` out",
     ),
     "one score": ({"train": model_pairs(score_chosen=[0.0] * 40)}, "'score_chosen' but none 'score_rejected'"),
     "label of 2": ({"calibration_method": "soft", "train": with_value("label", 1, 2.0, [1.0] * 40)}, "label.*row 1"),
@@ -156,9 +168,12 @@ def test_variances_of_win_rates_follow_from_those_of_ratings(tokenizer, tmp_path
 
 
 def test_human_rows_may_have_other_columns(tmp_path, tokenizer):
-    extra = pairs(12, label=[0.5] * 12, annotator=list("abcdefghijkl"))
+    extra = pairs(
+        12, label=[0.5] * 12, annotator=list("abcdefghijkl"), score_chosen=[9.0] * 12, score_rejected=[0.0] * 12
+    )
     ids = {"chosen_ids": [[1, 2]] * 12, "rejected_ids": [[3]] * 12}
     human = Dataset.from_dict(extra.to_dict() | ids | {"is_human": [1.0] * 12})
     both = with_human_pairs(Dataset.from_dict({**ids, "source_chosen_code": [1] * 12}), human)
     assert both["is_human"] == [0.0] * 12 + [1.0] * 12
     assert both["label"] == [1.0] * 12 + [0.5] * 12 and "annotator" not in both.column_names
+    assert "score_chosen" not in both.column_names  # they are not known of the others

@@ -57,6 +57,7 @@ def test_a_resumed_run_is_the_straight_one(run, tmp_path, tokenizer):
         assert torch.equal(one, other)
     if run == "matching":
         assert torch.equal(resumed._matching.running, straight._matching.running)
+        assert (resumed.temperature, resumed.anchor_weight) == (straight.temperature, straight.anchor_weight)
     else:
         assert resumed.source_offsets == straight.source_offsets
     uploaded = {str(path) for path in files_to_upload(tmp_path / "straight" / "checkpoint-4")}

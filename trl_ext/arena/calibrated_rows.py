@@ -24,8 +24,9 @@ LABELS = ("hard", "soft", "none")
 TIES_AFTER = ("drop", "soft")
 _COLUMNS = (
     *("id", "prompt", "chosen", "rejected", "source_chosen", "source_rejected", "score_chosen", "score_rejected"),
-    *("offset", "label", "target_win_rate", "mismatch_before", "mismatch_after", "flipped"),
+    *("offset", "label", "label_temperature", "target_win_rate", "mismatch_before", "mismatch_after", "flipped"),
 )
+_LABELS_WITH = {"label": ("hard", "soft"), "label_temperature": ("soft",)}
 
 
 def calibrated_pairs(
@@ -70,7 +71,8 @@ def calibrated_pairs(
         ties (`str`, *optional*, defaults to `"drop"`):
             Equal scores after the offsets: `"drop"`, or `"soft"` for a label of 1/2.
         temperature (`float` or `"std"`, *optional*, defaults to `1.0`):
-            T of soft labels, in the unit of the scores; `"std"`: the standard deviation of the pair's differences.
+            T of soft labels, in the unit of the scores; `"std"`: the standard deviation of the differences of the pair of
+            models. The column `label_temperature` keeps it for the trainer.
         min_margin (`float`, *optional*, defaults to `0.0`):
             Least difference of the scores after the offsets, in their unit.
         mismatch_ties (`str`, *optional*, defaults to `"loss"`):
@@ -79,9 +81,9 @@ def calibrated_pairs(
     Returns:
         [`~datasets.Dataset`]: Rows with the columns `id` (of the prompt and the two models), `prompt`, `chosen`,
         `rejected`, `source_chosen`, `source_rejected`, `score_chosen`, `score_rejected` (without offsets), `offset` (of
-        chosen less that of rejected), `label`, `target_win_rate` (by the ratings, of the source of chosen against that of
-        rejected), `mismatch_before`, `mismatch_after` (of the first model of the pair against its second, over all
-        prompts), `flipped` (whether another response would be chosen without offsets).
+        chosen less that of rejected), `label`, `label_temperature` (T, of soft labels), `target_win_rate` (by the ratings,
+        of the source of chosen against that of rejected), `mismatch_before`, `mismatch_after` (of the first model of the
+        pair against its second, over all prompts), `flipped` (whether another response would be chosen without offsets).
 
     Raises:
         ValueError: Prompts of responses and scores differ, a model is unknown or has no rating or offset, an option is
@@ -163,7 +165,7 @@ def calibrated_pairs_with_report(
     else:
         groups = candidates_of_pairs(scores, offsets, pairs)
 
-    rows: dict[str, list[Any]] = {name: [] for name in _COLUMNS if name != "label" or labels != "none"}
+    rows: dict[str, list[Any]] = {name: [] for name in _COLUMNS if labels in _LABELS_WITH.get(name, LABELS)}
     reports, prompts = [], []
     for group in groups:
         reason = _reasons(responses, group, labels, ties, min_margin)
@@ -286,7 +288,9 @@ def _rows(
         result["label"] = np.where(margins == 0, 0.5, 1.0).tolist()
     elif labels == "soft":
         differences = scores.of(group.model) - scores.of(group.reference)
-        result["label"] = expit(np.abs(margins) / resolve_temperature(temperature, differences)).tolist()
+        temperature = resolve_temperature(temperature, differences)
+        result["label"] = expit(np.abs(margins) / temperature).tolist()
+        result["label_temperature"] = [temperature] * len(rows)
     return result
 
 

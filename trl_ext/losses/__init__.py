@@ -14,6 +14,7 @@ from .hinge import HingeLoss
 from .label_smoothing import LabelSmoothingLoss
 from .margin_rapl import MarginRAPLLoss
 from .ordinal import OrdinalLoss
+from .reward_scale import RewardScale
 from .scaled_bradley_terry import ScaledBradleyTerryLoss
 from .soft_label import SoftLabelLoss
 from .source_offset import SourceOffsetLoss
@@ -37,6 +38,7 @@ __all__ = [
     "MarginRAPLLoss",
     "OrdinalLoss",
     "PairwiseLoss",
+    "RewardScale",
     "ScaledBradleyTerryLoss",
     "SoftLabelLoss",
     "SourceOffsetLoss",

@@ -9,6 +9,7 @@ from datasets import Dataset, concatenate_datasets
 from ..arena import RatingTable, elo_win_probability
 from ..data.checks import Checker, missing_column, shorten
 from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
+from ..losses import RewardScale
 from .calibration_config import CalibrationRewardConfig
 from .calibration_sampler import HUMAN
 
@@ -17,16 +18,19 @@ logger = logging.getLogger(__name__)
 
 IS_HUMAN, CHOSEN_CODE, REJECTED_CODE = "is_human", "source_chosen_code", "source_rejected_code"
 TARGET, SOURCES, SCORES = "target_win_rate", ("source_chosen", "source_rejected"), ("score_chosen", "score_rejected")
+LABEL_TEMPERATURE = "label_temperature"
 CALIBRATION_COLUMNS = {
     **dict.fromkeys(SCORES, (-np.inf, np.inf)),
     TARGET: (0.0, 1.0),
     "label": PREFERENCE_COLUMNS["label"],
+    LABEL_TEMPERATURE: (0.0, np.inf),
     "weight": PREFERENCE_COLUMNS["weight"],
 }
 HUMAN_DATASET = "human"  # name of the dataset of human labels in messages
 # What a pair has that does not say: the objective that reads a score, a code or a target gives human pairs no weight
 _FILL = {
     "label": 1.0,
+    LABEL_TEMPERATURE: 1.0,
     "weight": 1.0,
     TARGET: 0.5,
     **dict.fromkeys([*SCORES, CHOSEN_CODE, REJECTED_CODE, IS_HUMAN], 0.0),
@@ -50,6 +54,8 @@ class CalibrationColumns:
     Attributes:
         models (`list[str]`):
             Names by code.
+        label_temperatures (`tuple[float, float]`, *optional*):
+            Smallest and largest temperature of the training set's labels, with `"soft"`.
     """
 
     def __init__(self, ratings: RatingTable | Mapping[str, float] | None):
@@ -61,6 +67,7 @@ class CalibrationColumns:
             )
         self.ratings = ratings
         self.models: list[str] = []
+        self.label_temperatures: tuple[float, float] | None = None
 
     def prepare(self, dataset: Dataset, args: CalibrationRewardConfig, name: str) -> Dataset:
         """Check the columns of a dataset and add those of the trainer."""
@@ -77,6 +84,10 @@ class CalibrationColumns:
         dataset = validate_preferences(
             dataset, name=name, numeric_columns=ranges, required_columns=SOURCES if has_sources else ()
         )
+        if args.calibration_method == "soft":
+            temperatures = _label_temperatures(dataset, args.temperature, name)
+            if is_train:
+                self.label_temperatures = temperatures
         if is_train and args.calibration_method == "hard":
             _check_order(dataset)
         if not has_sources:
@@ -198,6 +209,14 @@ class ModelPairs:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def frozen_scale(self, dataset: Dataset) -> RewardScale:
+        """Scale of the reward differences before training, of every pair of models in the order of their names."""
+        chosen, rejected, first, second = (np.asarray(dataset[c]) for c in (CHOSEN_CODE, REJECTED_CODE, *SCORES))
+        differences = np.where(chosen < rejected, 1, -1) * (first.astype(np.float64) - second)
+        weight = np.asarray(dataset["weight"]) if "weight" in dataset.column_names else np.ones(len(dataset))
+        of_models = self.groups != HUMAN
+        return RewardScale.of(differences[of_models], self.groups[of_models], weight[of_models])
+
     def _variances(self, ratings: RatingTable | None) -> np.ndarray:
         if ratings is None:
             raise ValueError("`use_rating_variance` needs `ratings`, with intervals or a covariance")
@@ -237,7 +256,9 @@ _LARGE_STANDARD_ERROR = 0.1
 
 def with_human_pairs(dataset: Dataset, human: Dataset) -> Dataset:
     """Both datasets, tokenised, as one, with the columns of the trainer alone."""
-    columns = [column for column in _FILL if column in {*dataset.column_names, *human.column_names}]
+    # What describes calibration pairs is not made up for them because human pairs have it
+    known = {*dataset.column_names, *(set(human.column_names) - {*SCORES, LABEL_TEMPERATURE})}
+    columns = [column for column in _FILL if column in known]
     parts = []
     for part in (dataset, human):
         kept = part.select_columns(["chosen_ids", "rejected_ids"])
@@ -263,6 +284,20 @@ def _check_two_models(dataset: Dataset, same: np.ndarray, method: str) -> None:
             np.flatnonzero(same),
             fix=f"calibration_method={method!r} compares two models: remove these rows.",
         )
+
+
+def _label_temperatures(dataset: Dataset, temperature: float | None, name: str) -> tuple[float, float]:
+    """Smallest and largest temperature of soft labels, after a check that it is not given twice and differently."""
+    if LABEL_TEMPERATURE not in dataset.column_names:
+        return (temperature or 1.0,) * 2
+    values = np.asarray(dataset[LABEL_TEMPERATURE], dtype=np.float64)
+    checker = Checker(dataset, f"{name} dataset")
+    if (bad := np.flatnonzero(values == 0)).size:
+        checker.fail(LABEL_TEMPERATURE, "that are 0", bad, fix="Allowed: numbers above 0, in units of reward.")
+    if temperature is not None and (bad := np.flatnonzero(~np.isclose(values, temperature))).size:
+        fix = "The column says what the labels were made with: leave `temperature` out, or remove the column."
+        checker.fail(LABEL_TEMPERATURE, f"other than temperature={temperature:g}", bad, fix=fix)
+    return float(values.min()), float(values.max())
 
 
 def _check_inside(dataset: Dataset, name: str) -> None:

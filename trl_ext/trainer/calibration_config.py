@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+from ..losses.reward_scale import ANCHOR_COEFFICIENT
 from .reward_config import PairwiseRewardConfig
 
 
@@ -38,14 +39,18 @@ class CalibrationRewardConfig(PairwiseRewardConfig):
         human_coefficient (`float`, *optional*, defaults to `1.0`):
             Weight of the Bradley–Terry loss of the pairs of `human_dataset`. Each of both objectives is a mean over its
             own pairs, however many there are of the others.
-        temperature (`float`, *optional*, defaults to `1.0`):
-            Reward difference that counts as one logit, for `"soft"` and `"matching"`. With `"soft"`, that of the labels.
+        temperature (`float`, *optional*):
+            Reward difference that counts as one logit, for `"soft"` and `"matching"`. By default, with `"matching"`, a
+            quarter of the standard deviation of the reward differences before training, within the pairs of models; with
+            `"soft"`, the column `label_temperature`, which says of every label what it was made with, and 1 without it.
 
         > Parameters that control `calibration_method="matching"`
 
-        anchor_coefficient (`float`, *optional*, defaults to `0.1`):
+        anchor_coefficient (`float`, *optional*, defaults to `0.02`):
             Weight, within the calibration objective, of the variance within each source model of reward minus frozen
-            reward: the mean of a model's rewards may move, their order should not. 0 needs no frozen rewards.
+            reward: the mean of a model's rewards may move, their order should not. It has no unit: the weight is the
+            coefficient divided by the variance of the reward differences before training, within the pairs of models.
+            With 0 and a `temperature` no frozen rewards are needed.
         win_rate_divergence (`str`, *optional*, defaults to `"squared"`):
             Distance of estimated and expected win rate: `"squared"`, without the bias that the noise of the estimate would
             add, or `"kl"`.
@@ -74,12 +79,18 @@ class CalibrationRewardConfig(PairwiseRewardConfig):
     human_coefficient: float = field(
         default=1.0, metadata={"help": "Weight of the Bradley–Terry loss of the pairs of `human_dataset`."}
     )
-    temperature: float = field(
-        default=1.0, metadata={"help": "Reward difference that counts as one logit, for `soft` and `matching`."}
+    temperature: float | None = field(
+        default=None,
+        metadata={
+            "help": "Reward difference that counts as one logit, for `soft` and `matching`. By default found from the data."
+        },
     )
     anchor_coefficient: float = field(
-        default=0.1,
-        metadata={"help": "Weight of the variance of reward minus frozen reward within each model, for `matching`."},
+        default=ANCHOR_COEFFICIENT,
+        metadata={
+            "help": "Weight of the variance of reward minus frozen reward within each model, relative to the variance of "
+            "frozen reward differences, for `matching`."
+        },
     )
     win_rate_divergence: str = field(
         default="squared",
@@ -113,7 +124,7 @@ class CalibrationRewardConfig(PairwiseRewardConfig):
                 f"`win_rate_divergence` must be one of {', '.join(WIN_RATE_DIVERGENCES)}, got {self.win_rate_divergence!r}"
             )
         for name in ("temperature", "source_offset_prior_sd", "calibration_coefficient"):
-            if not 0 < getattr(self, name) < math.inf:
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"`{name}` must be positive and finite, got {getattr(self, name)}")
         for name in ("human_coefficient", "anchor_coefficient"):
             if not 0 <= getattr(self, name) < math.inf:

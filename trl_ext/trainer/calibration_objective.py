@@ -11,21 +11,21 @@ from .calibration_columns import CHOSEN_CODE, REJECTED_CODE, SCORES, TARGET, Mod
 
 class MatchingObjective:
     """
-    Distance of win rates from their targets, plus a coefficient times the variance within each model of what changed.
+    Distance of win rates from their targets, plus a weight times the variance within each model of what changed.
 
     Args:
         matching ([`~trl_ext.losses.WinRateMatchingLoss`]): The distance.
-        anchor_coefficient (`float`): Weight of the variance. With 0 no frozen rewards are needed.
+        anchor_weight (`float`): Weight of the variance, in 1 / reward². With 0 no frozen rewards are needed.
         pairs ([`ModelPairs`]): The pairs of models of the training set.
         accelerator ([`~accelerate.Accelerator`]): Sums are over the rows of its processes.
     """
 
     def __init__(
-        self, matching: WinRateMatchingLoss, anchor_coefficient: float, pairs: ModelPairs, accelerator: Accelerator
+        self, matching: WinRateMatchingLoss, anchor_weight: float, pairs: ModelPairs, accelerator: Accelerator
     ):
         device = accelerator.device
-        self.matching, self.anchor_coefficient, self.accelerator = matching, anchor_coefficient, accelerator
-        self.anchor = WithinSourceAnchorLoss() if anchor_coefficient > 0 else None
+        self.matching, self.anchor_weight, self.accelerator = matching, anchor_weight, accelerator
+        self.anchor = WithinSourceAnchorLoss() if anchor_weight > 0 else None
         self.targets = torch.tensor(pairs.targets, dtype=torch.float64, device=device)
         self._pair_table = torch.tensor(pairs.table, device=device)
         self._variances = None if pairs.variances is None else torch.tensor(pairs.variances, device=device)
@@ -73,7 +73,7 @@ class MatchingObjective:
                 weight=weight.repeat(2),
                 sum_over_processes=sum_over_processes,
             )
-            loss = loss + self.anchor_coefficient * anchor.loss
+            loss = loss + self.anchor_weight * anchor.loss
         return loss.detach() + processes * (loss - loss.detach()), matching, anchor
 
     def of_set(self, rewards: np.ndarray, columns: dict[str, np.ndarray], num_models: int) -> float:
@@ -90,7 +90,7 @@ class MatchingObjective:
         if self.anchor is not None and all(name in columns for name in SCORES):
             frozen = torch.cat([torch.tensor(columns[name]) for name in SCORES])
             anchor = self.anchor(rewards.T.reshape(-1), frozen, codes.reshape(-1), num_models, weight=weight.repeat(2))
-            value = value + self.anchor_coefficient * anchor.value
+            value = value + self.anchor_weight * anchor.value
         return float(value)
 
     def _sum_over_processes(self, values: Tensor) -> Tensor:

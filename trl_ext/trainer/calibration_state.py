@@ -1,4 +1,4 @@
-"""What win-rate matching keeps between steps: running win rates, and the rewards before training."""
+"""What win-rate matching keeps between steps: running win rates, the rewards before training, and their scale."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from ..losses import RewardScale
 
 
 # The leading underscore keeps it from being pushed with a model
@@ -24,11 +26,13 @@ class MatchingState:
         running (`torch.Tensor` of shape `(G,)`): Running win rates of the first models, float64; NaN before the first.
         frozen (`np.ndarray` of shape `(N, 2)`, *optional*): Rewards of the training pairs before training, where the
             trainer has computed them.
+        scale ([`~trl_ext.losses.RewardScale`], *optional*): That of the rewards before training, where it is needed.
     """
 
     def __init__(self, num_pairs: int, device: torch.device):
         self.num_pairs, self.device = num_pairs, device
         self.frozen: np.ndarray | None = None
+        self.scale: RewardScale | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -40,6 +44,8 @@ class MatchingState:
         values = {"running": self.running.cpu()}
         if self.frozen is not None:
             values["frozen"] = torch.from_numpy(self.frozen)
+        if self.scale is not None:
+            values["variance"] = torch.tensor(self.scale.variance, dtype=torch.float64)
         save_file(values, folder / STATE_FILE)
 
     def load(self, folder: Path, num_rows: int) -> None:
@@ -56,3 +62,5 @@ class MatchingState:
             )
         self.running = values["running"].to(self.device)
         self.frozen = values["frozen"].numpy() if "frozen" in values else None
+        if "variance" in values:
+            self.scale = RewardScale(values["variance"].item())

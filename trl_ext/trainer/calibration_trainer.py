@@ -16,6 +16,7 @@ from trl import RewardConfig
 from ..arena import RatingTable
 from ..losses import (
     BradleyTerryLoss,
+    RewardScale,
     SoftLabelLoss,
     SourceOffsetLoss,
     WinRateMatchingLoss,
@@ -26,6 +27,7 @@ from .calibration_columns import (
     CHOSEN_CODE,
     HUMAN_DATASET,
     IS_HUMAN,
+    LABEL_TEMPERATURE,
     REJECTED_CODE,
     SCORES,
     TARGET,
@@ -60,12 +62,17 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
     | method | loss | columns |
     |---|---|---|
     | `"hard"` | \( -\log\sigma(z) \) | none: chosen is the better one after the offset |
-    | `"soft"` | cross-entropy of \( \sigma(z/T) \) with `label` | `label` |
+    | `"soft"` | cross-entropy of \( \sigma(z/T) \) with `label` | `label`; `label_temperature` T of each, else 1 |
     | `"matching"` | [`~trl_ext.losses.WinRateMatchingLoss`] + λ [`~trl_ext.losses.WithinSourceAnchorLoss`] | `source_chosen`, `source_rejected`, `target_win_rate` or `ratings`; `score_chosen`, `score_rejected` |
     | `"source_offset"` | cross-entropy of \( \sigma(z + b_c - b_r) \) with `label` | `source_chosen`, `source_rejected`; `label`, else 1 |
 
     with \( z = r_c - r_r \). `target_win_rate` is the probability that the source of chosen beats that of rejected, and
     `score_*` are rewards of the model before training (computed where they are missing). `weight` weights pairs.
+
+    The defaults of `"matching"` do not depend on the unit of the rewards. With v the variance of the reward differences
+    before training, pooled within the pairs of models, \( T = \sqrt v / 4 \) and λ = `anchor_coefficient` / v: a model whose
+    rewards are k times as large has the same objective, and a gradient with respect to its rewards that is divided by k.
+    v is found once, and kept in checkpoints.
 
     With `human_dataset` every batch of all processes has pairs of both kinds in proportion, and the loss is
     `calibration_coefficient` times that above plus `human_coefficient` times Bradley–Terry of the human pairs.
@@ -96,6 +103,13 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
     Attributes:
         model_pairs ([`~trl_ext.trainer.calibration_columns.ModelPairs`], *optional*):
             The pairs of models of the training set and their targets, with `"matching"`.
+        temperature (`float`, *optional*):
+            Reward difference that counts as one logit, with `"soft"` and `"matching"`. `None` where the labels have several,
+            and before the rewards before training are known.
+        anchor_weight (`float`, *optional*):
+            Weight λ of the anchor, in 1 / reward², with `"matching"`.
+        frozen_sd (`float`, *optional*):
+            Standard deviation √v of the reward differences before training, with `"matching"`, where it is needed.
 
     Raises:
         ValueError: If data or arguments are not usable; before the model is loaded.
@@ -155,6 +169,8 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
         self._finished: Dataset | None = None
         self._window: OriginWeights | None = None
         self.model_pairs: ModelPairs | None = None
+        self._given_scale: RewardScale | None = None
+        self._objective: MatchingObjective | None = None
         super().__init__(model, args, loss=_loss(args), **kwargs)
         self._log = CalibrationLog(self.accelerator)
         self._matching: MatchingState | None = None
@@ -165,15 +181,37 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
             self._set_up_offsets()
 
     def _set_up_matching(self) -> None:
-        coefficient = self.args.anchor_coefficient
-        self._computes_frozen = coefficient > 0 and SCORES[0] not in self.train_dataset.column_names
+        self._computes_frozen = _needs_frozen(self.args) and SCORES[0] not in self.train_dataset.column_names
         if self._computes_frozen and (self.is_deepspeed_enabled or self.is_fsdp_enabled):
             raise ValueError(
                 f"the training set has no {SCORES[0]!r} and {SCORES[1]!r}, and under DeepSpeed and FSDP they can't be "
-                "computed before training: score the responses with RewardScorer first, or set anchor_coefficient=0"
+                "computed before training: score the responses with RewardScorer first, or set `temperature` and "
+                "anchor_coefficient=0"
             )
-        self._objective = MatchingObjective(self.loss, coefficient, self.model_pairs, self.accelerator)
         self._matching = MatchingState(len(self.model_pairs), self.accelerator.device)
+        if not self._computes_frozen:
+            self._set_scale(self._given_scale)
+
+    def _set_scale(self, scale: RewardScale | None) -> None:
+        """Make the objective for rewards of this scale; `None` where it needs none."""
+        args = self.args
+        temperature = scale.temperature if args.temperature is None else args.temperature
+        anchor_weight = scale.anchor_weight(args.anchor_coefficient) if args.anchor_coefficient > 0 else 0.0
+        is_known = (temperature, anchor_weight) == (self.temperature, self.anchor_weight)
+        self._matching.scale = scale
+        self.loss = WinRateMatchingLoss(temperature, args.win_rate_divergence, momentum=args.win_rate_ema_decay)
+        self._objective = MatchingObjective(self.loss, anchor_weight, self.model_pairs, self.accelerator)
+        if scale is None or is_known:
+            return
+        logger.info(
+            "Reward differences of two models have a standard deviation of %.4g before training: the temperature is %.4g, the "
+            "weight of the anchor %.4g / reward².", scale.sd, temperature, anchor_weight,
+        )  # fmt: skip
+        if temperature > scale.sd:
+            logger.warning(
+                "temperature=%.4g is above the standard deviation %.4g of the reward differences: the soft win rate is not the "
+                "share of pairs won. Leave `temperature` out to have a quarter of it.", temperature, scale.sd,
+            )  # fmt: skip
 
     def _set_up_offsets(self) -> None:
         data = self.train_dataset
@@ -190,6 +228,24 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
         self.add_callback(_OffsetUpdates(self))
 
     @property
+    def temperature(self) -> float | None:
+        """Reward difference that counts as one logit, of `"soft"` and `"matching"`, if there is one and it is known."""
+        if self.args.calibration_method == "soft":
+            low, high = self._columns.label_temperatures
+            return low if low == high else None
+        return self.args.temperature if self._objective is None else self.loss.temperature
+
+    @property
+    def anchor_weight(self) -> float | None:
+        """Weight of the anchor of `"matching"` in 1 / reward², if it is known."""
+        return None if self._objective is None else self._objective.anchor_weight
+
+    @property
+    def frozen_sd(self) -> float | None:
+        """Standard deviation of the reward differences before training, of `"matching"`, if it is needed and known."""
+        return None if self._matching is None or self._matching.scale is None else self._matching.scale.sd
+
+    @property
     def source_offsets(self) -> dict[str, float]:
         """With `"source_offset"`: what labels say for each source model beyond the rewards, in units of reward; zero-sum."""
         if self._offsets is None:
@@ -200,7 +256,17 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
 
     @property
     def _loss_columns(self) -> tuple[str, ...]:
-        return ("label", "weight", IS_HUMAN, CHOSEN_CODE, REJECTED_CODE, TARGET, *SCORES, PAIR_INDEX)
+        return (
+            "label",
+            LABEL_TEMPERATURE,
+            "weight",
+            IS_HUMAN,
+            CHOSEN_CODE,
+            REJECTED_CODE,
+            TARGET,
+            *SCORES,
+            PAIR_INDEX,
+        )
 
     def _column_ranges(self, dataset: Dataset) -> dict[str, tuple[float, float]]:
         return {column: limits for column, limits in CALIBRATION_COLUMNS.items() if column in dataset.column_names}
@@ -228,6 +294,8 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
             self.model_pairs = ModelPairs(prepared, self._columns, args.use_rating_variance)
             share = self.model_pairs.sizes.sum() / len(prepared)
             self.model_pairs.check_sizes(batch_size * share / args.pairs_of_models_per_batch)
+            if _needs_frozen(args) and SCORES[0] in prepared.column_names:
+                self._given_scale = self.model_pairs.frozen_scale(prepared)
         self._finished = prepared
         self._prepared.append((prepared, prepared, True))  # what TRL's constructor passes in again
         return prepared
@@ -256,7 +324,9 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
         if method == "hard" and training:
             losses = self.loss(rewards_chosen, rewards_rejected)
         elif method == "soft" and label is not None:
-            losses = self.loss(rewards_chosen, rewards_rejected, label=label)
+            # T of the label itself: its cross-entropy is least where z is the difference that it was made from
+            temperature = columns.get(LABEL_TEMPERATURE, self.loss.temperature)
+            losses = SoftLabelLoss()(rewards_chosen / temperature, rewards_rejected / temperature, label=label)
         elif method == "matching" and training:
             losses = torch.zeros_like(as_labelled)  # the objective is of the batch, in `compute_loss`
         elif method == "source_offset" and training:
@@ -326,9 +396,15 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
             return {}
         metrics = calibration_metrics(rewards, columns, self._columns.models)
         if self.args.calibration_method == "matching" and TARGET in columns and CHOSEN_CODE in columns:
-            value = self._objective.of_set(rewards, columns, len(self._columns.models))
+            known = self._objective is not None  # not in a prediction before training
+            value = self._objective.of_set(rewards, columns, len(self._columns.models)) if known else np.nan
             metrics["loss"] = self.args.calibration_coefficient * value
         return metrics
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval") -> dict[str, float]:
+        if self._matching is not None and self._objective is None:
+            self._use_frozen_rewards()
+        return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
 
     # ---- Training, checkpoints ----
 
@@ -338,14 +414,20 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
             if checkpoint is not None:
                 self._matching.load(Path(checkpoint), len(self.train_dataset))
                 resume_from_checkpoint = checkpoint
-            if self._matching.frozen is None:
-                self._matching.frozen = self._score_before_training()
-            for name, values in zip(SCORES, self._matching.frozen.T, strict=True):
-                self.train_dataset = set_column(self.train_dataset, name, values.astype(np.float64))
+            self._use_frozen_rewards()
         return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
 
+    def _use_frozen_rewards(self) -> None:
+        """Take the rewards before training from the state, or else from the model as it is now."""
+        state = self._matching
+        if state.frozen is None:
+            state.frozen = self._score_before_training()
+        for name, values in zip(SCORES, state.frozen.T, strict=True):
+            self.train_dataset = set_column(self.train_dataset, name, values.astype(np.float64))
+        self._set_scale(self.model_pairs.frozen_scale(self.train_dataset) if state.scale is None else state.scale)
+
     def _score_before_training(self) -> np.ndarray:
-        logger.info("Scoring %d pairs before training, for the anchor.", len(self.train_dataset))
+        logger.info("Scoring %d pairs before training, for temperature and anchor.", len(self.train_dataset))
         with torch.random.fork_rng(devices=[]):  # the run is that in which the scores were given
             return self.predict(self.train_dataset, metric_key_prefix="before").predictions
 
@@ -355,6 +437,8 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
                 state.reset()
             elif state is not None:
                 state.load(Path(resume), *arguments)
+                if state is self._matching:
+                    self._set_scale(state.scale)
         return super()._init_training_state(max_steps, num_update_steps_per_epoch, num_train_epochs, resume, trial)
 
     def _save_checkpoint(self, model, trial):
@@ -400,10 +484,15 @@ class _OffsetUpdates(TrainerCallback):
 
 def _loss(args: CalibrationRewardConfig):
     if args.calibration_method == "matching":
-        return WinRateMatchingLoss(args.temperature, args.win_rate_divergence, momentum=args.win_rate_ema_decay)
+        return WinRateMatchingLoss()  # until the scale of the rewards is known
     if args.calibration_method == "soft":
-        return SoftLabelLoss(args.temperature)
+        return SoftLabelLoss(args.temperature or 1.0)
     return SourceOffsetLoss() if args.calibration_method == "source_offset" else BradleyTerryLoss()
+
+
+def _needs_frozen(args: CalibrationRewardConfig) -> bool:
+    """Whether win-rate matching needs the rewards before training."""
+    return args.temperature is None or args.anchor_coefficient > 0
 
 
 def _is_human(inputs: dict[str, Any], like: Tensor) -> Tensor:
