@@ -94,7 +94,9 @@ def default():
     num_train_epochs = 1
     per_device_train_batch_size = 8
     per_device_eval_batch_size = 16
-    group_by_length = True  # pairs of similar length in a batch: less padding. Not where a calibration composes batches
+    group_by_length = (
+        True  # pairs of similar length in a batch: less padding. Not where a calibration composes batches
+    )
     gradient_accumulation_steps = 2
     gradient_checkpointing = False
     lr_scheduler_type = "cosine"

@@ -71,7 +71,7 @@ _DEMO_REWARD_MODEL = {
 # labels and pairs of models that each method of training is given
 _CALIBRATIONS = {
     "hard": {"labels": "hard", "pairs": "best", "method": "paired"},
-    "soft": {"labels": "soft", "pairs": "all", "method": "soft_paired"},
+    "soft": {"labels": "soft", "pairs": "all", "method": "soft_paired", "label_temperature": "std"},
     "matching": {"labels": "none", "pairs": "all", "method": "paired"},
 }
 PAPER_RUN = {"methods": ["hard"], "train": PAPER["train"], "human_data": ""}
