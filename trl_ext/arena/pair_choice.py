@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby, product
 from typing import Any
 
 import pandas as pd
@@ -136,10 +137,10 @@ def choose_pairs(
     comes first: the model with the smallest mean |mismatch degree| against all others, or the given one. The over-valued
     models are those whose mismatch degree against it is above 0 and significant ([`significant_pairs`]), the largest first.
 
-    Where nothing is over-valued against the best placed model, the next best is tried, unless it is itself significantly
-    mismatched against a better placed one: calibrating on a misplaced model would misplace the others. Where nothing is
-    over-valued against any of those either, the models that are significantly under-valued are taken, against the best
-    placed model for which there are any; their offset is positive. `reason` and `direction` say so.
+    Where nothing is over-valued against the best placed model, the models that are significantly under-valued against it
+    are taken; their offset is positive, and `reason` and `direction` say so. Where there are none of these either, the next
+    best placed model is tried, unless it is itself significantly mismatched against a better placed one: calibrating on a
+    misplaced model would misplace the others.
 
     Args:
         table (`pandas.DataFrame`):
@@ -195,25 +196,29 @@ def choose_pairs(
 
     over = rows[rows["significant"] & (rows["mismatch"] > 0)].index
     candidates = _references(over, placement) if reference is None else [reference]
-    for direction in ("over-valued", "under-valued"):
-        for candidate in candidates:
+    # of models that are as well placed, as two alone always are, the over-valued one takes the offset
+    for _, equally_placed in groupby(candidates, key=placement.get):
+        for direction, candidate in product(("over-valued", "under-valued"), list(equally_placed)):
             if direction == "over-valued":
                 found = [model for model, against in over if against == candidate]
             else:
                 # a model against which the reference is over-valued: ties that count as losses of both don't make one
                 found = [against for model, against in over if model == candidate]
-            if not found:
-                continue
-            how = _how(candidate, reference, placement, direction)
-            reason = f"significantly {direction} against {candidate!r}, {how}"
-            pairs = [_chosen(rows, model, candidate, reason) for model in found if (model, candidate) in rows.index]
-            pairs.sort(key=lambda pair: -abs(pair.mismatch))
-            misplaced = ", ".join(repr(pair.overvalued) for pair in pairs)
-            reason = f"reference {candidate!r}: {how}; {direction}: {misplaced}"
-            if direction == "under-valued":
-                reason += ", raised by a positive offset as no model is significantly over-valued against it"
-            return PairChoice(tuple(pairs), placement, reason)
+            if found:
+                return _found(rows, found, candidate, direction, _how(candidate, reference, placement), placement)
     return PairChoice((), placement, _nothing(rows, reference, len(names), level))
+
+
+def _found(
+    rows: pd.DataFrame, models: Sequence[str], reference: str, direction: str, how: str, placement: dict[str, float]
+) -> PairChoice:
+    why = f"significantly {direction} against {reference!r}, {how}"
+    pairs = [_chosen(rows, model, reference, why) for model in models]
+    pairs.sort(key=lambda pair: -abs(pair.mismatch))
+    reason = f"reference {reference!r}: {how}; {direction}: {', '.join(repr(pair.overvalued) for pair in pairs)}"
+    if direction == "under-valued":
+        reason += ", raised by a positive offset as no model is significantly over-valued against it"
+    return PairChoice(tuple(pairs), placement, reason)
 
 
 def _references(over: pd.MultiIndex, placement: dict[str, float]) -> list[str]:
@@ -240,14 +245,14 @@ def _placement(table: pd.DataFrame, names: Sequence[str]) -> dict[str, float]:
     return both.groupby(level=0).mean().reindex(names).sort_values(kind="stable").to_dict()
 
 
-def _how(candidate: str, reference: str | None, placement: dict[str, float], direction: str) -> str:
+def _how(candidate: str, reference: str | None, placement: dict[str, float]) -> str:
     mean = f"mean |mismatch degree| {placement[candidate]:.3f} against the others"
     if reference is not None:
         return f"given, {mean}"
     rank = list(placement).index(candidate)
     if rank == 0:
         return f"the best placed model, {mean}"
-    return f"the best placed model against which any is {direction}, number {rank + 1} of {len(placement)}, {mean}"
+    return f"the best placed model against which any is misplaced, number {rank + 1} of {len(placement)}, {mean}"
 
 
 def _chosen(rows: pd.DataFrame, overvalued: str, reference: str, reason: str) -> ChosenPair:
