@@ -28,5 +28,7 @@ def remove_stale(folder: Path, *patterns: str) -> None:
         *patterns (`str`): Names of files that the caller writes, as [`~pathlib.Path.glob`] takes them.
     """
     for pattern in patterns:
-        for path in Path(folder).glob(pattern):
-            path.unlink()
+        # also what `atomic_path` had begun when it was killed
+        for name in (pattern, f".{pattern}.{'[0-9a-f]' * 8}"):
+            for path in Path(folder).glob(name):
+                path.unlink()

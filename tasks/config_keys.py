@@ -1,7 +1,8 @@
 """Checks of flat configurations against a table of their keys, before anything is loaded or recorded."""
 
 import difflib
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tasks.train_config import ConfigError, refuse_secrets
@@ -59,3 +60,18 @@ def check_range(config: Mapping[str, Any], key: str, low: float, high: float = f
     if bad:
         rule = f"at least {low:g}" if high == float("inf") else f"in [{low:g}, {high:g}]"
         raise ConfigError(f"config key {key!r} must be {rule}, got {bad[0]!r}")
+
+
+def check_folder_name(name: str | None, key: str, reserved: Collection[str] = ()) -> None:
+    """Raise a [`ConfigError`] unless a name is a single safe word, so that a folder of this name lies where it should."""
+    if name is None:
+        return
+    if not re.fullmatch(r"[\w+-][\w.+-]*", name):
+        raise ConfigError(
+            f"config key {key!r} must be a name for a folder, of letters, digits and . _ + - and not beginning with a dot; "
+            f"got {name!r}"
+        )
+    if name.casefold() in reserved:
+        raise ConfigError(
+            f"config key {key!r} can't be {name!r}: the folder of this name has other files. Take another name"
+        )

@@ -9,6 +9,9 @@ from tasks.resume import RUN_FILE, fixed_part
 from tasks.train_config import ConfigError
 
 
+_AGAIN = "Remove the folder to train again, or set another output_dir."
+
+
 def is_finished(
     folder: Path,
     config: Mapping[str, Any],
@@ -35,6 +38,10 @@ def is_finished(
         state = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return False
+    except ValueError as error:
+        raise ConfigError(f"{folder / RUN_FILE} is not JSON ({error}). {_AGAIN}") from error
+    if not isinstance(state, dict) or not {"status", "config", "data_sha256"} <= state.keys():
+        raise ConfigError(f"{folder / RUN_FILE} is damaged: it must have status, config and data_sha256. {_AGAIN}")
     if state["status"] != "complete" or not (folder / "results.json").is_file():
         return False
     there = fixed_part(defaults) | state["config"]
@@ -56,3 +63,34 @@ def remove_weights(folder: Path) -> None:
     """Remove the weights of a finished run; its rewards and figures stay."""
     for weights in folder.glob("*.safetensors"):
         weights.unlink()
+
+
+def check_weights(folder: Path) -> None:
+    """
+    Check that the weights of a finished run are there and whole; only their headers are read.
+
+    Raises:
+        ConfigError: There are none, or a file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    files = sorted(folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    try:
+        wanted = (
+            set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()) if index.is_file() else set()
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{index} is damaged ({error!r}). {_AGAIN}") from error
+    lacking = sorted(wanted - {path.name for path in files})
+    if not files or lacking:
+        what = lacking[0] if lacking else "*.safetensors"
+        raise ConfigError(f"the training in {folder} is finished, but its weights ({what}) are not there. {_AGAIN}")
+    for path in files:
+        try:
+            with safe_open(path, framework="numpy") as file:
+                file.keys()
+        except (SafetensorError, OSError) as error:
+            raise ConfigError(
+                f"the training in {folder} is finished, but {path.name} is damaged: {error}. {_AGAIN}"
+            ) from error

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.config_keys import Keys, check_keys, check_range
+from tasks.config_keys import Keys, check_folder_name, check_keys, check_range
 from tasks.train_config import ConfigError
 
 
@@ -80,6 +80,7 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
     if resolved["rm"] is None:
         given = original or resolved["scores"]
         resolved["rm"] = Path(given).name if given else _only_reward_model(folder / "scores")
+    check_folder_name(resolved["rm"], "rm")  # here too where it follows from a path
     if original is None:
         resolved["scores"] = resolved["scores"] or str(folder / "scores" / resolved["rm"])
         resolved["responses"] = resolved["responses"] or str(folder / "responses")
@@ -100,9 +101,12 @@ def check_calibrate_config(config: Mapping[str, Any]) -> None:
         ConfigError: On an unknown key, a wrong type or value, or keys that contradict each other.
     """
     check_keys(config, CALIBRATE_KEYS)
+    for key in ("rm", "name"):
+        check_folder_name(config[key], key)
     if not 0 < config["level"] < 1:
         raise ConfigError(f"config key 'level' must lie strictly between 0 and 1, got {config['level']!r}")
     check_range(config, "bootstrap", 1)
+    check_range(config, "seed", 0)
     check_range(config, "min_margin", 0.0)
     for key in ("temperature", "label_temperature"):
         value = config[key]

@@ -1,6 +1,6 @@
 """Scores, responses, ratings and the split of the prompts, read, checked against each other, and hashed."""
 
-import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,17 @@ from trl_ext.arena import (
     read_battles,
     read_leaderboard,
     read_original_scores,
+    read_prompt_rows,
     read_responses,
+    read_scored_responses,
     read_scores,
 )
 from trl_ext.arena.original_folders import models_with_scores
+from trl_ext.arena.prompt_rows import asked_messages
+from trl_ext.arena.response_files import unanswered_prompts
+
+
+logger = logging.getLogger("tasks.charm.calibrate")
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class CalibrationInputs:
         ratings (`RatingTable`): Ratings of all models.
         heldout (`ScoreTable`, *optional*): Rewards of the other prompts.
         hashes (`dict[str, str]`): SHA-256 of each of them.
+        unanswered (`int`): Prompts that are left out as a model has no response to them.
     """
 
     responses: ResponseTable
@@ -41,6 +49,7 @@ class CalibrationInputs:
     ratings: RatingTable
     heldout: ScoreTable | None
     hashes: dict[str, str]
+    unanswered: int
 
 
 def read_inputs(config: Mapping[str, Any]) -> CalibrationInputs:
@@ -60,21 +69,14 @@ def read_inputs(config: Mapping[str, Any]) -> CalibrationInputs:
             snapshot=config["snapshot"],
         )
     if config["score_dataset_dir"] is not None:
+        failed: frozenset[str] = frozenset()
         responses, scores = read_original_scores(config["score_dataset_dir"], _original_models(config))
     else:
-        scores = read_scores(config["scores"])
-        responses = read_responses(config["responses"], models=scores.models)
+        responses, scores, failed = _read_scored(config)
     ratings.index(scores.models)  # tells at once which model has no rating
-    heldout = None
+    heldout, unanswered = None, len(failed)
     if config["prompts"] is not None:
-        wanted = _ids_of_split(Path(config["prompts"]), config["split"])
-        scored = set(scores.prompt_ids)
-        missing = [prompt for prompt in wanted if prompt not in scored]
-        if missing:
-            raise ValueError(
-                f"prompts don't match: {len(missing)} of {len(wanted)} prompts of the split {config['split']!r} have no "
-                f"scores; first: {missing[0]!r}"
-            )
+        wanted, unanswered = _scored_prompts(config, scores, failed)
         kept = set(wanted)
         others = [prompt for prompt in scores.prompt_ids if prompt not in kept]
         heldout = scores.select(prompt_ids=others) if others else None
@@ -87,7 +89,7 @@ def read_inputs(config: Mapping[str, Any]) -> CalibrationInputs:
     }
     if heldout is not None:
         hashes["heldout"] = hash_rows(heldout.to_long(), ["prompt_id", "source", "reward"])
-    return CalibrationInputs(responses, scores, ratings, heldout, hashes)
+    return CalibrationInputs(responses, scores, ratings, heldout, hashes, unanswered)
 
 
 def _hash_ratings(ratings: RatingTable) -> str:
@@ -106,22 +108,57 @@ def _original_models(config: Mapping[str, Any]) -> list[str]:
 
 
 def _ids_of_split(path: Path, split: str) -> list[str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    splits: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            name, of = str(row["id"]), row["split"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}, line {number}: a prompt needs id and split ({error})") from None
-        if name in splits:
-            raise ValueError(f"{path}, line {number}: id {name!r} occurs twice")
-        splits[name] = of
+    splits = {row["id"]: row.get("split") for row in read_prompt_rows(path)}
     wanted = [name for name, of in splits.items() if of == split]
     if not wanted:
-        raise ValueError(
-            f"{path} has no prompts of the split {split!r}; there are {', '.join(sorted(set(splits.values())))}"
-        )
+        there = ", ".join(sorted({str(of) for of in splits.values()}))
+        raise ValueError(f"{path} has no prompts of the split {split!r}; there are {there}")
     return wanted
+
+
+def _read_scored(config: Mapping[str, Any]) -> tuple[ResponseTable, ScoreTable, frozenset[str]]:
+    """
+    Responses in the form in which they were scored, their rewards, and ids of prompts that some model did not answer.
+
+    The trainer is to see what the scorer saw; the files of responses must still be those that were scored.
+    """
+    scores, scored = read_scores(config["scores"]), read_scored_responses(config["scores"])
+    failed = unanswered_prompts(config["responses"], scores.models)
+    now = read_responses(config["responses"], scores.models, on_failure="drop")
+    places = {name: place for place, name in enumerate(now.prompt_ids)}
+    columns = [now.models.index(model) for model in scored.models]
+    again = f"Score the responses again into another folder, or with overwrite=True, or set `responses` (now {config['responses']})."
+    for name, prompt, texts in zip(scored.prompt_ids, scored.prompts, scored.responses, strict=True):
+        if name not in places:
+            raise ValueError(f"{config['scores']} has rewards of the prompt {name!r}, which has no responses. {again}")
+        place = places[name]
+        if asked_messages({"prompt": prompt}) != asked_messages({"prompt": now.prompts[place]}):
+            raise ValueError(f"prompt {name!r} is not the one that was scored ({config['scores']}). {again}")
+        for model, text, column in zip(scored.models, texts, columns, strict=True):
+            if text != now.responses[place][column]:
+                raise ValueError(
+                    f"the response of model {model!r} to the prompt {name!r} is not the one that was scored "
+                    f"({config['scores']}). {again}"
+                )
+    return scored, scores, failed
+
+
+def _scored_prompts(config: Mapping[str, Any], scores: ScoreTable, failed: frozenset[str]) -> tuple[list[str], int]:
+    """Prompts of the split that have scores, and the number of those that have none as a model did not answer."""
+    wanted = _ids_of_split(Path(config["prompts"]), config["split"])
+    scored = set(scores.prompt_ids)
+    missing = [prompt for prompt in wanted if prompt not in scored]
+    unexplained = [prompt for prompt in missing if prompt not in failed]
+    if unexplained:
+        raise ValueError(
+            f"prompts don't match: {len(unexplained)} of {len(wanted)} prompts of the split {config['split']!r} have no "
+            f"scores; first: {unexplained[0]!r}"
+        )
+    if len(missing) == len(wanted):
+        raise ValueError(f"no prompt of the split {config['split']!r} has a response of every model")
+    if missing:
+        logger.warning(
+            "%d of %d prompts of the split %r are left out: a model has no response to them.",
+            *(len(missing), len(wanted), config["split"]),
+        )
+    return [prompt for prompt in wanted if prompt in scored], len(missing)

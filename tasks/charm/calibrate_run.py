@@ -101,6 +101,7 @@ def _run(config: dict[str, Any]) -> dict[str, Any]:
         **report,
         "mismatch": table.to_dict("records"),
         "all_pairs": _mean_mismatch(config, inputs.scores, inputs.ratings, report["pairs"]) if choice else None,
+        "unanswered": inputs.unanswered,
         "heldout": _heldout(config, inputs, report["pairs"]),
         "ratings_method": inputs.ratings.method,
         "provenance": {

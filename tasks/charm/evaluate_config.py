@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.charm.score_config import SCORE_KEYS
-from tasks.config_keys import Keys, check_keys, check_range
+from tasks.config_keys import Keys, check_folder_name, check_keys, check_range
 from tasks.rewardbench.configs import DEMO
 from tasks.train_config import ConfigError
 
 
+SCORES = "scores"  # folder of the rewards, beside those of the results
 SPLITS = ("heldout", "calibration", "all")
 
 # Of the scorer, as in score.py
@@ -28,6 +29,7 @@ KEYS: Keys = {
     "prompts": (None, (str,), None),
     "responses": (None, (str,), None),
     "ratings": (None, (str,), None),  # any file that read_leaderboard reads
+    "on_failure": ("error", (str,), ("error", "drop")),  # prompts that a policy did not answer
     "split": ("heldout", (str,), SPLITS),  # of the prompts
     "models": (None, (list,), None),  # policy models to compare; default: all with responses
     "style_control": (False, (bool,), None),  # of the ratings, as are the next two
@@ -81,6 +83,8 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"config key 'after' must be a name or a list of names, got {config['after']!r}")
     if config["name"] is not None and len(after) > 1:
         raise ConfigError("`name` is of one result: leave it out to evaluate several calibrated models")
+    check_folder_name(config["name"], "name", reserved=(SCORES,))
+    check_range(config, "seed", 0)
     if isinstance(config["calibrated"], list):
         for pair in config["calibrated"]:
             if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(m, str) for m in pair):

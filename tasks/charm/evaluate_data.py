@@ -16,6 +16,7 @@ from tasks.rewardbench.configs import DEMO
 from tasks.rewardbench.rows import load_rows
 from trl_ext.arena import RatingTable, ResponseTable, read_prompt_rows, read_responses
 from trl_ext.arena.leaderboards import read_leaderboard
+from trl_ext.arena.response_files import unanswered_prompts
 from trl_ext.data import load_demo_preferences
 from trl_ext.evaluation import Benchmark, get_benchmark
 
@@ -79,8 +80,9 @@ def read_data(config: Mapping[str, Any]) -> EvaluationData:
     for key, path in paths.items():
         if not path.exists():
             raise ValueError(f"{key}: there is no {path}. Set `{key}`, or `output_dir` to the folder of the run.")
-    responses = read_responses(paths["responses"], config["models"])
-    responses = responses.select(_prompt_ids(paths["prompts"], responses, config["split"]))
+    responses = read_responses(paths["responses"], config["models"], on_failure=config["on_failure"])
+    failed = unanswered_prompts(paths["responses"], responses.models)
+    responses = responses.select(_prompt_ids(paths["prompts"], responses, config["split"], failed))
     ratings = read_leaderboard(
         paths["ratings"],
         **{key: config[key] for key in ("style_control", "category", "snapshot")},
@@ -100,8 +102,8 @@ def read_data(config: Mapping[str, Any]) -> EvaluationData:
     )
 
 
-def _prompt_ids(path: Path, responses: ResponseTable, split: str) -> list[str]:
-    """Ids of the prompts of a split, in the order of the file; all must have responses."""
+def _prompt_ids(path: Path, responses: ResponseTable, split: str, failed: frozenset[str]) -> list[str]:
+    """Ids of the prompts of a split, in the order of the file; all must have responses, but for those that failed."""
     splits = {row["id"]: row.get("split") for row in read_prompt_rows(path)}
     ids = [name for name, own in splits.items() if split in ("all", own)]
     if not ids:
@@ -110,8 +112,14 @@ def _prompt_ids(path: Path, responses: ResponseTable, split: str) -> list[str]:
             f"{path} has no prompts of split {split!r}; its splits are {', '.join(map(repr, there)) or 'none'}. Without "
             "held-out prompts a calibration can't be judged; `split=all` counts those that it was fitted to."
         )
+    without = failed.intersection(ids)
+    if without:
+        logger.warning(
+            "%d of %d prompts of split %r are left out: a model has no response.", len(without), len(ids), split
+        )
+        ids = [name for name in ids if name not in without]
     if len(ids) < 2:
-        raise ValueError(f"{path} has one prompt of split {split!r}: no interval can be given")
+        raise ValueError(f"{path} has {len(ids)} prompts of split {split!r} with responses: no interval can be given")
     lacking = sorted(set(ids) - set(responses.prompt_ids))
     if lacking:
         raise ValueError(

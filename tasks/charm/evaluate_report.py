@@ -28,15 +28,6 @@ GROUP_NAMES = {
 }
 
 
-# Of the pressure towards a feature: risen, fallen
-_MOVES = {
-    (True, True): "turned round",
-    (True, False): "pressure rises",
-    (False, True): "pressure falls",
-    (False, False): "",
-}
-
-
 @dataclass(frozen=True)
 class Report:
     """
@@ -48,7 +39,7 @@ class Report:
         mismatch ([`~trl_ext.arena.MismatchChange`]): Mismatch degrees.
         mismatch_tables (`dict[str, pandas.DataFrame]`): Those `before` and `after`, each by itself.
         agreement (`dict[str, RatingAgreement]`): Correlation with the ratings `before` and `after`.
-        drift ([`~trl_ext.arena.RewardDrift`]): Scale, order, length and format.
+        drift ([`~trl_ext.arena.RewardDrift`] or `str`): Scale, order, length and format, or why there are no such figures.
         human ([`~trl_ext.arena.HumanPairsChange`] or `None`): Human pairs.
         benchmarks (`dict[str, dict[str, PairedComparison]]`): Comparisons by benchmark and figure.
         benchmark_table (`dict[str, pandas.DataFrame]`): The same with the values, a table per benchmark.
@@ -61,7 +52,7 @@ class Report:
     mismatch: MismatchChange
     mismatch_tables: dict[str, pd.DataFrame]
     agreement: dict[str, RatingAgreement]
-    drift: RewardDrift
+    drift: RewardDrift | str
     human: HumanPairsChange | None
     benchmarks: dict[str, dict[str, PairedComparison]]
     benchmark_table: dict[str, pd.DataFrame]
@@ -104,12 +95,12 @@ class Report:
             for row in table.to_dict("records"):
                 figure = Estimate(row["change"], row["se"], row["ci_low"], row["ci_high"], row["n"], "")
                 rows.append(_row(f"{title} {row['figure']}", row["before"], row["after"], figure))
-        for row in self.drift.features[self.drift.features["measure"] == "joint_slope"].to_dict("records"):
+        for row in _joint_slopes(self.drift):
             figure = Estimate(
                 row["change"], row["change_se"], row["change_low"], row["change_high"], row["n"], row["method"]
             )
             name = row["feature"]
-            moved = _MOVES[name in self.drift.risen, name in self.drift.fallen]
+            moved = " and ".join(_moves(row, self.drift))
             rows.append(
                 _row(f"slope on {name.replace('_', ' ')}", row["before"], row["after"], figure) | {"verdict": moved}
             )
@@ -138,17 +129,7 @@ class Report:
         notes = []
         if self.human is not None:
             notes.append(f"{self.human.statement()[0].upper()}{self.human.statement()[1:]}.")
-        if self.drift.substitution:
-            notes.append(
-                f"The pressure moved: the liking of {', '.join(self.drift.fallen)} fell and that of "
-                f"{', '.join(self.drift.risen)} rose. See the drift plot."
-            )
-        scale = self.drift.scale
-        notes.append(
-            f"Standard deviation of rewards within a prompt: {scale['within_prompt_sd_before']:.3g} before, "
-            f"{scale['within_prompt_sd_after']:.3g} after. Rank correlation of both: {scale['spearman'].value:.3f} over all "
-            f"responses, {self.drift.order_within_models['spearman'].min():.3f} or more within every policy model."
-        )
+        notes.extend(_drift_notes(self.drift))
         notes.append(
             f"{self.data['prompts']} prompts (split: {self.data['split']}), {len(self.data['models'])} policy models. "
             f"Mismatch: {self.mismatch.method}. Slopes: standard deviations of reward within a prompt per standard deviation "
@@ -164,7 +145,8 @@ class Report:
             "headline": self.headline(),
             "mismatch": self.mismatch.to_dict(),
             "agreement": {when: found.to_dict() for when, found in self.agreement.items()},
-            "drift": self.drift.to_dict(),
+            "drift": None if isinstance(self.drift, str) else self.drift.to_dict(),
+            "drift_note": self.drift if isinstance(self.drift, str) else None,
             "human_pairs": None if self.human is None else self.human.to_dict(),
             "benchmarks": {
                 name: {figure: comparison.to_dict() for figure, comparison in comparisons.items()}
@@ -189,6 +171,45 @@ def _row(
     }
 
 
+def _joint_slopes(drift: RewardDrift | str) -> list[dict[str, Any]]:
+    if isinstance(drift, str):
+        return []
+    return drift.features[drift.features["measure"] == "joint_slope"].to_dict("records")
+
+
+def _moves(row: dict[str, Any], drift: RewardDrift) -> list[str]:
+    """What became of the liking (a positive slope) and the disliking (a negative one) of a feature."""
+    moves = []
+    if row["feature"] in drift.fallen:
+        moves.append("liking fell" if row["before"] > 0 else "disliking fell")
+    if row["feature"] in drift.risen:
+        moves.append("liking grew" if row["after"] > 0 else "disliking grew")
+    return moves
+
+
+def _drift_notes(drift: RewardDrift | str) -> list[str]:
+    if isinstance(drift, str):
+        return [f"Drift was not measured: {drift}."]
+    notes = []
+    if drift.substitution:
+        moves: dict[str, list[str]] = {}
+        for row in _joint_slopes(drift):
+            for move in _moves(row, drift):
+                moves.setdefault(move, []).append(row["feature"].replace("_", " "))
+        said = []
+        for move, features in sorted(moves.items(), key=lambda item: item[0].endswith("grew")):
+            what, became = move.split()
+            said.append(f"the {what} of {', '.join(features)} {became}")
+        notes.append(f"The pressure moved: {'; '.join(said)}. See the drift plot.")
+    scale = drift.scale
+    notes.append(
+        f"Standard deviation of rewards within a prompt: {scale['within_prompt_sd_before']:.3g} before, "
+        f"{scale['within_prompt_sd_after']:.3g} after. Rank correlation of both: {scale['spearman'].value:.3f} over all "
+        f"responses, {drift.order_within_models['spearman'].min():.3f} or more within every policy model."
+    )
+    return notes
+
+
 def write_report(folder: Path, name: str, report: Report, plots: bool) -> None:
     """Write `results.json`, `table.md`, tables as CSV, and plots with their numbers."""
     remove_stale(folder, "*.png", "*.csv", "table.md", "results.json")
@@ -196,10 +217,10 @@ def write_report(folder: Path, name: str, report: Report, plots: bool) -> None:
     tables = {
         "mismatch_pairs": report.mismatch.pairs,
         "mismatch_summary": report.mismatch.summary,
-        "drift": report.drift.features,
-        "order_within_models": report.drift.order_within_models,
         **report.benchmark_table,
     }
+    if not isinstance(report.drift, str):
+        tables |= {"drift": report.drift.features, "order_within_models": report.drift.order_within_models}
     for stem, table in tables.items():
         write_text_atomically(folder / f"{stem}.csv", table.to_csv(index=False))
     drawn = _draw(folder, report) if plots else {}
@@ -212,8 +233,9 @@ def _draw(folder: Path, report: Report) -> dict[str, str]:
     """Draw; a plot that fails is reported, and takes nothing else with it."""
     jobs: dict[str, Callable[[Path], Any]] = {
         "mismatch_change": lambda path: reporting.plot_mismatch_change(report.mismatch.pairs, path),
-        "reward_drift": lambda path: reporting.plot_reward_drift(report.drift.features, path),
     }
+    if not isinstance(report.drift, str):
+        jobs["reward_drift"] = functools.partial(reporting.plot_reward_drift, report.drift.features)
     for when, name in (("before", report.before), ("after", report.after)):
         title = f"{when} calibration: {Path(name).name}"
         jobs[f"mismatch_{when}"] = functools.partial(

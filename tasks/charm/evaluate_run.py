@@ -10,17 +10,18 @@ import numpy as np
 import transformers
 
 from tasks.charm.evaluate_benchmarks import change_table, compare_results
-from tasks.charm.evaluate_config import SCORER_KEYS, after_models
+from tasks.charm.evaluate_config import SCORER_KEYS, SCORES, after_models
 from tasks.charm.evaluate_data import EvaluationData, read_data
 from tasks.charm.evaluate_report import Report, write_report
 from tasks.charm.score_config import SCORE_KEYS
 from tasks.charm.score_run import make_scorer
-from tasks.config_keys import defaults
+from tasks.config_keys import check_folder_name, defaults
 from tasks.provenance import command, model_identity, package_versions
 from tasks.rewardbench.evaluation import check_model, safe_name
 from tasks.train_config import ConfigError
 from trl_ext import RewardScorer
 from trl_ext.arena import (
+    RewardDrift,
     ScoreTable,
     compare_human_pairs,
     compare_mismatch,
@@ -30,6 +31,7 @@ from trl_ext.arena import (
     reward_drift,
     score_responses,
 )
+from trl_ext.arena.drift import NothingVaries
 from trl_ext.data import resolve_model
 from trl_ext.evaluation import BenchmarkResult, evaluate_benchmark
 from trl_ext.privacy import hide_private
@@ -80,14 +82,18 @@ def run_evaluation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, dict
     found: dict[str, dict[str, float]] = {}
     try:
         labels = model_labels([config["before"], *after_models(config)])
-        for model in labels:
+        names = {model: config["name"] or labels[model] for model in after_models(config)}
+        for name in names.values():
+            check_folder_name(name, "name" if config["name"] else "after", reserved=(SCORES,))
+        for model, label in labels.items():
+            check_folder_name(label, "before" if model == config["before"] else "after")
             check_model({"model": model})
         data = read_data(config)
-        before = score_model(config["before"], labels, data, config, folder / "scores")
+        before = score_model(config["before"], labels, data, config, folder / SCORES)
         for model in after_models(config):
-            after = score_model(model, labels, data, config, folder / "scores")
+            after = score_model(model, labels, data, config, folder / SCORES)
             report = compare(before, after, data, config)
-            name = config["name"] or labels[model]
+            name = names[model]
             on_main_process(
                 lambda name=name, report=report: write_report(folder / name, name, report, config["plots"])
             )
@@ -174,6 +180,13 @@ def compare(before: Scored, after: Scored, data: EvaluationData, config: Mapping
         )
     uncertain = config["rating_uncertainty"]
     drawing = {"rating_uncertainty": uncertain, "level": level, "bootstrap": draws, "seed": seed}
+    try:
+        drift: RewardDrift | str = reward_drift(
+            before.scores, after.scores, response_features(data.responses), **resampling
+        )
+    except NothingVaries as error:
+        drift = str(error)
+        logger.warning("Drift is not measured: %s.", drift)
     tables = {"before": before.scores, "after": after.scores}
     return Report(
         before=before.name,
@@ -190,7 +203,7 @@ def compare(before: Scored, after: Scored, data: EvaluationData, config: Mapping
             for when, scores in tables.items()
         },
         agreement={when: rating_agreement(scores, data.ratings, **drawing) for when, scores in tables.items()},
-        drift=reward_drift(before.scores, after.scores, response_features(data.responses), **resampling),
+        drift=drift,
         human=human,
         benchmarks=benchmarks,
         benchmark_table={

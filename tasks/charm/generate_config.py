@@ -106,7 +106,8 @@ def check_generate_config(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"`models` must be a list of names, got {config['models']!r}")
     for key in ("max_prompts", "max_words", "parse_attempts", "batch_size", "concurrency"):
         check_range(config, key, 1)
-    check_range(config, "max_failures", 0)
+    for key in ("max_failures", "seed"):
+        check_range(config, key, 0)
     check_range(config, "heldout_fraction", 0, 1)
     if config["base_url"] is not None:
         if config["backend"] != "openai":

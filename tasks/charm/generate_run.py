@@ -126,20 +126,13 @@ def generate_all(
 ) -> dict[str, dict[str, Any]]:
     """Records of all policies' responses. Weights are loaded once for policies that follow each other."""
     records: dict[str, dict[str, Any]] = {}
+    # a model that is not there is found before the first one answers: configuration and tokenizer are read, no weights
+    for policy in {_source(policy): policy for policy in policies}.values():
+        _backend(policy, config)
     backend, loaded = None, None
     for policy in policies:
-        source = (policy.backend, policy.model, policy.revision, policy.dtype, policy.base_url, policy.api_key_env)
-        source += (policy.max_tokens_field,)
-        if source != loaded:
-            backend = policy_backend(
-                policy,
-                batch_size=config["batch_size"],
-                device=config["device"],
-                trust_remote_code=config["trust_remote_code"],
-                concurrency=config["concurrency"],
-                timeout=config["timeout"],
-            )
-            loaded = source
+        if _source(policy) != loaded:
+            backend, loaded = _backend(policy, config), _source(policy)
         records[policy.name] = generate_responses(
             rows,
             policy,
@@ -152,6 +145,17 @@ def generate_all(
             progress=config["progress"],
         )
     return records
+
+
+def _source(policy: PolicyModel) -> tuple[str | None, ...]:
+    """Settings that policies which share a backend have in common."""
+    local = (policy.backend, policy.model, policy.revision, policy.dtype)
+    return (*local, policy.base_url, policy.api_key_env, policy.max_tokens_field)
+
+
+def _backend(policy: PolicyModel, config: Mapping[str, Any]) -> Any:
+    keys = ("batch_size", "device", "trust_remote_code", "concurrency", "timeout")
+    return policy_backend(policy, **{key: config[key] for key in keys})
 
 
 def _named_rows(config: Mapping[str, Any]) -> list[dict[str, Any]]:

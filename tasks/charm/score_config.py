@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.config_keys import Keys, check_keys, check_range
+from tasks.config_keys import Keys, check_folder_name, check_keys, check_range
 from tasks.rewardbench.configs import MODEL_KEYS, REWARD_MODEL_KEYS
 from tasks.train_config import ConfigError
 
@@ -38,6 +38,8 @@ def check_score_config(config: Mapping[str, Any]) -> None:
     check_keys(config, SCORE_KEYS)
     if not config["model"]:
         raise ConfigError("set `model`: the path or Hub id of the reward model")
+    check_folder_name(config["name"], "name")
+    check_range(config, "seed", 0)
     for key in ("max_length", "max_tokens_per_batch"):
         check_range(config, key, 1)
     models = config["models"]

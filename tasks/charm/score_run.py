@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import transformers
 
+from tasks.config_keys import check_folder_name
 from tasks.provenance import command
 from tasks.rewardbench.evaluation import check_model, load_tokenizer, safe_name
 from tasks.train_config import ConfigError
@@ -35,7 +36,9 @@ def run_scoring(config: Mapping[str, Any], sacred_run: Any) -> dict[str, float]:
     transformers.utils.logging.set_verbosity_warning()
     logging.getLogger("trl_ext").setLevel(logging.INFO)
     output = Path(config["output_dir"]).expanduser()
-    folder = output / "scores" / (config["name"] or safe_name(config["model"]))
+    name = config["name"] or safe_name(config["model"])
+    check_folder_name(name, "name" if config["name"] else "model")
+    folder = output / "scores" / name
     source = Path(config["responses"]).expanduser() if config["responses"] else output / "responses"
     try:
         check_model(config)

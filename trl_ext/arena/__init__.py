@@ -43,6 +43,7 @@ _EXPORTS = {
     "read_prompt_rows": "prompt_rows",
     "read_responses": "response_files",
     "read_rm_config": "original_layout",
+    "read_scored_responses": "response_scores",
     "read_scores": "response_scores",
     "response_features": "text_counts",
     "reward_drift": "drift",
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
     from .response_files import read_responses as read_responses
     from .response_generation import generate_responses as generate_responses
     from .response_generation import policy_backend as policy_backend
+    from .response_scores import read_scored_responses as read_scored_responses
     from .response_scores import read_scores as read_scores
     from .response_scores import score_responses as score_responses
     from .response_table import ResponseTable as ResponseTable

@@ -20,6 +20,10 @@ WHEN = ("before", "after", "change")
 _BELOW = 1e-12  # variation, relative to the largest value, that is rounding
 
 
+class NothingVaries(ValueError):
+    """No feature, or no reward, differs within a prompt: there is no slope."""
+
+
 @dataclass(frozen=True)
 class RewardDrift:
     """
@@ -117,7 +121,8 @@ def reward_drift(
         [`RewardDrift`]
 
     Raises:
-        ValueError: Prompts or models differ, a feature has another shape or is not finite, or there are none that vary.
+        ValueError: Prompts or models differ, or a feature has another shape or is not finite.
+        NothingVaries: A `ValueError`: no feature varies within a prompt, or the rewards don't.
 
     Example:
         ```python
@@ -141,12 +146,12 @@ def reward_drift(
     constant = tuple(name for name, values in arrays.items() if not _varies(_centred(values)))
     used = {name: values for name, values in arrays.items() if name not in constant}
     if not used:
-        raise ValueError(
+        raise NothingVaries(
             f"no feature varies within a prompt (given: {', '.join(arrays) or 'none'}): nothing can depend on them"
         )
     for when, table in (("before", before), ("after", after)):
         if not _varies(_centred(table.scores)):
-            raise ValueError(f"rewards {when} the calibration don't differ within any prompt")
+            raise NothingVaries(f"rewards {when} the calibration don't differ within any prompt")
     units = np.arange(len(before)) if clusters is None else clusters
     names = list(used)
     options = {"resamples": resamples, "seed": seed}

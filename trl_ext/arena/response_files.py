@@ -1,5 +1,6 @@
 """Files of responses: one per model, beside a record of how it was made."""
 
+import hashlib
 import json
 import logging
 import re
@@ -54,7 +55,27 @@ def read_record(responses: Path) -> dict[str, Any] | None:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(record, dict):
         raise ValueError(f"{path} is not a record of responses: {shorten(record)}")
+    counts = record.get("counts")
+    whole = (
+        isinstance(counts, dict)
+        and {"prompts", "failures"} <= counts.keys()
+        and isinstance(record.get("settings"), dict)
+    )
+    if record.get("finished") and not whole:
+        raise ValueError(
+            f"{path} is damaged, it lacks counts or settings. Remove it and {responses.name}, and generate again"
+        )
     return record
+
+
+def check_unchanged(responses: Path, record: Mapping[str, Any]) -> None:
+    """Raise a `ValueError` if a file of responses is not the one that its record is of."""
+    written = record.get("responses_sha256")
+    if written is not None and hashlib.sha256(responses.read_bytes()).hexdigest() != written:
+        raise ValueError(
+            f"{responses} is not as it was when it was made ({record_path(responses).name}): it was changed or torn. Remove "
+            "both and generate again; answers are kept. To use it as it is, remove the record alone."
+        )
 
 
 def check_file_names(models: Sequence[str]) -> None:
@@ -109,9 +130,41 @@ def read_responses(
     """
     if on_failure not in ON_FAILURE:
         raise ValueError(f"`on_failure` must be one of {', '.join(ON_FAILURE)}, got {on_failure!r}")
-    files = _files(source, models)
-    tables = {}
-    for path in files:
+    return _align(_read_tables(source, models), on_failure)
+
+
+def unanswered_prompts(
+    source: str | Path | Iterable[str | Path], models: Sequence[str] | None = None
+) -> frozenset[str]:
+    """
+    Ids of the prompts to which one of the models has no response: those that `on_failure="drop"` leaves out.
+
+    Args:
+        source, models: See [`read_responses`].
+
+    Returns:
+        `frozenset[str]`
+
+    Example:
+        ```python
+        >>> import json, tempfile
+        >>> from pathlib import Path
+        >>> from trl_ext.arena.response_files import unanswered_prompts
+        >>> path = Path(tempfile.mkdtemp(), "a.jsonl")
+        >>> rows = [{"id": name, "prompt": "Hi", "response": text, "model": "a"} for name, text in (("p", "Ho"), ("q", None))]
+        >>> written = path.write_text("".join(json.dumps(row) + "\\n" for row in rows))
+        >>> sorted(unanswered_prompts(path))
+        ['q']
+
+        ```
+    """
+    tables = _read_tables(source, models)
+    return frozenset(name for table in tables for name, (_, _, _, failure) in table.lines.items() if failure)
+
+
+def _read_tables(source: str | Path | Iterable[str | Path], models: Sequence[str] | None) -> "list[_ModelResponses]":
+    tables: dict[str, _ModelResponses] = {}
+    for path in _files(source, models):
         table = _read_file(path)
         if table.model in tables:
             raise ValueError(
@@ -126,7 +179,7 @@ def read_responses(
             )
         tables = {model: tables[model] for model in models}
     _check_aligned(list(tables.values()))
-    return _align(list(tables.values()), on_failure)
+    return list(tables.values())
 
 
 class _ModelResponses:
@@ -198,12 +251,8 @@ def _read_file(path: Path) -> _ModelResponses:
     table = _ModelResponses(path)
     for number, row in read_lines(path):
         table.add(number, row)
-    expected = len(table.lines) if record is None else record["counts"]["prompts"]
-    if expected != len(table.lines):
-        raise ValueError(
-            f"{path} has {len(table.lines)} lines, and had {expected} when it was made ({record_path(path).name}): it was "
-            "changed or torn. Remove it and generate again; answers are kept."
-        )
+    if record is not None:
+        check_unchanged(path, record)
     return table
 
 

@@ -13,7 +13,7 @@ from ..atomic_files import write_text_atomically
 from ..privacy import hide_private
 from .policy_model import PolicyModel
 from .prompt_rows import as_lines, check_prompt_rows
-from .response_files import ON_FAILURE, file_name, read_record, record_path, response_path
+from .response_files import ON_FAILURE, check_unchanged, file_name, read_record, record_path, response_path
 
 
 if TYPE_CHECKING:
@@ -150,6 +150,7 @@ def generate_responses(
     recorded = json.loads(json.dumps(hide_private(settings)))
     if before is not None and before.get("finished") and path.is_file() and not overwrite:
         _check_settings(path, before["settings"], recorded)
+        check_unchanged(path, before)
         if on_failure == "drop" or not before["counts"]["failures"]:
             return before
     asked = {name: value for name, value in settings.items() if name not in _NOT_ASKED}

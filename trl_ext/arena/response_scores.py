@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..atomic_files import write_text_atomically
-from .prompt_rows import as_lines, read_lines
+from .prompt_rows import as_lines, check_prompt_rows, read_lines
 from .response_table import ResponseTable
 from .score_table import ScoreTable
 
@@ -82,11 +82,47 @@ def read_scores(folder: str | Path) -> ScoreTable:
         raise ValueError(f"{folder} has no {REWARDS}: score the responses first")
     if not record.is_file():
         raise ValueError(f"{path} has no record {record.name} of how it was made: score the responses again")
-    if not json.loads(record.read_text(encoding="utf-8")).get("finished"):
+    try:
+        made = json.loads(record.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{record} is not JSON ({error}): score the responses again with overwrite=True") from error
+    if not isinstance(made, dict) or not made.get("finished"):
         raise ValueError(f"{path} is not finished: score with the same call as before, which continues")
     rows = [_reward_row(path, number, row) for number, row in read_lines(path)]
     _check_complete(path, rows, [row for _, row in read_lines(folder / INPUT)])
     return ScoreTable.from_long(pd.DataFrame(rows))
+
+
+def read_scored_responses(folder: str | Path) -> ResponseTable:
+    """
+    Read the prompts and responses that [`score_responses`] scored, in the form in which they were scored.
+
+    Args:
+        folder (`str` or `Path`): Its folder.
+
+    Returns:
+        [`ResponseTable`]: Prompts and models in the order of `input.jsonl`.
+
+    Raises:
+        ValueError: The file is missing or torn, or a row has other models than the first. File and line are named.
+    """
+    path = Path(folder) / INPUT
+    lines = read_lines(path)
+    rows = check_prompt_rows([row for _, row in lines], str(path))
+    models = rows[0].get("sources")
+    for (number, _), row in zip(lines, rows, strict=True):
+        if not isinstance(models, list) or row.get("sources") != models:
+            raise ValueError(
+                f"{path}, line {number}: 'sources' must be the models of all lines, {models!r}, got {row.get('sources')!r}"
+            )
+        texts = row.get("responses")
+        if not isinstance(texts, list) or len(texts) != len(models) or not all(isinstance(t, str) for t in texts):
+            raise ValueError(f"{path}, line {number}: 'responses' must be a text for each of the 'sources'")
+    return ResponseTable(
+        *(tuple(row[name] for row in rows) for name in ("id", "prompt")),
+        tuple(models),
+        tuple(tuple(row["responses"]) for row in rows),
+    )
 
 
 def _write_input(responses: ResponseTable, folder: Path, overwrite: bool) -> None:
