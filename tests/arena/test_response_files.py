@@ -1,6 +1,7 @@
 """Responses of several models are aligned by the ids of their prompts, and what is wrong is told with file, line and id."""
 
 import doctest
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -112,7 +113,12 @@ def test_failed_prompts_are_dropped_for_all_models_and_counted(tmp_path, caplog)
 def test_unfinished_unknown_and_shortened_models(tmp_path):
     with pytest.raises(ValueError, match="has no files of responses"):
         read_responses(tmp_path)
-    write(tmp_path, "a", lines("a"), {"model": "a", "finished": True, "counts": {"prompts": 3}})
+    write(
+        tmp_path,
+        "a",
+        lines("a"),
+        {"model": "a", "finished": True, "settings": {}, "counts": {"prompts": 3, "failures": {}}},
+    )
     (tmp_path / "b.meta.json").write_text(json.dumps({"model": "b", "finished": False}))
     with pytest.raises(ValueError, match="responses of model 'b' are not finished"):
         read_responses(tmp_path)
@@ -168,3 +174,17 @@ def test_prompts_of_a_file_get_texts_as_ids_and_keep_their_columns(tmp_path):
 def test_examples(module):
     result = doctest.testmod(module)
     assert result.attempted and not result.failed
+
+
+def test_a_changed_file_and_a_damaged_record(tmp_path):
+    record = {"model": "a", "finished": True, "settings": {}, "counts": {"prompts": 3, "failures": {}}}
+    path = write(tmp_path, "a", lines("a"))
+    record["responses_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    write(tmp_path, "a", lines("a"), record)
+    assert read_responses(tmp_path).models == ("a",)
+    write(tmp_path, "a", lines("a", response="other"))
+    with pytest.raises(ValueError, match="a.jsonl is not as it was when it was made"):
+        read_responses(tmp_path)
+    write(tmp_path, "a", lines("a"), {"model": "a", "finished": True})
+    with pytest.raises(ValueError, match="a.meta.json is damaged, it lacks counts or settings"):
+        read_responses(tmp_path)

@@ -236,6 +236,11 @@ def test_no_model_is_overvalued(tmp_path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
+        ({"name": "../../../x"}, "'name' must be a name for a folder"),
+        ({"name": "/tmp/x"}, "'name' must be a name for a folder"),
+        ({"rm": ".."}, "'rm' must be a name for a folder"),
+        ({"scores": "scores/.."}, "'rm' must be a name for a folder"),
+        ({"seed": -1}, "'seed' must be at least 0"),
         ({"labls": "soft"}, "unknown config key 'labls'. Did you mean 'labels'"),
         ({"method": "exact"}, "'method' must be one of paired, soft_paired, reference"),
         ({"temperature": 0.5}, "'temperature' is of method=soft_paired and method=reference"),
@@ -278,4 +283,60 @@ def test_response_missing(folder):
 def test_several_reward_models(folder):
     (folder / "scores" / "second").mkdir()
     with pytest.raises(ConfigError, match="there are scores of rm, second"):
+        run(folder)
+
+
+def change_lines(path, change):
+    write_lines(path, [change(row) for row in map(json.loads, path.read_text().splitlines())])
+
+
+def test_the_trainer_sees_what_the_scorer_saw(folder):
+    def as_chat(row):
+        return row | {"prompt": [{"role": "user", "content": row["prompt"]}]}
+
+    change_lines(folder / "scores" / "rm" / "input.jsonl", as_chat)
+    run(folder)
+    rows = load_preferences(str(folder / "calibration" / "rm" / "pairs.jsonl"))
+    validate_preferences(rows)
+    name = rows[0]["id"].split(":")[0]
+    assert rows[0]["prompt"] == [{"role": "user", "content": f"Question {name}?"}]
+    text = f"{rows[0]['source_chosen']} on {name}"
+    assert rows[0]["chosen"] == [{"role": "assistant", "content": text}]
+
+
+def test_rewards_of_other_answers_are_refused(folder):
+    change_lines(folder / "responses" / "fair.jsonl", lambda row: row | {"response": "other"})
+    with pytest.raises(
+        ConfigError, match="response of model 'fair' to the prompt 'q0' is not the one that was scored"
+    ):
+        run(folder)
+
+
+def test_prompts_that_a_model_did_not_answer(folder, caplog):
+    change_lines(
+        folder / "responses" / "fair.jsonl",
+        lambda row: row | ({"response": None, "failure": "timeout"} if row["id"] in ("q3", "q100") else {}),
+    )
+    with pytest.raises(ConfigError, match="rewards of the prompt 'q3', which has no responses"):
+        run(folder)
+    for name, key in (("input.jsonl", "id"), ("rewards.jsonl", "prompt_id")):
+        path = folder / "scores" / "rm" / name
+        rows = map(json.loads, path.read_text().splitlines())
+        write_lines(path, [row for row in rows if row[key] not in ("q3", "q100")])
+    run(folder)
+    assert report_of(folder)["rows"] == 79 and report_of(folder)["unanswered"] == 1
+    assert "1 of 80 prompts of the split 'calibration' are left out" in caplog.text
+
+
+def test_separators_of_lines_in_a_prompt(folder):
+    for path in (folder / "prompts.jsonl", *folder.glob("responses/*.jsonl"), folder / "scores/rm/input.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows[0]["prompt"] = "One\u2028two\x85three"
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    assert run(folder)["rows"] == 80
+
+
+def test_torn_record_of_rewards(folder):
+    (folder / "scores" / "rm" / "rewards.jsonl.meta.json").write_text('{"fin')
+    with pytest.raises(ConfigError, match="rewards.jsonl.meta.json is not JSON"):
         run(folder)

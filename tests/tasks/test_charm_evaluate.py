@@ -10,9 +10,12 @@ import torch
 
 from tasks.charm.evaluate import ex
 from tasks.charm.evaluate_config import KEYS, check_config
+from tasks.charm.evaluate_report import _drift_notes
 from tasks.config_keys import defaults
 from tasks.train_config import ConfigError
 from tests.tiny import tiny_reward_model, tiny_tokenizer
+from trl_ext.arena import RewardDrift
+from trl_ext.evaluation import Estimate
 
 
 MODELS = ("policy-long", "policy-plain", "policy-short", "policy-other")
@@ -250,6 +253,9 @@ class TestMistakes:
             ({"before": "a", "after": "b", "level": 1.5}, "level"),
             ({"before": "a", "after": "b", "draws": 10}, "draws"),
             ({"before": "a", "after": "b", "not_worse_than": 1.5}, "not_worse_than"),
+            ({"before": "a", "after": "b", "name": "../../../x"}, "'name' must be a name for a folder"),
+            ({"before": "a", "after": "b", "name": "scores"}, "can't be 'scores'"),
+            ({"before": "a", "after": "b", "seed": -1}, "'seed' must be at least 0"),
             ({"before": "a", "after": "b", "befor": 1}, "unknown config key"),
             ({"before": "a", "after": "b", "hf_token": "x"}, "HF_TOKEN"),
         ],
@@ -262,3 +268,42 @@ class TestMistakes:
         with pytest.raises(ConfigError, match="given twice"):
             run(models, inputs, after=str(models["frozen"]))
         assert not np.any([path.suffix == ".json" for path in Path("out").rglob("*")])
+
+    def test_a_model_of_the_name_of_the_folder_of_rewards(self, models, inputs):
+        with pytest.raises(ConfigError, match="'after' can't be 'scores'"):
+            run(models, inputs, after="models/scores")
+
+
+def test_equal_formats_and_a_prompt_that_a_model_did_not_answer(models, inputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number, model in enumerate(MODELS):
+        path = inputs / "responses" / f"{model}.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [row | {"response": f"{row['id'][::-1]} {number}"} for row in rows]
+        if number == 1:
+            rows[1]["response"] = None
+        write_lines(tmp_path / "responses" / path.name, rows)
+    config = {"responses": str(tmp_path / "responses"), "plots": False}
+    with pytest.raises(ConfigError, match="Set on_failure='drop'"):
+        run(models, inputs, **config)
+    run(models, inputs, on_failure="drop", **config)
+    record = json.loads((tmp_path / "out/evaluation/calibrated/results.json").read_text())
+    assert record["data"]["prompts"] == 19 and record["drift"] is None
+    assert "no feature varies" in record["drift_note"]
+    assert "Drift was not measured" in (tmp_path / "out/evaluation/calibrated/table.md").read_text()
+
+
+def test_a_growing_dislike_is_not_called_liking():
+    features = pd.DataFrame(
+        {
+            **{"feature": ["lists", "words", "bold"], "measure": "joint_slope"},
+            **{"before": [-0.02, 0.5, -0.4], "after": [-0.71, 0.1, 0.3]},
+        }
+    )
+    order = pd.DataFrame({"spearman": [0.9]})
+    estimate = Estimate(0.9, 0.1, 0.8, 1.0, 20, "")
+    scale = {"within_prompt_sd_before": 1.0, "within_prompt_sd_after": 1.0, "spearman": estimate}
+    drift = RewardDrift(features, ("lists", "bold"), ("words", "bold"), True, scale, order, ())
+    note = _drift_notes(drift)[0]
+    assert "the disliking of lists grew" in note and "the liking of words fell" in note
+    assert "the disliking of bold fell" in note and "the liking of bold grew" in note

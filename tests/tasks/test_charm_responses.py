@@ -13,14 +13,14 @@ import pytest
 from tasks.charm.demo_prompts import load_demo_prompts
 from tasks.charm.generate import ex as generate
 from tasks.charm.generate_config import DEMO, GENERATE_KEYS, check_generate_config, resolve_aliases
-from tasks.charm.generate_run import DEMO_POLICIES, load_prompts
+from tasks.charm.generate_run import DEMO_POLICIES, generate_all, load_prompts
 from tasks.charm.score import ex as score
 from tasks.charm.score_config import SCORE_KEYS, check_score_config
 from tasks.config_keys import defaults
 from tasks.train_config import ConfigError
 from tests.processes import environment
 from tests.tiny import tiny_checkpoint, tiny_reward_model, tiny_tokenizer
-from trl_ext.arena import read_policies, read_responses, read_scores
+from trl_ext.arena import PolicyModel, read_policies, read_responses, read_scores
 from trl_ext.data import demo
 
 
@@ -69,6 +69,7 @@ class TestConfigurations:
             ({"batch_size": 0}, "'batch_size' must be at least 1"),
             ({"temprature": 1}, "Did you mean 'temperature'"),
             ({"on_failure": "ignore"}, "must be one of error, drop"),
+            ({"seed": -1}, "'seed' must be at least 0"),
         ],
     )
     def test_mistakes_in_generation(self, updates, message):
@@ -98,6 +99,7 @@ class TestConfigurations:
             ({"models": ["a"]}, "two or more names"),
             ({"max_length": 0}, "'max_length' must be at least 1"),
             ({"prompt_format": "text"}, "must be one of chat"),
+            ({"name": "../x"}, "'name' must be a name for a folder"),
         ],
     )
     def test_mistakes_in_scoring(self, updates, message):
@@ -218,3 +220,11 @@ def test_killed_in_the_middle_it_gives_the_same_files_and_asks_nothing_twice(tmp
     record = json.loads((tmp_path / "killed" / "responses" / "org__hot.meta.json").read_text())
     assert record["this_run"]["asked"] == len(stored("whole")) - before
     assert not list((tmp_path / "killed").rglob(".*"))
+
+
+def test_a_second_model_that_is_not_there_is_found_before_the_first_answers(models, tmp_path, monkeypatch):
+    settings = defaults(GENERATE_KEYS)
+    policies = [PolicyModel("here", models["policy"]), PolicyModel("away", str(tmp_path / "nowhere"))]
+    monkeypatch.setattr("tasks.charm.generate_run.generate_responses", None)
+    with pytest.raises((ValueError, OSError), match="nowhere"):
+        generate_all([{"id": "1", "prompt": "Hi"}], policies, tmp_path, settings)

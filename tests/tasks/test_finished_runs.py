@@ -1,9 +1,12 @@
 import json
 
+import numpy as np
 import pytest
 from datasets import Dataset
+from safetensors.numpy import save_file
 
-from tasks.finished_runs import is_finished
+from tasks.atomic_files import remove_stale
+from tasks.finished_runs import check_weights, is_finished
 from tasks.provenance import hash_training_data
 from tasks.train import ex
 from tasks.train_config import ConfigError
@@ -49,3 +52,28 @@ def test_another_configuration_is_refused(finished):
 def test_a_run_without_results_is_not_finished(finished):
     (finished / "results.json").unlink()
     assert not check(finished)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"status": '])
+def test_a_damaged_record_is_told(finished, content):
+    (finished / "training_run.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"training_run.json is (damaged|not JSON)"):
+        check(finished)
+
+
+def test_weights_that_are_absent_or_torn(tmp_path):
+    with pytest.raises(ConfigError, match="weights .* are not there"):
+        check_weights(tmp_path)
+    path = tmp_path / "model.safetensors"
+    save_file({"w": np.zeros(64, dtype=np.float32)}, path)
+    check_weights(tmp_path)
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ConfigError, match="model.safetensors is damaged"):
+        check_weights(tmp_path)
+
+
+def test_leftovers_of_a_kill_are_removed(tmp_path):
+    for name in (".plot.png.6b752b75", "plot.png", ".other.png.kept", "notes.txt"):
+        (tmp_path / name).touch()
+    remove_stale(tmp_path, "*.png")
+    assert {path.name for path in tmp_path.iterdir()} == {".other.png.kept", "notes.txt"}

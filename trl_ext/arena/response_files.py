@@ -253,6 +253,12 @@ def _read_file(path: Path) -> _ModelResponses:
         table.add(number, row)
     if record is not None:
         check_unchanged(path, record)
+    expected = len(table.lines) if record is None else record["counts"]["prompts"]
+    if expected != len(table.lines):
+        raise ValueError(
+            f"{path} has {len(table.lines)} lines, and had {expected} when it was made ({record_path(path).name}): it was "
+            "changed or torn. Remove it and generate again; answers are kept."
+        )
     return table
 
 
