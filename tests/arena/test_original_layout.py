@@ -47,6 +47,14 @@ def test_scores(tables, tmp_path):
     assert read_scores.of("O").tolist() == scores.of("O").tolist() and read_scores.models == ("R", "O")
 
 
+def test_other_files_are_not_replaced(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    rows = Dataset.from_dict({"prompt": ["Hi"], "chosen": ["Hello."], "rejected": ["Hey!"]})
+    with pytest.raises(ValueError, match="has other files than a dataset"):
+        write_original_pairs(rows, tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 def test_slashes_in_names(tables, tmp_path):
     names = ("org/O", "R")
     responses, scores = (

@@ -275,6 +275,8 @@ def _text(prompt: Any) -> str:
 
 def _save(dataset: Dataset, folder: Path) -> None:
     """Complete or absent: written beside, then put in place of what was there."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "dataset_info.json").is_file():
+        raise ValueError(f"{str(folder)!r} has other files than a dataset: name a folder that may be replaced")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     try:
