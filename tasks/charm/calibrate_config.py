@@ -62,6 +62,7 @@ PLACES = (
     "ratings",
     "battles",
     "score_dataset_dir",
+    "preference_output_dir",
     "overwrite",
 )
 

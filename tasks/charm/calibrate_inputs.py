@@ -20,6 +20,7 @@ from trl_ext.arena import (
     read_responses,
     read_scores,
 )
+from trl_ext.arena.original_folders import models_with_scores
 
 
 @dataclass(frozen=True)
@@ -82,25 +83,26 @@ def read_inputs(config: Mapping[str, Any]) -> CalibrationInputs:
     hashes = {
         "scores": hash_rows(scores.to_long(), ["prompt_id", "source", "reward"]),
         "responses": hash_rows(texts, ["id", "prompt", "responses", "sources"]),
-        "ratings": hash_rows(ratings.select(scores.models).table, ["model", "rating", "rating_low", "rating_high"]),
+        "ratings": _hash_ratings(ratings.select(scores.models)),
     }
     if heldout is not None:
         hashes["heldout"] = hash_rows(heldout.to_long(), ["prompt_id", "source", "reward"])
     return CalibrationInputs(responses, scores, ratings, heldout, hashes)
 
 
+def _hash_ratings(ratings: RatingTable) -> str:
+    """Of all that intervals and weights depend on, not of ratings alone."""
+    covariance = ratings.covariance_of(ratings.models)
+    columns = {f"covariance[{column}]": covariance[:, column] for column in range(len(ratings))}
+    table = ratings.table.assign(level=ratings.level, method=ratings.method, **columns)
+    return hash_rows(table, ["model", "rating", "rating_low", "rating_high", "level", "method", *columns])
+
+
 def _original_models(config: Mapping[str, Any]) -> list[str]:
     """The two models named; without names, all that have a folder of scores."""
     if config["overvalued"] is not None:
         return [config["overvalued"], config["reference"]]
-    folder = Path(config["score_dataset_dir"])
-    if not folder.is_dir():
-        raise ValueError(f"there is no folder {str(folder)!r}")
-    suffix = "_score"
-    found = sorted(path.name.removesuffix(suffix) for path in folder.iterdir() if path.name.endswith(suffix))
-    if not found:
-        raise ValueError(f"{str(folder)!r} has no folders named {{model}}{suffix}")
-    return found
+    return models_with_scores(config["score_dataset_dir"])
 
 
 def _ids_of_split(path: Path, split: str) -> list[str]:

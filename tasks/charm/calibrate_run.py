@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from trl_ext.arena import (
     ScoreTable,
     calibrated_pairs_with_report,
     choose_pairs,
+    mismatch_degree,
     mismatch_table,
     offset_estimate,
     solve_joint_offsets,
     solve_offset,
     write_original_pairs,
 )
+from trl_ext.arena.original_layout import same_original_pairs
 from trl_ext.arena.rating_weights import expected_variances
 from trl_ext.atomic_files import atomic_path
 
@@ -62,6 +65,7 @@ def _run(config: dict[str, Any]) -> dict[str, Any]:
     settings = as_recorded({key: value for key, value in config.items() if key not in PLACES})
     finished = _finished(folder, settings, inputs.hashes, config["overwrite"])
     if finished is not None:
+        _write_preferences(folder / PAIRS, config["preference_output_dir"])
         logger.info("%s has been written with these settings.", folder / PAIRS)
         return finished
 
@@ -88,7 +92,7 @@ def _run(config: dict[str, Any]) -> dict[str, Any]:
     )
     if config["method"] == "paired" and choice is not None:
         for pair in report["pairs"]:
-            pair["offset_interval"] = _offset_interval(inputs, pair, config["level"])
+            pair["offset_interval"] = _offset_interval(inputs, pair, config["mismatch_ties"], config["level"])
     report = {
         "settings": settings,
         "method": config["method"],
@@ -96,6 +100,7 @@ def _run(config: dict[str, Any]) -> dict[str, Any]:
         "joint": offsets.to_dict() if isinstance(offsets, JointOffsets) else None,
         **report,
         "mismatch": table.to_dict("records"),
+        "all_pairs": _mean_mismatch(config, inputs.scores, inputs.ratings, report["pairs"]) if choice else None,
         "heldout": _heldout(config, inputs, report["pairs"]),
         "ratings_method": inputs.ratings.method,
         "provenance": {
@@ -104,11 +109,10 @@ def _run(config: dict[str, Any]) -> dict[str, Any]:
             "hashes": inputs.hashes,
         },
     }
-    if config["preference_output_dir"] is not None:
-        write_original_pairs(rows, config["preference_output_dir"])
     # the report says that all is done: it goes first when results are replaced, and comes last
     (folder / REPORT).unlink(missing_ok=True)
     _write_lines(rows, folder / PAIRS)
+    _write_preferences(folder / PAIRS, config["preference_output_dir"])
     report["provenance"]["pairs_sha256"] = hash_file(folder / PAIRS)
     write_json(folder / REPORT, _plain(report))
     logger.info(_summary(report))
@@ -121,10 +125,11 @@ def _finished(
     """The report that is there, if it is of these settings and data."""
     if overwrite or not (folder / REPORT).is_file():
         return None
-    report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    ways_out = "Set overwrite=True to replace them, or another output_dir."
+    report = _read_report(folder / REPORT)
+    ways_out = "Set overwrite=True to replace them, or name=... to keep both (calibration/<rm>/<name>), or another output_dir."
+    written_with = {key: value for key, value in report["settings"].items() if key not in PLACES}
     for what, there, here in (
-        ("setting", report["settings"], settings),
+        ("setting", written_with, settings),
         ("content of", report["provenance"]["hashes"], hashes),
     ):
         for key in sorted(there.keys() | here.keys()):
@@ -135,6 +140,21 @@ def _finished(
         logger.warning("%s is not as it was written; it is written again.", folder / PAIRS)
         return None
     return report
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    """A report with the fields that tell what it is of."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        if all(isinstance(part, dict) for part in (report["settings"], report["provenance"]["hashes"])):
+            report["provenance"]["pairs_sha256"]
+            return report
+        problem = "settings and hashes must be objects"
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        problem = str(error)
+    except (KeyError, TypeError) as error:
+        problem = f"it has no settings or provenance ({error})"
+    raise ConfigError(f"{path} is damaged: {problem}. Remove it, or set overwrite=True, to calibrate again.")
 
 
 def _offsets(
@@ -152,6 +172,7 @@ def _offsets(
         overvalued=config["overvalued"],
         reference=config["reference"],
         level=config["level"],
+        ratings=ratings,
     )
     if not choice.pairs:
         raise ConfigError(
@@ -179,7 +200,7 @@ def _offsets(
     return choice.to_dict(), offsets
 
 
-def _offset_interval(inputs: CalibrationInputs, pair: Mapping[str, Any], level: float) -> dict[str, Any]:
+def _offset_interval(inputs: CalibrationInputs, pair: Mapping[str, Any], ties: str, level: float) -> dict[str, Any]:
     """Confidence interval of an exact offset, from the prompts and the ratings."""
     names = (pair["model"], pair["reference"])
     return offset_estimate(
@@ -187,8 +208,45 @@ def _offset_interval(inputs: CalibrationInputs, pair: Mapping[str, Any], level: 
         inputs.scores.of(names[1]),
         pair["expected_win_rate"],
         expected_win_rate_se=float(np.sqrt(expected_variances(inputs.ratings, names)[0, 1])),
+        ties=ties,
         level=level,
     ).to_dict()
+
+
+def _mean_mismatch(
+    config: Mapping[str, Any], scores: ScoreTable, ratings: RatingTable, pairs: list[dict[str, Any]]
+) -> dict[str, float]:
+    """Mean |mismatch degree| of all models' ordered pairs, without and with the offsets; a warning if they raise it."""
+    amounts = np.zeros(len(scores.models))
+    for pair in pairs:
+        amounts[scores.index(pair["model"])] = pair["offset"]
+    expected = ratings.win_probabilities(scores.models)
+    before, after = (
+        float(
+            np.mean(
+                [
+                    abs(
+                        mismatch_degree(
+                            columns[:, first],
+                            columns[:, second],
+                            expected[first, second],
+                            ties=config["mismatch_ties"],
+                        )
+                    )
+                    for first, second in permutations(range(len(scores.models)), 2)
+                ]
+            )
+        )
+        for columns in (scores.scores, scores.scores + amounts)
+    )
+    if after > before:
+        logger.warning(
+            "With these offsets the mean |mismatch degree| of all pairs of models rises from %.3f to %.3f: the reference is "
+            "misplaced itself, or several models are. Name another reference, or fit all models together with pairs=all.",
+            before,
+            after,
+        )
+    return {"mean_mismatch_before": before, "mean_mismatch_after": after}
 
 
 def _heldout(
@@ -219,6 +277,17 @@ def _write_lines(rows: Dataset, path: Path) -> None:
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _write_preferences(pairs: Path, folder: str | None) -> None:
+    """The pairs in the original's layout, unless they are there."""
+    if folder is None:
+        return
+    with pairs.open(encoding="utf-8") as file:
+        rows = Dataset.from_list([json.loads(line) for line in file])
+    if not same_original_pairs(rows, folder):
+        write_original_pairs(rows, folder)
+        logger.info("The pairs are in %s, in the original's layout.", folder)
 
 
 def _plain(content: Any) -> Any:

@@ -113,6 +113,11 @@ class TestLabels:
         assert rows["source_chosen"][:] == ["O"] * 4 and not {"label", "label_temperature"} & set(rows.column_names)
         assert rows["target_win_rate"][:] == pytest.approx([P] * 4)
 
+    def test_none_flips_nothing_and_chooses_the_first(self, two_models):
+        rows, report = calibrated_pairs_with_report(*two_models, {"O": -1.25, "R": 0.0}, RATINGS, labels="none")
+        assert report["chosen_per_model"] == report["pairs"][0]["chosen_per_model"] == {"O": 4, "R": 0}
+        assert report["flipped"] == report["pairs"][0]["flipped"] == sum(rows["flipped"]) == 0
+
     def test_rows_are_preference_data(self, two_models):
         validate_preferences(
             calibrated_pairs(*two_models, {"O": -1.25, "R": 0.0}, RATINGS, labels="soft"),
@@ -142,6 +147,14 @@ class TestLeftOut:
         assert rows["label"][:] == [1.0, 0.5, 1.0]
         soft = calibrated_pairs(responses, scores, **options, labels="soft", ties="soft")
         assert soft["label"][1] == 0.5
+
+    def test_soft_ties_of_extremes_are_kept(self):
+        responses, scores = tables({"O": [1.0, 3.0], "R": [1.0, 2.0], "S": [1.0, 0.0]})
+        offsets = {"O": 0.0, "R": 0.0, "S": 0.0}
+        rows, report = calibrated_pairs_with_report(responses, scores, offsets, RATINGS, pairs="extremes", ties="soft")
+        assert rows["label"][:] == [0.5, 1.0] and report["degenerate"] == ["p0"] and report["left_out"]["tied"] == 0
+        assert len({rows["source_chosen"][0], rows["source_rejected"][0]}) == 2
+        assert len(calibrated_pairs(responses, scores, offsets, RATINGS, pairs="extremes")) == 1
 
     def test_nothing_left(self):
         responses, scores = tables({"O": [1.0, 2.0], "R": [1.0, 2.0]})

@@ -21,6 +21,7 @@ from trl_ext.arena import (
     write_pm_config,
     write_rm_config,
 )
+from trl_ext.arena.original_folders import models_with_scores
 
 
 PROMPTS = ("One?", "Two?", "Three?")
@@ -44,6 +45,49 @@ def test_scores(tables, tmp_path):
     read_responses, read_scores = read_original_scores(tmp_path, ["R", "O"])
     assert read_responses.prompts == PROMPTS and read_responses.of("O") == responses.of("O")
     assert read_scores.of("O").tolist() == scores.of("O").tolist() and read_scores.models == ("R", "O")
+
+
+def test_other_files_are_not_replaced(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    rows = Dataset.from_dict({"prompt": ["Hi"], "chosen": ["Hello."], "rejected": ["Hey!"]})
+    with pytest.raises(ValueError, match="has other files than a dataset"):
+        write_original_pairs(rows, tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_slashes_in_names(tables, tmp_path):
+    names = ("org/O", "R")
+    responses, scores = (
+        ResponseTable(tables[0].prompt_ids, PROMPTS, names, tables[0].responses),
+        ScoreTable(tables[1].prompt_ids, names, tables[1].scores),
+    )
+    write_original_scores(responses, scores, tmp_path / "new")
+    assert all(path.name.endswith("_score") for path in (tmp_path / "new").iterdir())
+    write_original_scores(*tables, tmp_path / "old")
+    (tmp_path / "old" / "org").mkdir()
+    (tmp_path / "old" / "O_score").rename(tmp_path / "old" / "org" / "O_score")
+    for folder in ("new", "old"):
+        assert models_with_scores(tmp_path / folder) == ["R", "org/O"]
+        assert read_original_scores(tmp_path / folder, names)[1].scores.tolist() == scores.scores.tolist()
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("score", [[1.0], [2.0]], "score of model 'O' in row 0 is '\\[1.0\\]' \\(list\\)"),
+        ("score", ["1.0", "high"], "score of model 'O' in row 0 is '1.0' \\(str\\)"),
+        ("score", [1.0, None], "score of model 'O' in row 1 is 'None'"),
+        ("prompt", ["a", None], "model 'O' has no prompt in row 1"),
+        ("response", ["O a", None], "model 'O' has no response in row 1"),
+    ],
+)
+def test_wrong_values_name_model_and_row(tmp_path, column, values, message):
+    save(
+        tmp_path, "O_score", **{"prompt": ["a", "b"], "response": ["O a", "O b"], "score": [1.0, 2.0], column: values}
+    )
+    save(tmp_path, "R_score", prompt=["a", "b"], response=["R a", "R b"], score=[1.0, 2.0])
+    with pytest.raises(ValueError, match=message):
+        read_original_scores(tmp_path, ["O", "R"])
 
 
 def test_models_in_another_order_of_prompts_are_aligned(tmp_path):

@@ -1,12 +1,13 @@
 """Which over-valued models and which reference are chosen, and when none is."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.evaluation.doc_examples import failed_examples
-from trl_ext.arena import RatingTable, ScoreTable, choose_pairs, mismatch_table, significant_pairs
+from trl_ext.arena import RatingTable, ScoreTable, charm_ratings, choose_pairs, mismatch_table, significant_pairs
 
 
 PAPER = {"GPT-4o-mini-2024-07-18": 1273.0, "gemma-2-27b-it": 1220.0, "gemma-2-9b-it-SimPO": 1216.0}
@@ -87,6 +88,20 @@ class TestAutomatic:
         shifts = dict(zip(PAPER, (0.0, 0.0, 0.6, -1.2), strict=True))
         assert choose_pairs(table_of(shifts)).best.reference != "gemma-2-9b-it"
 
+    def test_an_undervalued_model_is_raised_and_does_not_pull_others_down(self):
+        # nothing is over-valued against the three fair models; against the under-valued one all are
+        shifts = dict.fromkeys(PAPER, 0.0) | {"gemma-2-27b-it": -1.0}
+        found = choose_pairs(table_of(shifts))
+        assert [pair.overvalued for pair in found.pairs] == ["gemma-2-27b-it"]
+        assert found.best.reference == next(iter(found.placement)) != "gemma-2-27b-it"
+        assert found.best.mismatch < 0 and found.best.direction == "under-valued" and "positive offset" in found.reason
+
+    @pytest.mark.parametrize("shift", [-1.0, 0.9])
+    def test_the_misplaced_model_takes_the_offset(self, shift):
+        shifts = dict.fromkeys(PAPER, 0.0) | {"gemma-2-27b-it": shift}
+        found = [choose_pairs(table_of(shifts, seed=seed, n=300)) for seed in range(3)]
+        assert all(choice.best.overvalued == "gemma-2-27b-it" for choice in found)
+
     def test_two_models(self):
         names = ["gemma-2-9b-it-SimPO", "GPT-4o-mini-2024-07-18"]
         found = choose_pairs(table_of(dict(zip(names, (0.9, 0.0), strict=True))))
@@ -104,6 +119,17 @@ class TestAutomatic:
 
 
 class TestByName:
+    def test_other_names_of_the_models(self):
+        columns = {"princeton-nlp/gemma-2-9b-it-SimPO": [2.0, 3.0, 4.0, 1.0], "gpt-4o-mini": [1.0, 2.0, 5.0, 0.5]}
+        table = mismatch_table(ScoreTable.from_columns(columns), charm_ratings())
+        found = choose_pairs(table, choice="paper")
+        assert (found.best.overvalued, found.best.reference) == tuple(columns)
+        given = charm_ratings()
+        given = replace(given, aliases={**given.aliases, "small": "GPT-4o-mini-2024-07-18"})
+        assert choose_pairs(table, reference="small", ratings=given).reason
+        with pytest.raises(ValueError, match="'small' is not in the table"):
+            choose_pairs(table, reference="small")
+
     def test_the_choice_of_the_paper(self, simpo):
         found = choose_pairs(simpo, choice="paper")
         assert (found.best.overvalued, found.best.reference) == ("gemma-2-9b-it-SimPO", "GPT-4o-mini-2024-07-18")

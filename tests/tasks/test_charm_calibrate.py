@@ -2,6 +2,8 @@
 
 import json
 import math
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from datasets import Dataset
 
 import trl_ext.arena as arena
 from tasks.charm.calibrate import ex
+from tasks.charm.calibrate_run import _mean_mismatch
 from tasks.train_config import ConfigError
 from trl_ext.data import load_preferences, validate_preferences
 
@@ -158,6 +161,70 @@ def test_the_originals_files(folder, tmp_path):
     report = report_of(folder, "RM")
     assert abs(report["pairs"][0]["mismatch_after"]) <= 1 / 120
     assert report["pairs"][0]["expected_win_rate"] == pytest.approx(0.41869852163108506)
+
+
+def test_place_of_the_originals_layout(folder, tmp_path):
+    output = tmp_path / "preferences"
+    run(folder, preference_output_dir=str(output))
+    written = arena.read_original_pairs(output)["chosen"][:]
+    shutil.rmtree(output)
+    run(folder, preference_output_dir=str(output))
+    assert arena.read_original_pairs(output)["chosen"][:] == written
+    time = (output / "dataset_info.json").stat().st_mtime_ns
+    run(folder, preference_output_dir=str(output))
+    assert (output / "dataset_info.json").stat().st_mtime_ns == time
+    run(folder, preference_output_dir=str(tmp_path / "elsewhere"))
+    assert arena.read_original_pairs(tmp_path / "elsewhere")["chosen"][:] == written
+    with pytest.raises(ConfigError, match="name=... to keep both"):
+        run(folder, labels="soft")
+
+
+def test_other_covariance_of_the_ratings_is_another_content(folder):
+    ratings = arena.RatingTable.from_ratings(dict.fromkeys(MODELS, 1000.0))
+    for scale in (1.0, 400.0):
+        arena.write_ratings(replace(ratings, covariance=scale * np.eye(3)), folder / "ratings.csv")
+        if scale == 1.0:
+            run(folder)
+    with pytest.raises(ConfigError, match="another content of 'ratings'"):
+        run(folder)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"settings": {', '{"settings": {}, "provenance": {"hashes": {}}}'])
+def test_damaged_report(folder, content):
+    path = folder / "calibration" / "rm" / "report.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(ConfigError, match="report.json is damaged: .* overwrite=True"):
+        run(folder)
+    run(folder, overwrite=True)
+
+
+def test_interval_is_of_the_same_ties(folder):
+    path = folder / "scores" / "rm" / "rewards.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    write_lines(path, [row | {"reward": round(4 * row["reward"]) / 4} for row in rows])
+    run(folder, mismatch_ties="half")
+    (pair,) = report_of(folder)["pairs"]
+    assert pair["offset_interval"]["value"] == pair["offset"]
+
+
+def test_an_undervalued_model_is_raised(tmp_path, caplog):
+    folder = write_run(tmp_path / "charm", ratings={"loud": 1340, "fair": 1000, "plain": 1340})
+    run(folder, mismatch_ties="half")
+    report = report_of(folder)
+    (pair,) = report["pairs"]
+    assert pair["model"] == "plain" and pair["offset"] > 0
+    assert report["all_pairs"]["mean_mismatch_after"] < report["all_pairs"]["mean_mismatch_before"]
+    assert "rises" not in caplog.text
+
+
+def test_offsets_that_misplace_a_model_are_a_warning(caplog):
+    columns = dict(zip("abc", np.random.default_rng(0).normal(size=(3, 50)), strict=True))
+    ratings = arena.RatingTable.from_ratings(dict.fromkeys("abc", 1000.0))
+    pairs = [{"model": "b", "offset": 3.0}]
+    found = _mean_mismatch({"mismatch_ties": "half"}, arena.ScoreTable.from_columns(columns), ratings, pairs)
+    assert found["mean_mismatch_after"] > 0.5 > found["mean_mismatch_before"]
+    assert "of all pairs of models rises" in caplog.text
 
 
 def test_no_model_is_overvalued(tmp_path):

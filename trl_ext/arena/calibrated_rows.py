@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from .offsets import resolve_temperature
 from .pair_candidates import Candidates, candidates_of_extremes, candidates_of_pairs, offsets_by_model
 from .pair_report import REASONS, pair_report, ratings_used
 from .paired_outcomes import check_ties
+from .rated_models import check_rating_table
 from .rating_table import RatingTable
 from .response_table import ResponseTable
 from .score_table import ScoreTable
@@ -63,13 +65,14 @@ def calibrated_pairs(
             Ratings of the models, by any of their names.
         labels (`str`, *optional*, defaults to `"hard"`):
             `"hard"`: label 1; `"soft"`: label \( \sigma((s_c + o_c - s_r - o_r) / T) \); `"none"`, for win-rate matching:
-            `chosen` is the response of the pair's first model, no preference is meant, there is no column `label`, and
-            neither ties nor small margins are left out.
+            `chosen` is the response of the pair's first model, no preference is meant, there is no column `label`,
+            neither ties nor small margins are left out, and nothing counts as flipped.
         pairs (`str` or `Sequence[tuple[str, str]]`, *optional*):
             Pairs of models, the over-valued one first. By default those of `offsets`, or all pairs of its models.
             `"extremes"`: of all models, the highest against the lowest score of each prompt, the original's rule.
         ties (`str`, *optional*, defaults to `"drop"`):
-            Equal scores after the offsets: `"drop"`, or `"soft"` for a label of 1/2.
+            Equal scores after the offsets: `"drop"`, or `"soft"` for a label of 1/2. With `"extremes"` that is where all
+            models have the same score; the pair is then that of the first and the last model.
         temperature (`float` or `"std"`, *optional*, defaults to `1.0`):
             T of soft labels, in the unit of the scores; `"std"`: the standard deviation of the differences of the pair of
             models. The column `label_temperature` keeps it for the trainer.
@@ -157,21 +160,26 @@ def calibrated_pairs_with_report(
     """
     _check_options(labels, pairs, ties, min_margin)
     check_ties(mismatch_ties)
+    check_rating_table(ratings)
     check_same_prompts(responses, scores)
     scores = scores.select(prompt_ids=tuple(map(str, responses.prompt_ids)))
     degenerate = np.array([], dtype=np.int64)
     if pairs == "extremes":
-        groups, degenerate = candidates_of_extremes(scores, offsets)
+        groups, degenerate = candidates_of_extremes(scores, offsets, degenerate=ties == "soft")
     else:
         groups = candidates_of_pairs(scores, offsets, pairs)
+    if labels == "none":  # chosen is the first model's response whatever the offset
+        groups = [replace(group, flipped=np.zeros_like(group.flipped)) for group in groups]
 
     rows: dict[str, list[Any]] = {name: [] for name in _COLUMNS if labels in _LABELS_WITH.get(name, LABELS)}
     reports, prompts = [], []
     for group in groups:
         reason = _reasons(responses, group, labels, ties, min_margin)
-        report = pair_report(scores, group, ratings, mismatch_ties, reason)
+        first_is_chosen = (group.margins >= 0) | (labels == "none")
+        report = pair_report(scores, group, ratings, mismatch_ties, reason, first_is_chosen)
         kept = reason == ""
-        for name, values in _rows(responses, scores, group, kept, labels, temperature, report).items():
+        columns = _rows(responses, scores, group, kept, first_is_chosen[kept], labels, temperature, report)
+        for name, values in columns.items():
             rows[name].extend(values)
         reports.append(report)
         prompts.extend(group.prompts[kept])
@@ -179,7 +187,8 @@ def calibrated_pairs_with_report(
         order = np.argsort(prompts)
         rows = {name: [values[place] for place in order] for name, values in rows.items()}
     left_out = {reason: sum(report["left_out"][reason] for report in reports) for reason in REASONS}
-    left_out["tied"] += len(degenerate)
+    if ties == "drop":
+        left_out["tied"] += len(degenerate)
     if not rows["id"]:
         raise ValueError(f"no pair is left: {', '.join(f'{count} {reason}' for reason, count in left_out.items())}")
     if any(left_out.values()):
@@ -251,12 +260,12 @@ def _rows(
     scores: ScoreTable,
     group: Candidates,
     kept: np.ndarray,
+    first_is_chosen: np.ndarray,
     labels: str,
     temperature: float | str,
     report: Mapping[str, Any],
 ) -> dict[str, list[Any]]:
     rows, margins = group.prompts[kept], group.margins[kept]
-    first_is_chosen = np.full(len(rows), True) if labels == "none" else margins >= 0
     texts = [responses.of(group.model), responses.of(group.reference)]
     columns = [scores.of(group.model)[rows], scores.of(group.reference)[rows]]
     signs = np.where(first_is_chosen, 1.0, -1.0)

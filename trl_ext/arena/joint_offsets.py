@@ -14,6 +14,7 @@ from .hard_joint_offsets import descend
 from .mismatch_interval import relative_mismatch
 from .offsets import resolve_temperature
 from .paired_outcomes import paired_outcomes
+from .rated_models import check_rated, scored_name
 from .rating_table import RatingTable
 from .rating_weights import rating_weights
 from .score_table import ScoreTable
@@ -141,6 +142,9 @@ def solve_joint_offsets(
 
         ```
     """
+    check_rated(scores.models, ratings)
+    if gauge not in ("sum", "last"):
+        gauge = scored_name(gauge, scores.models, ratings) or gauge
     if method not in JOINT_METHODS:
         raise ValueError(f"`method` must be one of {', '.join(map(repr, JOINT_METHODS))}, got {method!r}")
     if weights not in WEIGHTS:

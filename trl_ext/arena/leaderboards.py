@@ -21,6 +21,7 @@ from .rating_table import RatingTable
 
 
 LAYOUTS = ("leaderboard_csv", "catalogue", "config", "table")
+_TEXT_SUFFIXES = (".csv", ".json", ".jsonl")
 _DATE = re.compile(r"(?<!\d)(\d{4})-?(\d{2})-?(\d{2})(?!\d)")
 _READERS = {"leaderboard_csv": read_leaderboard_csv, "catalogue": read_catalogue, "config": read_config}
 
@@ -85,6 +86,8 @@ def read_leaderboard(
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no leaderboard {str(path)!r}")
+    if path.is_file():
+        _check_encoding(path)
     if layout is None:
         layout = _recognise(path)
     elif layout not in LAYOUTS:
@@ -95,6 +98,7 @@ def read_leaderboard(
         path = path / CATALOGUE_FILES[style_control]
         if not path.is_file():
             raise FileNotFoundError(f"the folder {path.parent.name!r} has no file {path.name}")
+        _check_encoding(path)
     snapshot = _snapshot(path, snapshot)
     if layout == "table":
         ratings = read_rating_table(path, style_control, category, snapshot)
@@ -112,6 +116,15 @@ def read_leaderboard(
 def _given(known: dict[str, str], aliases: Mapping[str, str] | None) -> dict[str, str]:
     """The user's aliases, which go before those of the file."""
     return {alias: known[alias] for alias in aliases or {}}
+
+
+def _check_encoding(path: Path) -> None:
+    if path.suffix not in _TEXT_SUFFIXES:
+        return
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is not UTF-8, save it as such: {error}") from None
 
 
 def _recognise(path: Path) -> str:

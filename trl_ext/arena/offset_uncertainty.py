@@ -17,6 +17,7 @@ def offset_estimate(
     expected_win_rate: float,
     *,
     expected_win_rate_se: float = 0.0,
+    ties: str = "loss",
     level: float = 0.95,
 ) -> Estimate:
     r"""
@@ -25,6 +26,7 @@ def offset_estimate(
     The offset is the quantile P of \( s_R - s_O \). On other prompts as many of the N differences lie below the true
     quantile as a binomial draw gives, so the interval reaches from one order statistic to another, whatever the
     distribution of the scores: of ranks \( NP \pm z \sqrt{N P (1 - P) + N^2 \operatorname{var}(P)} \).
+    Where tied differences put the offset outside, the interval reaches to it.
 
     Args:
         scores_overvalued, scores_reference (`array_like` of shape `(N,)`):
@@ -33,6 +35,8 @@ def offset_estimate(
             P, strictly between 0 and 1.
         expected_win_rate_se (`float`, *optional*, defaults to `0.0`):
             Standard error of P, from that of the ratings.
+        ties (`str`, *optional*, defaults to `"loss"`):
+            A tie counts as a `"loss"` or `"half"` a win, as for [`solve_offset`].
         level (`float`, *optional*, defaults to `0.95`):
             Confidence level.
 
@@ -63,9 +67,11 @@ def offset_estimate(
     lowest, highest = math.floor(n * expected - half), math.ceil(n * expected + half) + 1
     low = float(thresholds[lowest - 1]) if lowest >= 1 else -math.inf
     high = float(thresholds[highest - 1]) if highest <= n else math.inf
+    offset = solve_offset(overvalued, reference, expected, ties=ties).offset
+    low, high = min(low, offset), max(high, offset)
     ratings = "with the uncertainty of the ratings" if expected_win_rate_se else "ratings taken as exact"
     return Estimate(
-        value=solve_offset(overvalued, reference, expected).offset,
+        value=offset,
         se=(high - low) / (2 * z),
         ci_low=low,
         ci_high=high,

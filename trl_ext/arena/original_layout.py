@@ -21,6 +21,7 @@ import numpy as np
 from datasets import Dataset, load_from_disk
 
 from ..atomic_files import write_text_atomically
+from .original_folders import responses_folder, scores_folder
 from .rating_table import RatingTable
 from .response_table import ResponseTable
 from .score_table import ScoreTable
@@ -46,7 +47,7 @@ def read_original_responses(folder: str | Path, models: Sequence[str]) -> Respon
     Raises:
         ValueError: A folder or column is missing, or two models have different prompts.
     """
-    return _aligned({model: _read(Path(folder, f"CHARM-{model}"), ("prompt", "response")) for model in models})[0]
+    return _aligned({model: _read(responses_folder(folder, model), ("prompt", "response")) for model in models})[0]
 
 
 def read_original_scores(folder: str | Path, models: Sequence[str]) -> tuple[ResponseTable, ScoreTable]:
@@ -76,9 +77,9 @@ def read_original_scores(folder: str | Path, models: Sequence[str]) -> tuple[Res
 
         ```
     """
-    tables = {model: _read(Path(folder, f"{model}_score"), ("prompt", "response", "score")) for model in models}
+    tables = {model: _read(scores_folder(folder, model), ("prompt", "response", "score")) for model in models}
     responses, rows = _aligned(tables)
-    columns = [np.asarray(tables[model]["score"][:], dtype=np.float64)[rows[model]] for model in models]
+    columns = [_scores(table["score"][:], model)[rows[model]] for model, table in tables.items()]
     return responses, ScoreTable(responses.prompt_ids, tuple(models), np.stack(columns, axis=1))
 
 
@@ -86,7 +87,7 @@ def write_original_responses(responses: ResponseTable, folder: str | Path) -> No
     """Write a `CHARM-{model}` folder for each model; those that exist are replaced."""
     for model in responses.models:
         columns = {"prompt": list(map(_text, responses.prompts)), "response": list(responses.of(model))}
-        _save(Dataset.from_dict(columns), Path(folder, f"CHARM-{model}"))
+        _save(Dataset.from_dict(columns), responses_folder(folder, model))
 
 
 def write_original_scores(responses: ResponseTable, scores: ScoreTable, folder: str | Path) -> None:
@@ -98,7 +99,7 @@ def write_original_scores(responses: ResponseTable, scores: ScoreTable, folder: 
             "response": list(responses.of(model)),
             "score": scores.of(model).tolist(),
         }
-        _save(Dataset.from_dict(columns), Path(folder, f"{model}_score"))
+        _save(Dataset.from_dict(columns), scores_folder(folder, model))
 
 
 def write_original_pairs(rows: Dataset, folder: str | Path) -> None:
@@ -122,15 +123,27 @@ def write_original_pairs(rows: Dataset, folder: str | Path) -> None:
         ```
     """
 
+    _save(Dataset.from_dict(_original_pairs(rows)), Path(folder))
+
+
+def same_original_pairs(rows: Dataset, folder: str | Path) -> bool:
+    """Whether a folder has what [`write_original_pairs`] would write of these rows."""
+    try:
+        there = read_original_pairs(folder)
+    except ValueError:
+        return False
+    return all(there[name][:] == column for name, column in _original_pairs(rows).items())
+
+
+def _original_pairs(rows: Dataset) -> dict[str, list[list[dict[str, str]]]]:
     def messages(prompt: Any, answer: Any) -> list[dict[str, str]]:
         content = answer if isinstance(answer, str) else answer[-1]["content"]
         return [{"role": "user", "content": _text(prompt)}, {"role": "assistant", "content": content}]
 
-    columns = {
+    return {
         name: [messages(row["prompt"], row[name]) for row in rows.select_columns(["prompt", name])]
         for name in ("chosen", "rejected")
     }
-    _save(Dataset.from_dict(columns), Path(folder))
 
 
 def read_original_pairs(folder: str | Path) -> Dataset:
@@ -193,10 +206,28 @@ def _read(folder: Path, columns: tuple[str, ...]) -> Dataset:
     return dataset
 
 
+def _scores(values: Sequence[Any], model: str) -> np.ndarray:
+    """As floats `(N,)`; ends and `nan` are told apart by [`ScoreTable`]."""
+    for row, value in enumerate(values):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(
+                f"the score of model {model!r} in row {row} is {str(value)[:80]!r} ({type(value).__name__}): it must be one "
+                "number per response"
+            )
+    return np.asarray(values, dtype=np.float64)
+
+
 def _aligned(tables: Mapping[str, Dataset]) -> tuple[ResponseTable, dict[str, list[int]]]:
     """Responses to the prompts in the order of the first model, and the rows of every model in that order."""
     if not tables:
         raise ValueError("there are no models")
+    for model, table in tables.items():
+        for name in ("prompt", "response"):
+            row = next((row for row, value in enumerate(table[name][:]) if value is None), None)
+            if row is not None:
+                raise ValueError(
+                    f"model {model!r} has no {name} in row {row}: write it, or remove the row of all models"
+                )
     keys = {model: _keys(table["prompt"][:]) for model, table in tables.items()}
     first = next(iter(tables))
     rows = {}
@@ -244,6 +275,8 @@ def _text(prompt: Any) -> str:
 
 def _save(dataset: Dataset, folder: Path) -> None:
     """Complete or absent: written beside, then put in place of what was there."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "dataset_info.json").is_file():
+        raise ValueError(f"{str(folder)!r} has other files than a dataset: name a folder that may be replaced")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
     try:

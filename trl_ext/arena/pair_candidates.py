@@ -78,11 +78,11 @@ def _of_pair(scores: ScoreTable, model: str, reference: str, offset: OffsetSolut
 
 
 def candidates_of_extremes(
-    scores: ScoreTable, offsets: JointOffsets | Mapping[str, float]
+    scores: ScoreTable, offsets: JointOffsets | Mapping[str, float], *, degenerate: bool = False
 ) -> tuple[list[Candidates], np.ndarray]:
     """
     The highest against the lowest score of each prompt, of equal ones the first; and the degenerate prompts, on which all
-    models have the same score. Candidates are grouped by pairs of models, in the order of the score table.
+    models have the same score. With `degenerate` these are ties of the first and the last model. Candidates are grouped by pairs of models, in the order of the score table.
     """
     by_model = offsets_by_model(offsets)
     missing = [model for model in scores.models if model not in by_model]
@@ -93,6 +93,9 @@ def candidates_of_extremes(
     amounts = np.array([by_model[model] for model in scores.models])
     moved = scores.scores + amounts
     chosen, rejected = moved.argmax(axis=1), moved.argmin(axis=1)
+    equal = np.flatnonzero(chosen == rejected)
+    if degenerate:
+        rejected[equal] = len(scores.models) - 1
     changed = chosen != scores.scores.argmax(axis=1)
     groups = []
     for first, second in combinations(range(len(scores.models)), 2):
@@ -107,7 +110,7 @@ def candidates_of_extremes(
                 flipped=changed[rows],
             )
             groups.append(group)
-    return groups, np.flatnonzero(chosen == rejected)
+    return groups, equal
 
 
 def offsets_by_model(offsets: JointOffsets | Mapping[str, float]) -> dict[str, float]:

@@ -1,13 +1,16 @@
-"""Which over-valued model to calibrate against which reference, from the intervals of mismatch degrees."""
+"""Which misplaced model to calibrate against which reference, from the intervals of mismatch degrees."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby, product
 from typing import Any
 
 import pandas as pd
 
 from ..evaluation.multiple_testing import adjust_p_values
 from ..evaluation.statistics import _check_level
+from .rated_models import scored_name
+from .rating_table import RatingTable
 
 
 PAPER_PAIR = ("gemma-2-9b-it-SimPO", "GPT-4o-mini-2024-07-18")  # over-valued model, reference
@@ -18,11 +21,12 @@ _COLUMNS = ("model", "reference", "n", "ties", "mismatch", "ci_low", "ci_high", 
 @dataclass(frozen=True)
 class ChosenPair:
     """
-    An over-valued model and its reference.
+    A misplaced model and its reference.
 
     Args:
         overvalued (`str`):
-            Model whose scores take the offset.
+            Model whose scores take the offset: the over-valued one, or where `direction` says so an under-valued one, whose
+            offset is positive.
         reference (`str`):
             Model that keeps its scores.
         mismatch (`float`):
@@ -37,6 +41,8 @@ class ChosenPair:
             Whether the interval excludes 0 and the corrected p-value is at most 1 − level.
         reason (`str`):
             Why this pair.
+        direction (`str`):
+            `"over-valued"` if the mismatch degree is above 0, `"under-valued"` if it is below, `"as rated"` if it is 0.
     """
 
     overvalued: str
@@ -47,16 +53,17 @@ class ChosenPair:
     p_value: float
     significant: bool
     reason: str
+    direction: str
 
 
 @dataclass(frozen=True)
 class PairChoice:
     """
-    Pairs to calibrate, the most over-valued model first.
+    Pairs to calibrate, the most misplaced model first.
 
     Args:
         pairs (`tuple[ChosenPair, ...]`):
-            One per over-valued model, all with one reference; empty where none is significantly over-valued.
+            One per misplaced model, all with one reference and in one direction; empty where no mismatch is significant.
         placement (`dict[str, float]`):
             Mean |mismatch degree| of every model against the others, the best placed first.
         reason (`str`):
@@ -69,7 +76,7 @@ class PairChoice:
 
     @property
     def best(self) -> ChosenPair | None:
-        """The pair with the largest mismatch degree, or `None`."""
+        """The pair with the largest |mismatch degree|, or `None`."""
         return self.pairs[0] if self.pairs else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -121,14 +128,19 @@ def choose_pairs(
     overvalued: str | None = None,
     reference: str | None = None,
     level: float = 0.95,
+    ratings: RatingTable | None = None,
 ) -> PairChoice:
     """
-    Choose over-valued models and their reference.
+    Choose misplaced models and their reference.
 
     Scores alone can't tell which of two models is misplaced, only that they are, relative to each other. So the reference
     comes first: the model with the smallest mean |mismatch degree| against all others, or the given one. The over-valued
     models are those whose mismatch degree against it is above 0 and significant ([`significant_pairs`]), the largest first.
-    Where nothing is over-valued against the best placed model, the next best is tried; `reason` says so.
+
+    Where nothing is over-valued against the best placed model, the models that are significantly under-valued against it
+    are taken; their offset is positive, and `reason` and `direction` say so. Where there are none of these either, the next
+    best placed model is tried, unless it is itself significantly mismatched against a better placed one: calibrating on a
+    misplaced model would misplace the others.
 
     Args:
         table (`pandas.DataFrame`):
@@ -136,11 +148,14 @@ def choose_pairs(
         choice (`str`, *optional*, defaults to `"automatic"`):
             `"automatic"`, or `"paper"`: gemma-2-9b-it-SimPO against GPT-4o-mini-2024-07-18.
         overvalued (`str`, *optional*):
-            Over-valued model to take, significant or not; needs `reference`.
+            Model to take, significantly over-valued or not; needs `reference`.
         reference (`str`, *optional*):
-            Reference to take.
+            Reference to take. Both by any name that is known of the model: see
+            [`~trl_ext.arena.model_names.known_aliases`].
         level (`float`, *optional*, defaults to `0.95`):
             Confidence level for all pairs together.
+        ratings ([`RatingTable`], *optional*):
+            Those of the table, if they have further aliases.
 
     Returns:
         [`PairChoice`]: without pairs where nothing is significant.
@@ -170,7 +185,7 @@ def choose_pairs(
         if overvalued is not None or reference is not None:
             raise ValueError('`choice="paper"` names both models: leave `overvalued` and `reference` out')
         overvalued, reference = PAPER_PAIR
-    overvalued, reference = (name and _named(name, names) for name in (overvalued, reference))
+    overvalued, reference = (name and _named(name, names, ratings) for name in (overvalued, reference))
     placement = _placement(table, names)
     if overvalued is not None:
         if reference is None or overvalued == reference:
@@ -179,27 +194,48 @@ def choose_pairs(
         pair = _chosen(rows, overvalued, reference, source)
         return PairChoice((pair,), placement, f"{source}; {_verdict(pair, level)}")
 
-    for candidate in [reference] if reference is not None else placement:
-        found = rows[rows["significant"] & (rows["mismatch"] > 0)].reset_index()
-        found = found[found["reference"] == candidate].sort_values("mismatch", ascending=False, kind="stable")
-        if len(found):
-            how = _how(candidate, reference, placement)
-            pairs = tuple(
-                _chosen(rows, model, candidate, f"significantly over-valued against {candidate!r}, {how}")
-                for model in found["model"]
-            )
-            overvalued = ", ".join(repr(pair.overvalued) for pair in pairs)
-            return PairChoice(pairs, placement, f"reference {candidate!r}: {how}; over-valued: {overvalued}")
+    over = rows[rows["significant"] & (rows["mismatch"] > 0)].index
+    candidates = _references(over, placement) if reference is None else [reference]
+    # of models that are as well placed, as two alone always are, the over-valued one takes the offset
+    for _, equally_placed in groupby(candidates, key=placement.get):
+        for direction, candidate in product(("over-valued", "under-valued"), list(equally_placed)):
+            if direction == "over-valued":
+                found = [model for model, against in over if against == candidate]
+            else:
+                # a model against which the reference is over-valued: ties that count as losses of both don't make one
+                found = [against for model, against in over if model == candidate]
+            if found:
+                return _found(rows, found, candidate, direction, _how(candidate, reference, placement), placement)
     return PairChoice((), placement, _nothing(rows, reference, len(names), level))
 
 
-def _named(name: str, names: Sequence[str]) -> str:
-    if name in names:
-        return name
-    same = [other for other in names if other.lower() == name.lower()]
-    if len(same) != 1:
+def _found(
+    rows: pd.DataFrame, models: Sequence[str], reference: str, direction: str, how: str, placement: dict[str, float]
+) -> PairChoice:
+    why = f"significantly {direction} against {reference!r}, {how}"
+    pairs = [_chosen(rows, model, reference, why) for model in models]
+    pairs.sort(key=lambda pair: -abs(pair.mismatch))
+    reason = f"reference {reference!r}: {how}; {direction}: {', '.join(repr(pair.overvalued) for pair in pairs)}"
+    if direction == "under-valued":
+        reason += ", raised by a positive offset as no model is significantly over-valued against it"
+    return PairChoice(tuple(pairs), placement, reason)
+
+
+def _references(over: pd.MultiIndex, placement: dict[str, float]) -> list[str]:
+    """Models that are not significantly mismatched against any better placed one, the best placed first."""
+    mismatched = {frozenset(pair) for pair in over}
+    return [
+        model
+        for model, size in placement.items()
+        if not any(placement[other] < size and frozenset((model, other)) in mismatched for other in placement)
+    ]
+
+
+def _named(name: str, names: Sequence[str], ratings: RatingTable | None) -> str:
+    found = scored_name(name, names, ratings)
+    if found is None:
         raise ValueError(f"model {name!r} is not in the table; there are {', '.join(map(repr, names))}")
-    return same[0]
+    return found
 
 
 def _placement(table: pd.DataFrame, names: Sequence[str]) -> dict[str, float]:
@@ -216,7 +252,7 @@ def _how(candidate: str, reference: str | None, placement: dict[str, float]) -> 
     rank = list(placement).index(candidate)
     if rank == 0:
         return f"the best placed model, {mean}"
-    return f"the best placed model against which any is over-valued, number {rank + 1} of {len(placement)}, {mean}"
+    return f"the best placed model against which any is misplaced, number {rank + 1} of {len(placement)}, {mean}"
 
 
 def _chosen(rows: pd.DataFrame, overvalued: str, reference: str, reason: str) -> ChosenPair:
@@ -225,15 +261,21 @@ def _chosen(rows: pd.DataFrame, overvalued: str, reference: str, reason: str) ->
     row = rows.loc[(overvalued, reference)]
     return ChosenPair(
         overvalued, reference, float(row["mismatch"]), float(row["ci_low"]), float(row["ci_high"]),
-        float(row["p_adjusted"]), bool(row["significant"]), reason,
+        float(row["p_adjusted"]), bool(row["significant"]), reason, _direction(float(row["mismatch"])),
     )  # fmt: skip
+
+
+def _direction(mismatch: float) -> str:
+    if mismatch == 0:
+        return "as rated"
+    return "over-valued" if mismatch > 0 else "under-valued"
 
 
 def _verdict(pair: ChosenPair, level: float) -> str:
     interval = f"mismatch degree {pair.mismatch:+.3f} [{pair.ci_low:+.3f}, {pair.ci_high:+.3f}]"
     if not pair.significant:
         return f"{interval} is not significant at level {level:g} with all pairs of models in view"
-    return f"{interval}: {pair.overvalued!r} is {'over' if pair.mismatch > 0 else 'under'}-valued"
+    return f"{interval}: {pair.overvalued!r} is {pair.direction}"
 
 
 def _nothing(rows: pd.DataFrame, reference: str | None, count: int, level: float) -> str:

@@ -17,9 +17,17 @@ REASONS = ("empty", "identical", "tied", "below_margin")  # for which a pair is 
 
 
 def pair_report(
-    scores: ScoreTable, group: Candidates, ratings: RatingTable, mismatch_ties: str, reason: np.ndarray
+    scores: ScoreTable,
+    group: Candidates,
+    ratings: RatingTable,
+    mismatch_ties: str,
+    reason: np.ndarray,
+    first_is_chosen: np.ndarray,
 ) -> dict[str, Any]:
-    """A report for JSON; `reason` (K,) says why each candidate is left out, `""` for those that are kept."""
+    """
+    A report for JSON; `reason` (K,) says why each candidate is left out, `""` for those that are kept, and `first_is_chosen`
+    (K,) of which the first model's response is chosen.
+    """
     first, second = scores.of(group.model), scores.of(group.reference)
     expected = ratings.win_probability(group.model, group.reference)
     before, after = (paired_outcomes(first, second, offset) for offset in (0.0, group.offset))
@@ -33,8 +41,8 @@ def pair_report(
         "candidates": len(group.prompts),
         "rows": int(kept.sum()),
         "chosen_per_model": {
-            group.model: int((kept & (group.margins >= 0)).sum()),
-            group.reference: int((kept & (group.margins < 0)).sum()),
+            group.model: int((kept & first_is_chosen).sum()),
+            group.reference: int((kept & ~first_is_chosen).sum()),
         },
         "flipped": int((kept & group.flipped).sum()),
         "left_out": {name: int((reason == name).sum()) for name in REASONS},

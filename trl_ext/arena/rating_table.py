@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .score_table import check_each_once
+from .score_table import check_each_once, check_model_names
 from .win_probability import elo_win_probability, win_probability_matrix
 
 
@@ -18,6 +18,9 @@ RATING_COLUMNS = (
     *("category", "style_control", "snapshot", "source"),
 )
 _CLOSE_NAMES = 5  # that a message about an unknown name lists
+_ROUNDING = (
+    1e-8  # of the largest variance, by which a fitted covariance may miss symmetry and a smallest eigenvalue of 0
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class RatingTable:
             How ratings and intervals were obtained.
 
     Raises:
-        ValueError: A column is missing, a model occurs twice, or a rating is not finite.
+        ValueError: A column is missing, a model occurs twice, a rating or an end of an interval is not finite, or the
+            covariance is none.
 
     Example:
         ```python
@@ -73,12 +77,22 @@ class RatingTable:
         object.__setattr__(self, "table", table)
         if not len(table):
             raise ValueError("there are no ratings")
+        check_model_names(list(table["model"]))
         check_each_once(list(table["model"]), "model")
+        if isinstance(self.level, bool) or not isinstance(self.level, int | float) or not 0 < self.level < 1:
+            raise ValueError(f"`level` must lie strictly between 0 and 1, got {self.level!r}")
         bad = np.flatnonzero(~np.isfinite(table["rating"]))
         if bad.size:
             raise ValueError(
                 f"{bad.size} ratings are not finite; first: model {table['model'][bad[0]]!r}, value {table['rating'][bad[0]]}"
             )
+        for column in ("rating_low", "rating_high"):
+            endless = np.flatnonzero(np.isinf(table[column]))
+            if endless.size:
+                raise ValueError(
+                    f"{endless.size} values of {column} are infinite; first: model {table['model'][endless[0]]!r}. Give a "
+                    "finite end, or leave both ends out if the interval is not known"
+                )
         outside = np.flatnonzero(
             (table["rating_low"] > table["rating"] + 1e-9) | (table["rating_high"] < table["rating"] - 1e-9)
         )
@@ -88,10 +102,8 @@ class RatingTable:
                 f"{outside.size} ratings lie outside their intervals; first: model {row['model']!r}, {row['rating']} not in "
                 f"[{row['rating_low']}, {row['rating_high']}]"
             )
-        if self.covariance is not None and np.shape(self.covariance) != (len(table), len(table)):
-            raise ValueError(
-                f"`covariance` must have shape (M, M) = {(len(table), len(table))}, got {np.shape(self.covariance)}"
-            )
+        if self.covariance is not None:
+            _check_covariance(np.asarray(self.covariance), list(table["model"]))
         unknown = [alias for alias, model in self.aliases.items() if model not in set(table["model"])]
         if unknown:
             raise ValueError(f"alias {unknown[0]!r} stands for {self.aliases[unknown[0]]!r}, which has no rating")
@@ -179,3 +191,34 @@ class RatingTable:
         covariance = None if self.covariance is None else np.asarray(self.covariance)[np.ix_(rows, rows)]
         table = self.table.iloc[rows].assign(model=list(models))
         return RatingTable(table, covariance, self.level, {}, self.method)
+
+
+def _check_covariance(covariance: np.ndarray, models: Sequence[str]) -> None:
+    """Raise a `ValueError` unless it is finite, symmetric and positive semi-definite."""
+    if covariance.shape != (len(models), len(models)):
+        raise ValueError(f"`covariance` must have shape (M, M) = {(len(models), len(models))}, got {covariance.shape}")
+    bad = np.argwhere(~np.isfinite(covariance))
+    if len(bad):
+        row, column = bad[0]
+        raise ValueError(
+            f"`covariance` has {len(bad)} values that are not finite; first: models {models[row]!r} and {models[column]!r}, "
+            f"value {covariance[row, column]}"
+        )
+    variances = np.diag(covariance)
+    if (variances < 0).any():
+        first = int(np.flatnonzero(variances < 0)[0])
+        raise ValueError(f"the variance of model {models[first]!r} in `covariance` is {variances[first]}: below 0")
+    tolerance = _ROUNDING * float(np.abs(covariance).max())
+    skew = np.argwhere(np.abs(covariance - covariance.T) > tolerance)
+    if len(skew):
+        row, column = skew[0]
+        raise ValueError(
+            f"`covariance` is not symmetric: models {models[row]!r} and {models[column]!r} have "
+            f"{covariance[row, column]} and {covariance[column, row]}"
+        )
+    smallest = float(np.linalg.eigvalsh(covariance)[0])
+    if smallest < -tolerance * len(models):
+        raise ValueError(
+            f"`covariance` is not positive semi-definite: its smallest eigenvalue is {smallest:.3g}, so that some difference "
+            "of ratings would have a negative variance"
+        )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .score_table import check_each_once
+from .score_table import check_each_once, check_model_names
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class ResponseTable:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "responses", tuple(map(tuple, self.responses)))
         check_each_once(self.prompt_ids, "prompt id")
+        check_model_names(self.models)
         check_each_once(self.models, "model")
         if not len(self.prompt_ids) == len(self.prompts) == len(self.responses):
             raise ValueError(

@@ -44,6 +44,7 @@ class ScoreTable:
         scores = np.array(self.scores, dtype=np.float64)
         scores.flags.writeable = False
         object.__setattr__(self, "scores", scores)
+        check_model_names(self.models)
         check_each_once(self.models, "model")
         check_each_once(self.prompt_ids, "prompt id")
         if len(self.models) < 2:
@@ -161,6 +162,15 @@ class ScoreTable:
                 "reward": self.scores.ravel(),
             }
         )
+
+
+def check_model_names(models: Sequence[str]) -> None:
+    """Raise a `TypeError` with the first name that is not a text."""
+    for position, model in enumerate(models):
+        if not isinstance(model, str):
+            raise TypeError(
+                f"names of models must be texts, got {model!r} ({type(model).__name__}) at position {position}"
+            )
 
 
 def check_each_once(names: Sequence[str], what: str) -> None:
