@@ -141,7 +141,9 @@ class TestGivenScores:
     @staticmethod
     def trained(path, tokenizer, scores, compares=True):
         train = model_pairs(score_chosen=scores[0], score_rejected=scores[1])
-        trainer = make_calibration(path, tokenizer, train, human=human_pairs(), max_steps=2, disable_dropout=False)
+        trainer = make_calibration(
+            path, tokenizer, train, human=human_pairs(), max_steps=2, disable_dropout=False, shared_prefix=False
+        )
         trainer._compares_scores &= compares
         for layer in trainer.model.model.layers:
             layer.self_attn.attention_dropout = 0.2
