@@ -46,7 +46,7 @@ RUN_ALL_KEYS: Keys = {
 _DEMO_TRAINING = {
     "train_last_layers": 1,
     "learning_rate": 3e-4,
-    "num_train_epochs": 4,
+    "num_train_epochs": 3,
     "per_device_train_batch_size": 64,
     "gradient_accumulation_steps": 1,
     "verify_round_trip": False,

@@ -73,11 +73,15 @@ def test_matching_mixed_with_human_pairs_and_what_it_matched(tiny, capsys):
     charm_train.ex.run(config_updates=updates)
     results = json.loads(Path("out/results.json").read_text())
     found = results["calibration"]
-    assert found["model_pairs"] == [
-        {"model": "terse", "opponent": "verbose", "pairs": 12, "expected_win_rate": pytest.approx(0.6)}
-    ]
-    assert (found["human_pairs"], found["source_offsets"]) == (12, None)
-    assert found["temperature"] == pytest.approx(found["frozen_sd"] / 4)
+    assert found.pop("temperature") == pytest.approx(found["frozen_sd"] / 4)
+    assert found.pop("anchor_weight") == pytest.approx(0.02 / found.pop("frozen_sd") ** 2)
+    assert found == {
+        "model_pairs": [
+            {"model": "terse", "opponent": "verbose", "pairs": 12, "expected_win_rate": pytest.approx(0.6)}
+        ],
+        "human_pairs": 12,
+        "source_offsets": None,
+    }
     before = Path("out/model.safetensors").stat().st_mtime_ns
     charm_train.ex.run(config_updates=updates)
     assert "is finished" in capsys.readouterr().out
@@ -109,6 +113,7 @@ def test_contradictions_in_tasks_train(updates, message):
         ({"model": None}, "set model"),
         ({"method": "constant"}, "must be one of hard"),
         ({"train": {"model_name": "x"}}, "set 'model', not 'train.model_name'"),
+        (NAMED_CONFIGS["paper"] | {"method": "matching"}, "here 2 x 1 pairs.*accumulation_steps=32 does not"),
         ({"train": {"learning_rat": 1e-5}}, "Did you mean 'learning_rate'"),
     ],
 )
@@ -118,7 +123,10 @@ def test_mistakes_in_the_configuration_of_a_training(updates, message):
 
 
 def test_the_recipe_of_the_paper_is_a_valid_configuration():
-    check_config(configure(**NAMED_CONFIGS["paper"]))
+    paper = NAMED_CONFIGS["paper"]
+    check_config(configure(**paper))
+    train = paper["train"] | {"trainer": {"win_rate_ema_decay": 0.9}}
+    check_config(configure(**paper | {"method": "matching", "train": train}))
 
 
 def test_missing_pairs_are_told_before_a_model_is_looked_for():
