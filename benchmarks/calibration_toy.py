@@ -32,7 +32,7 @@ from tasks.json_files import write_json
 from trl_ext.arena import ScoreTable, mismatch_degree, solve_joint_offsets, solve_offset
 from trl_ext.evaluation.statistics import mean_estimate, paired_difference
 from trl_ext.evaluation.table_formats import to_markdown
-from trl_ext.losses import RewardScale, SoftLabelLoss, WinRateMatchingLoss, WithinSourceAnchorLoss
+from trl_ext.losses import BradleyTerryLoss, RewardScale, SoftLabelLoss, WinRateMatchingLoss, WithinSourceAnchorLoss
 from trl_ext.losses.reward_scale import ANCHOR_COEFFICIENT
 
 
@@ -121,15 +121,37 @@ def joint_offsets(task: Task) -> Tensor:
     return torch.tensor([solution.offsets[model] for model in MODELS], dtype=torch.float32)
 
 
+def offsets_of(task: Task, method: str) -> Tensor:
+    """Offsets `(M,)` by their name in `METHODS`."""
+    return joint_offsets(task) if method == "joint" else one_offset(task, method)
+
+
 def hard_flips(task: Task, method: str) -> Objective:
     """CHARM: who wins after the offset is the label."""
-    return labelled(task, (offset_differences(task, one_offset(task, method)) > 0).float())
+    return labelled(task, (offset_differences(task, offsets_of(task, method)) > 0).float())
 
 
 def soft_labels(task: Task, method: str) -> Objective:
     """The probability with which the first model's response wins after the offset is the label."""
-    offsets = joint_offsets(task) if method == "joint" else one_offset(task, method)
+    offsets = offsets_of(task, method)
     return labelled(task, torch.sigmoid(offset_differences(task, offsets) / task.scale.sd), task.scale.sd)
+
+
+def extremes(task: Task) -> Objective:
+    """CHARM with several models: the best and the worst response to a prompt after the offsets of all are a pair."""
+    scores, reference = task.frozen.double().numpy(), MODELS.index(REFERENCE)
+    offsets = torch.zeros(len(MODELS))
+    for model in set(range(len(MODELS))) - {reference}:
+        expected = task.win_rates[model, reference].item()
+        offsets[model] = float(solve_offset(scores[:, model], scores[:, reference], expected, method="reference"))
+    corrected = task.frozen + offsets
+    best, worst = corrected.argmax(dim=1), corrected.argmin(dim=1)
+
+    def objective(rewards: Tensor, prompts: Tensor) -> Tensor:
+        rows = torch.arange(len(prompts))
+        return BradleyTerryLoss()(rewards[rows, best[prompts]], rewards[rows, worst[prompts]]).mean()
+
+    return objective
 
 
 def constant_labels(task: Task) -> Objective:
@@ -160,6 +182,8 @@ def matching(task: Task, anchor: float = 0.0) -> Objective:
 METHODS: dict[str, tuple[tuple[tuple[int, int], ...], Callable[[Task], Objective]]] = {
     "hard flips, original's offset, 1 pair": (ONE_PAIR, lambda task: hard_flips(task, "reference")),
     "hard flips, exact offset, 1 pair": (ONE_PAIR, lambda task: hard_flips(task, "paired")),
+    "hard flips, original's offsets, best and worst of 7": (ALL_PAIRS, extremes),
+    "hard flips, joint offsets, 21 pairs": (ALL_PAIRS, lambda task: hard_flips(task, "joint")),
     "soft labels, original's offset, 1 pair": (ONE_PAIR, lambda task: soft_labels(task, "reference")),
     "soft labels, exact offset, 1 pair": (ONE_PAIR, lambda task: soft_labels(task, "paired")),
     "soft labels, joint offsets, 21 pairs": (ALL_PAIRS, lambda task: soft_labels(task, "joint")),
@@ -182,6 +206,8 @@ COMPARED = (
     ("matching + anchor, 1 pair", "soft labels, exact offset, 1 pair"),
     ("soft labels, original's offset, 1 pair", "hard flips, original's offset, 1 pair"),
     ("soft labels, exact offset, 1 pair", "hard flips, exact offset, 1 pair"),
+    ("soft labels, exact offset, 1 pair", "hard flips, original's offset, 1 pair"),
+    ("soft labels, joint offsets, 21 pairs", "hard flips, joint offsets, 21 pairs"),
 )
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from tasks.charm.calibrate_config import CALIBRATE_KEYS, check_calibrate_config
 from tasks.charm.evaluate_config import KEYS as EVALUATE_KEYS
+from tasks.charm.evaluate_config import SCORER_KEYS
 from tasks.charm.evaluate_config import check_config as check_evaluate_config
-from tasks.charm.generate_config import DEMO, GENERATE_KEYS, check_generate_config
+from tasks.charm.generate_config import ALIASES, DEMO, GENERATE_KEYS, check_generate_config
 from tasks.charm.score_config import SCORE_KEYS, check_score_config
 from tasks.charm.train_config import PAPER, TRAIN_KEYS
 from tasks.charm.train_config import check_config as check_train_config
-from tasks.config_keys import Keys, check_keys, defaults
+from tasks.config_keys import Keys, check_keys, check_range, defaults
 from tasks.train_config import ConfigError
 
 
@@ -45,7 +46,7 @@ RUN_ALL_KEYS: Keys = {
 _DEMO_TRAINING = {
     "train_last_layers": 1,
     "learning_rate": 3e-4,
-    "num_train_epochs": 4,
+    "num_train_epochs": 3,
     "per_device_train_batch_size": 64,
     "gradient_accumulation_steps": 1,
     "verify_round_trip": False,
@@ -73,6 +74,19 @@ _CALIBRATIONS = {
     "hard": {"labels": "hard", "pairs": "best", "method": "paired"},
     "soft": {"labels": "soft", "pairs": "all", "method": "soft_paired", "label_temperature": "std"},
     "matching": {"labels": "none", "pairs": "all", "method": "paired"},
+}
+# What follows from the keys of run_all.py, or from the method: not to be set for a single script
+_OWN_KEYS = {
+    "generate": {"prompts", "policies", "output_dir", "model", *ALIASES},
+    "score": {"model", "name", "output_dir", "responses"},
+    "calibrate": {
+        *("output_dir", "rm", "name", "scores", "responses", "prompts", "ratings", "battles", "labels"),
+        *("overvalued", "reference", "score_dataset_dir", "pm_config_path", "ref_model", "overvalued_model"),
+    },
+    "evaluate": {
+        *("before", "after", "name", "output_dir", "prompts", "responses", "ratings", "calibrated"),
+        *("human_pairs", "rm_bench", "rewardbench", *SCORER_KEYS),
+    },
 }
 PAPER_RUN = {"methods": ["hard"], "train": PAPER["train"], "human_data": ""}
 NAMED_CONFIGS = {"paper": PAPER_RUN}
@@ -121,7 +135,9 @@ class Plan:
     def calibration(self, method: str) -> dict[str, Any]:
         """Keys of calibrate.py for a method of training."""
         own = {"rm": "before", "name": method, "ratings": self.ratings}
-        named = {key: self.config[key] for key in ("overvalued", "reference")} if method == "hard" else {}
+        named = {}
+        if method == "hard":
+            named = {key: self.config[key] for key in ("overvalued", "reference")}
         return defaults(CALIBRATE_KEYS) | _CALIBRATIONS[method] | self.config["calibrate"] | named | own | self._common
 
     def training(self, method: str) -> dict[str, Any]:
@@ -141,29 +157,38 @@ class Plan:
             "train": settings,
         }
 
-    def evaluation(self) -> dict[str, Any]:
-        """Keys of evaluate.py."""
+    def evaluation(self, method: str) -> dict[str, Any]:
+        """Keys of evaluate.py for the model of a method: scored as the responses were that it was calibrated on."""
+        scoring = self.scoring()
+        scorer = {key: scoring[key] for key in SCORER_KEYS} | {"prompt_format": scoring["prompt_format"]}
         own = {
             "before": self.reward_model,
-            "after": [str(self.root / "models" / method) for method in self.config["methods"]],
+            "after": str(self.root / "models" / method),
             "ratings": self.ratings,
-            "calibrated": str(self.root / "calibration" / "before" / self.config["methods"][0] / "report.json"),
+            "calibrated": str(self.root / "calibration" / "before" / method / "report.json"),
             "human_pairs": self.config["human_pairs"] or None,
             "rm_bench": self.config["rm_bench"],
             "rewardbench": self.config["rewardbench"],
         }
-        return defaults(EVALUATE_KEYS) | self.config["evaluate"] | own | self._common
+        shared = {key: self.calibration(method)[key] for key in ("style_control", "category", "snapshot")}
+        return defaults(EVALUATE_KEYS) | scorer | shared | self.config["evaluate"] | own | self._common
 
 
 def check_config(config: Mapping[str, Any]) -> None:
     """Raise a `ConfigError` on a mistake in the configuration of any stage, before the first begins."""
     check_keys(config, RUN_ALL_KEYS)
+    check_range(config, "seed", 0)
+    for script, own in _OWN_KEYS.items():
+        if taken := sorted(own & set(config[script])):
+            raise ConfigError(f"'{script}.{taken[0]}' follows from the other keys of run_all.py: leave it out")
     plan = Plan(config)
     methods = plan.config["methods"]
     if bad := [method for method in methods if method not in _CALIBRATIONS]:
         raise ConfigError(f"config key 'methods' must name some of {', '.join(_CALIBRATIONS)}, got {bad[0]!r}")
     if len(set(methods)) < len(methods):
         raise ConfigError(f"config key 'methods' names a method twice: {methods}")
+    if (config["overvalued"] or config["reference"]) and "hard" not in methods:
+        raise ConfigError("overvalued and reference name the pair of methods=hard; the others calibrate all models")
     if config["ratings"] is None and config["policies"] != DEMO:
         raise ConfigError("policies of your own need `ratings`: a leaderboard or a table of their ratings")
     check_generate_config(plan.generation())
@@ -171,4 +196,4 @@ def check_config(config: Mapping[str, Any]) -> None:
     for method in methods:
         check_calibrate_config(plan.calibration(method))
         check_train_config(plan.training(method))
-    check_evaluate_config(plan.evaluation())
+        check_evaluate_config(plan.evaluation(method))

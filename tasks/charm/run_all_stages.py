@@ -10,6 +10,8 @@ from tasks.charm import train as charm_train
 from tasks.charm.demo_ratings import write_demo_ratings
 from tasks.charm.run_all_config import STAGES, Plan, is_demo
 from tasks.json_files import write_json
+from tasks.train_config import ConfigError
+from trl_ext.data.readers import FILE_TYPES
 
 
 def run_stages(config: Mapping[str, Any]) -> dict[str, float]:
@@ -23,6 +25,7 @@ def run_stages(config: Mapping[str, Any]) -> dict[str, float]:
         `dict[str, float]`: Seconds that each stage took in this run.
     """
     plan = Plan(config)
+    _check_inputs(plan)
     seconds: dict[str, float] = {}
     for number, stage in enumerate(STAGES[: STAGES.index(config["stop_after"]) + 1], start=1):
         print(f"\n[{number}/{len(STAGES)}] {stage}", flush=True)
@@ -32,6 +35,28 @@ def run_stages(config: Mapping[str, Any]) -> dict[str, float]:
     write_json(plan.root / "stages.json", {"seconds": seconds})
     print("\n" + "  ".join(f"{stage} {taken:.0f} s" for stage, taken in seconds.items()))
     return seconds
+
+
+def _check_inputs(plan: Plan) -> None:
+    """Read what later stages need, so that a mistake is not found after hours of generation."""
+    from tasks.charm.generate_run import load_policies
+    from trl_ext.arena import read_leaderboard
+
+    for key in ("prompts", "human_data", "human_pairs", "rm_bench", "rewardbench"):
+        given = plan.config[key]
+        if given and Path(given).suffix in FILE_TYPES and not Path(given).expanduser().is_file():
+            raise ConfigError(f"{key}={given!r}: there is no such file")
+    try:
+        names = [policy.name for policy in load_policies(plan.generation())]
+        for key in ("overvalued", "reference"):
+            if plan.config[key] is not None and plan.config[key] not in names:
+                raise ValueError(f"{key}={plan.config[key]!r} is not a policy; there are {', '.join(names)}")
+        if plan.config["ratings"] is not None:
+            keys = plan.calibration(plan.config["methods"][0])
+            shared = {key: keys[key] for key in ("style_control", "category", "snapshot")}
+            read_leaderboard(plan.ratings, **shared).index(names)
+    except (ValueError, TypeError, OSError) as error:
+        raise ConfigError(str(error)) from error
 
 
 def _reward_model(plan: Plan) -> None:
@@ -45,7 +70,7 @@ def _reward_model(plan: Plan) -> None:
 
 def _ratings(plan: Plan) -> None:
     if plan.config["ratings"] is None:
-        write_demo_ratings(plan.root, plan.config["seed"])
+        write_demo_ratings(plan.root)
     print(f"Ratings: {plan.ratings}")
 
 
@@ -60,6 +85,11 @@ def _train(plan: Plan) -> None:
         charm_train.ex.run(config_updates=plan.training(method))
 
 
+def _evaluate(plan: Plan) -> None:
+    for method in plan.config["methods"]:
+        evaluate.ex.run(config_updates=plan.evaluation(method))
+
+
 _RUN = {
     "reward_model": _reward_model,
     "generate": lambda plan: generate.ex.run(config_updates=plan.generation()),
@@ -67,5 +97,5 @@ _RUN = {
     "score": lambda plan: score.ex.run(config_updates=plan.scoring()),
     "calibrate": _calibrate,
     "train": _train,
-    "evaluate": lambda plan: evaluate.ex.run(config_updates=plan.evaluation()),
+    "evaluate": _evaluate,
 }

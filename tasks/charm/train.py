@@ -4,7 +4,7 @@ Train a reward model on what calibrate.py has written, with the trainer and the 
 
     accelerate launch tasks/charm/train.py with paper model=RM pairs=outputs/charm/calibration/rm
     python tasks/charm/train.py with model=RM pairs=PAIRS method=soft human_data=human.jsonl train.learning_rate=1e-5
-    python tasks/charm/train.py with model=RM pairs=PAIRS method=matching train.trainer.anchor_coefficient=0.05
+    python tasks/charm/train.py with model=RM pairs=PAIRS method=matching train.trainer.anchor_coefficient=0.03
 
 The same command goes on where an interrupted one stopped. See tasks/charm/README.md.
 """

@@ -1,6 +1,7 @@
 """Configuration of tasks/charm/train.py: what is trained on what; `train` takes every other key of tasks/train.py."""
 
 import copy
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,6 +54,8 @@ _OWN_KEYS = {
     "output_dir": "output_dir",
     "seed": "seed",
 }
+# Rows of a batch from which a win rate has a standard error below .18
+_LEAST_BATCH = 8
 _TRAIN_DEFAULTS = dict(train_experiment.configurations[0]())
 
 
@@ -82,4 +85,21 @@ def check_config(config: Mapping[str, Any]) -> None:
     for key, ours in _OWN_KEYS.items():
         if key in config["train"]:
             raise ConfigError(f"set {ours!r}, not 'train.{key}'")
-    check_train_config(_TRAIN_DEFAULTS | training_keys(config, "pairs.jsonl"), _TRAIN_DEFAULTS)
+    whole = _TRAIN_DEFAULTS | training_keys(config, "pairs.jsonl")
+    check_train_config(whole, _TRAIN_DEFAULTS)
+    if config["method"] == "matching":
+        _check_batch(whole)
+
+
+def _check_batch(keys: Mapping[str, Any]) -> None:
+    """Raise on batches that were made small for memory, as those of the paper's recipe, and accumulated."""
+    batch, accumulated = keys["per_device_train_batch_size"], keys["gradient_accumulation_steps"]
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    running = (keys["trainer"] or {}).get("win_rate_ema_decay", 0)
+    if batch * processes < _LEAST_BATCH and accumulated > 1 and not running:
+        raise ConfigError(
+            f"method=matching estimates a win rate from one batch of all processes, here {batch} x {processes} pairs; "
+            f"gradient_accumulation_steps={accumulated} does not make it larger. The named config paper is for "
+            "method=hard and soft. Set train.per_device_train_batch_size=64 train.gradient_accumulation_steps=1, or "
+            "where memory forbids it train.trainer.win_rate_ema_decay=0.9."
+        )

@@ -84,8 +84,8 @@ def test_hard_offsets_of_two_models_are_the_exact_ones(values, difference):
     joint = solve_joint_offsets(scores, ratings, method="hard")
     expected = ratings.win_probability("a", "b")
     solution = solve_offset(first, second, expected)
-    # ties count half here, so that an offset at a tie is not needed but never better than a whole count
-    assert abs(joint.table["win_rate_after"][0] - expected) <= abs(solution.win_rate_after - expected) + 1e-9
+    assert joint.difference("a", "b") == solution.offset
+    assert joint.table["win_rate_after"][0] == solution.win_rate_after
 
 
 def test_no_single_hard_offset_can_be_improved(scores, ratings):
@@ -107,6 +107,43 @@ def test_no_single_hard_offset_can_be_improved(scores, ratings):
             moved = found.copy()
             moved[model] += step
             assert objective(moved) >= best * (1 - 1e-9)
+
+
+def test_hard_offsets_are_in_the_middle_of_their_intervals():
+    """Of scores on a grid too, where a start may lie at thresholds and tie many prompts."""
+    generator = np.random.default_rng(0)
+    for _ in range(10):
+        values = generator.integers(-12, 13, (60, 3)) / 4
+        joint = solve_joint_offsets(
+            ScoreTable.from_columns(dict(zip("abc", values.T, strict=True))),
+            RatingTable.from_ratings({"a": 1000, "b": 1050, "c": 1000}),
+            method="hard",
+        )
+        moved = values + np.array(list(joint.offsets.values()))
+        for model in range(3):
+            distances = np.delete(moved, model, axis=1) - moved[:, [model]]
+            assert not (distances == 0).any()
+            assert distances[distances > 0].min() == pytest.approx(-distances[distances < 0].max(), rel=1e-5)
+
+
+def test_reference_offsets_where_the_objective_is_nearly_a_staircase(caplog):
+    values = 1000 * (np.random.default_rng(5).normal(size=(20, 3)) + [1, 0, -0.5])
+    ratings = {"a": 1216.0, "b": 1273.0, "c": 1248.0}
+    with caplog.at_level(logging.WARNING):
+        joint = solve_joint_offsets(
+            ScoreTable.from_columns(dict(zip("abc", values.T, strict=True))),
+            RatingTable.from_ratings(ratings),
+            method="reference",
+        )
+    assert "win rates are nearly steps" in caplog.text
+    assert joint.objective < 1e-4
+
+
+def test_smooth_objectives_are_no_reason_for_a_warning(scores, ratings, caplog):
+    with caplog.at_level(logging.WARNING, logger="trl_ext.arena.joint_offsets"):
+        for method in ("soft", "reference"):
+            solve_joint_offsets(scores, ratings, method=method)
+    assert "nearly steps" not in caplog.text
 
 
 def test_soft_offsets_are_a_minimum_of_their_objective(scores, ratings):
@@ -135,6 +172,9 @@ def test_closed_form_by_hand():
     joint = solve_joint_offsets(scores, ratings, method="normal")
     wanted = norm.ppf(1 / (1 + 10**-0.25)) * np.sqrt(5)
     assert (3.0 - 1.0) + joint.difference("a", "b") == pytest.approx(wanted, abs=1e-12)
+    # the original's own numbers: the corrected mean of the last model is 0
+    original = solve_joint_offsets(scores, ratings, method="normal", gauge="original").offsets
+    assert original == pytest.approx({"a": wanted - 3.0, "b": -1.0}, abs=1e-12)
 
 
 class TestWeights:
@@ -172,7 +212,8 @@ class TestWeights:
     [
         ({"method": "paired"}, "'soft', 'hard', 'reference', 'normal', got 'paired'"),
         ({"weights": "votes"}, "`weights` must be one of 'rating', 'uniform'"),
-        ({"gauge": "first"}, "`gauge` must be 'sum', 'last' or one of the models 'a', 'b', 'c', 'd'"),
+        ({"gauge": "original"}, "`gauge='original'` is of the method 'normal', got method='soft'"),
+        ({"gauge": "first"}, "`gauge` must be 'sum', 'last', 'original' or one of the models 'a', 'b', 'c', 'd'"),
         ({"method": "hard", "temperature": 1.0}, "'hard' has none"),
         ({"temperature": -1.0}, "`temperature` must be positive"),
         ({"method": "reference", "block_size": 0}, "`block_size` must be at least 1"),

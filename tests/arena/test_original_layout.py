@@ -144,6 +144,10 @@ def test_configs(tmp_path):
     [
         ("{", "is not JSON"),
         ("[]", "must hold a list of models with the fields model_name, model_path, pipeline_class"),
+        (
+            '[{"model_name": "a", "model_path": 1.5, "pipeline_class": "c"}]',
+            "field 'model_path' of entry 0 is 1.5, not a text",
+        ),
         ('[{"model_name": "a", "model_path": ""}]', "field 'pipeline_class' of entry 0 is None"),
         (
             '[{"model_name": "a", "model_path": "", "pipeline_class": "b"}]'[:-1] + ', {"model_name": "a", '

@@ -13,7 +13,8 @@ from scipy.optimize import minimize
 
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext.arena import RatingTable, ScoreTable, implied_ratings, rating_agreement, reward_elo
-from trl_ext.arena.agreement import _correlations
+from trl_ext.arena.agreement import _correlations, _mean_absolute, _root_mean_square
+from trl_ext.arena.error_size import size_interval
 from trl_ext.arena.implied_rating import fit_wins, prompt_wins, separated
 
 
@@ -214,3 +215,36 @@ def test_coverage_of_errors():
         inside_root.append(found.rating_rmse.ci_low <= root <= found.rating_rmse.ci_high)
     assert 0.92 < np.mean(inside) < 0.98
     assert 0.90 < np.mean(inside_root) < 0.99
+
+
+class TestErrorSize:
+    def test_is_the_interval_of_the_noncentral_chi_squared_distribution(self):
+        errors = np.array([3.0, -1.0, 0.5, 2.0])
+        noise = np.random.default_rng(0).normal(size=(20_000, 4))
+        low, high = size_interval(errors, errors + noise, _root_mean_square, (0.025, 0.975))
+        total = np.sum(errors**2)
+        for end, tail in ((low, 0.975), (high, 0.025)):
+            assert stats.ncx2.cdf(total, 4, 4 * end**2) == pytest.approx(tail, abs=0.005)
+
+    def test_covers_more_often_than_a_mirrored_interval(self):
+        rng, true = np.random.default_rng(0), np.array([2.4, -0.6, -0.6, -0.6, -0.6])
+        size, covered, mirrored = np.sqrt(np.mean(true**2)), 0, 0
+        for _ in range(300):
+            found = true + rng.normal(size=5)
+            draws = found + rng.normal(size=(200, 5))
+            low, high = size_interval(found, draws, _root_mean_square, (0.025, 0.975))
+            covered += low <= size <= high
+            squares = np.quantile(np.mean(draws**2, axis=1), (0.975, 0.025))
+            low, high = 2 * np.mean(found**2) - squares
+            mirrored += low <= size**2 <= high
+        assert covered / 300 >= 0.92 > mirrored / 300
+
+    def test_errors_within_their_noise_may_be_none(self):
+        noise = np.random.default_rng(0).normal(size=(500, 5))
+        low, high = size_interval(np.full(5, 0.8), 0.8 + noise, _mean_absolute, (0.025, 0.975))
+        assert low == 0 < high < 3
+
+    def test_no_draws_and_no_errors(self):
+        nothing = size_interval(np.ones(3), np.full((10, 3), np.nan), _mean_absolute, (0.025, 0.975))
+        assert np.isnan(nothing).all()
+        assert size_interval(np.zeros(3), np.ones((10, 3)), _mean_absolute, (0.025, 0.975)) == (0.0, 0.0)

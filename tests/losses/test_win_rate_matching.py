@@ -225,6 +225,15 @@ class TestSquared:
         assert gradient(objective, differences).item() == pytest.approx(0.075)
         assert objective.running.item() == pytest.approx(0.7)
 
+    def test_the_weight_of_the_running_rate_is_not_rounded(self):
+        objective = WinRateMatchingLoss(momentum=0.9)(
+            torch.tensor([0.0], dtype=torch.float64),
+            torch.tensor([0]),
+            torch.tensor([0.6]),
+            running=torch.tensor([0.8], dtype=torch.float64),
+        )
+        assert objective.running.item() == pytest.approx(0.9 * 0.8 + 0.1 * 0.5, abs=1e-15)
+
     def test_a_running_rate_is_kept_while_its_group_is_away(self):
         objective = WinRateMatchingLoss(momentum=0.5)(
             torch.zeros(2),
@@ -261,10 +270,11 @@ class TestKL:
         assert objective.value.item() == pytest.approx(0.130812, abs=1e-6)
         assert gradient(objective, differences).tolist() == pytest.approx([3 / 32, 3 / 32])
 
+    @pytest.mark.parametrize("lost_by", [1e4, 48_000, 5e6, 1e8])
     @pytest.mark.parametrize("processes", [1, 3])
-    def test_a_hopeless_group_still_moves(self, processes):
-        # every pair lost by 10,000: -P log(mean of sigma) falls with slope P / n in each, shared by their sigma
-        differences = torch.full((3,), -1e4, dtype=torch.float64, requires_grad=True)
+    def test_a_hopeless_group_still_moves(self, processes, lost_by):
+        # every pair lost by as much: -P log(mean of sigma) falls with slope P / n in each, shared by their sigma
+        differences = torch.full((3,), -lost_by, dtype=torch.float64, requires_grad=True)
         loss, targets = WinRateMatchingLoss(divergence="kl"), torch.tensor([0.25], dtype=torch.float64)
 
         def share(rows, **options):
@@ -288,6 +298,16 @@ class TestKL:
             torch.testing.assert_close(objectives[0].value, alone.value)
             together = sum(gradient(objective, differences) for objective in objectives)
             torch.testing.assert_close(together, gradient(alone, differences))
+
+    def test_beyond_all_bounds_it_is_finite_on_processes_too(self):
+        differences = torch.tensor([1e30, 2e30], requires_grad=True)
+        loss, targets = WinRateMatchingLoss(divergence="kl"), torch.tensor([0.25])
+
+        def share(rows, **options):
+            return loss(differences[rows], torch.zeros(len(rows), dtype=torch.int64), targets, **options)
+
+        for objective in (share(torch.arange(2)), *on_processes(torch.arange(2).chunk(2), share)):
+            assert objective.value.isfinite() and gradient(objective, differences).isfinite().all()
 
     @pytest.mark.parametrize("target", [0.0, 1.0])
     def test_a_target_at_the_end_is_the_logarithm_of_one_rate(self, target):

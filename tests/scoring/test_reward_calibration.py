@@ -174,6 +174,12 @@ class TestStorage:
         with pytest.raises(ValueError, match="the model has no calibration"):
             read_calibration(model)
 
+    def test_a_folder_without_a_model_has_none(self, tmp_path):
+        with pytest.raises(OSError, match="is no saved model.*neither config.json"):
+            read_calibration(tmp_path)
+        with pytest.raises(ValueError, match="is no saved model"):
+            save_calibration(tmp_path, BY_SOURCE)
+
     def test_an_adapter_has_its_own(self, adapter, stored):
         with pytest.raises(ValueError, match=r"has no calibration \(reward_calibration.json\)"):
             read_calibration(adapter)  # its base model has one

@@ -14,6 +14,7 @@ from tasks.charm import train as charm_train
 from tasks.charm.demo_ratings import TRUE_RATINGS, write_demo_ratings
 from tasks.charm.run_all_config import RUN_ALL_KEYS, Plan
 from tasks.charm.run_all_config import check_config as check_run_all
+from tasks.charm.run_all_stages import run_stages
 from tasks.charm.train_config import NAMED_CONFIGS, TRAIN_KEYS, check_config
 from tasks.config_keys import defaults
 from tasks.train import _DEFAULTS, ex
@@ -71,7 +72,10 @@ def test_matching_mixed_with_human_pairs_and_what_it_matched(tiny, capsys):
     )
     charm_train.ex.run(config_updates=updates)
     results = json.loads(Path("out/results.json").read_text())
-    assert results["calibration"] == {
+    found = results["calibration"]
+    assert found.pop("temperature") == pytest.approx(found["frozen_sd"] / 4)
+    assert found.pop("anchor_weight") == pytest.approx(0.02 / found.pop("frozen_sd") ** 2)
+    assert found == {
         "model_pairs": [
             {"model": "terse", "opponent": "verbose", "pairs": 12, "expected_win_rate": pytest.approx(0.6)}
         ],
@@ -109,6 +113,7 @@ def test_contradictions_in_tasks_train(updates, message):
         ({"model": None}, "set model"),
         ({"method": "constant"}, "must be one of hard"),
         ({"train": {"model_name": "x"}}, "set 'model', not 'train.model_name'"),
+        (NAMED_CONFIGS["paper"] | {"method": "matching"}, "here 2 x 1 pairs.*accumulation_steps=32 does not"),
         ({"train": {"learning_rat": 1e-5}}, "Did you mean 'learning_rate'"),
     ],
 )
@@ -118,7 +123,10 @@ def test_mistakes_in_the_configuration_of_a_training(updates, message):
 
 
 def test_the_recipe_of_the_paper_is_a_valid_configuration():
-    check_config(configure(**NAMED_CONFIGS["paper"]))
+    paper = NAMED_CONFIGS["paper"]
+    check_config(configure(**paper))
+    train = paper["train"] | {"trainer": {"win_rate_ema_decay": 0.9}}
+    check_config(configure(**paper | {"method": "matching", "train": train}))
 
 
 def test_missing_pairs_are_told_before_a_model_is_looked_for():
@@ -136,6 +144,10 @@ def test_missing_pairs_are_told_before_a_model_is_looked_for():
         ({"train": {"seed": 1}}, "not 'train.seed'"),
         ({"calibrate": {"min_margin": -1.0}}, "min_margin"),
         ({"generate": {"temprature": 0.5}}, "temprature"),
+        ({"calibrate": {"overvalued": "verbose"}}, "'calibrate.overvalued' follows"),
+        ({"score": {"model": "other"}}, "'score.model' follows"),
+        ({"overvalued": "verbose", "reference": "terse", "methods": "matching"}, "methods=hard"),
+        ({"seed": -1}, "seed"),
     ],
 )
 def test_mistakes_in_any_stage_are_told_before_the_first(updates, message):
@@ -149,11 +161,42 @@ def test_the_demo_is_planned_with_its_own_ratings():
     plan = Plan(config)
     assert plan.calibration("matching")["ratings"] == str(Path("outputs/charm/ratings.csv"))
     assert plan.training("soft")["pairs"] == str(Path("outputs/charm/calibration/before/soft"))
-    assert plan.evaluation()["after"] == [str(Path("outputs/charm/models", m)) for m in ("hard", "soft", "matching")]
+    evaluation = plan.evaluation("soft")
+    assert evaluation["after"] == str(Path("outputs/charm/models/soft"))
+    assert evaluation["calibrated"] == str(Path("outputs/charm/calibration/before/soft/report.json"))
+
+
+def test_models_are_evaluated_with_the_settings_of_the_scores():
+    config = defaults(RUN_ALL_KEYS) | {
+        "reward_model": "rm", "human_pairs": "pairs.jsonl",
+        "score": {"prompt_format": "chat", "torch_dtype": "bfloat16", "max_length": 512},
+    }  # fmt: skip
+    check_run_all(config)
+    evaluation = Plan(config).evaluation("hard")
+    assert [evaluation[key] for key in config["score"]] == ["chat", "bfloat16", 512]
+
+
+@pytest.mark.parametrize(
+    ("updates", "message"),
+    [
+        ({"human_data": "nowhere.jsonl"}, "human_data='nowhere.jsonl': there is no such file"),
+        ({"ratings": "nowhere.csv"}, "nowhere.csv"),
+        ({"overvalued": "long"}, "is not a policy; there are plain, truncated"),
+    ],
+)
+def test_missing_inputs_of_late_stages_are_told_at_once(updates, message):
+    with pytest.raises(ConfigError, match=message):
+        run_stages(defaults(RUN_ALL_KEYS) | updates)
+
+
+def test_ratings_that_lack_a_policy_are_told_at_once():
+    Path("ratings.csv").write_text("model,rating\nplain,1000\nterse,1100\n")
+    with pytest.raises(ConfigError, match="no rating of model 'truncated'"):
+        run_stages(defaults(RUN_ALL_KEYS) | {"ratings": "ratings.csv"})
 
 
 def test_the_demo_ratings_are_near_the_truth_of_the_battles(tmp_path):
-    write_demo_ratings(tmp_path, seed=42)
+    write_demo_ratings(tmp_path)
     ratings = read_leaderboard(tmp_path / "ratings.csv")
     models = list(TRUE_RATINGS)
     difference = ratings.of(models) - ratings.of(models).mean()

@@ -34,9 +34,11 @@ TARGETS = [
     0.4 if a < b else 0.6 for a, b in zip(*(model_pairs()[f"source_{c}"] for c in ("chosen", "rejected")), strict=True)
 ]
 BAD = {
-    "no source": ({"train": without("source_rejected")}, "matching.*no column 'source_rejected'.*columns="),
+    "no source": ({"train": without("source_rejected")}, "train dataset has no column 'source_rejected', which calibration_method='matching' needs.*columns={'source_rejected': <name"),
+    "no source at all": ({"train": without("source_chosen", without("source_rejected"))}, "^train.*columns={'source_chosen': <name"),
+    "a source of another name": ({"train": model_pairs().rename_column("source_chosen", "source_chosn")}, "Did you mean 'source_chosn'"),
     "no target": ({"ratings": None}, "no column 'target_win_rate'.*Or pass `ratings`"),
-    "no label": ({"calibration_method": "soft"}, "soft.*no column 'label'"),
+    "no label": ({"calibration_method": "soft"}, "no column 'label', which.*'soft' needs"),
     "source is missing": ({"train": with_value("source_chosen", 3, None, ["ant"] * 40)}, "source_chosen.*row 3"),
     "same source": ({"train": with_value("source_chosen", 2, "cow", ["ant"] * 40)}, "equal to 'source_chosen'.*row 1.*'ant'"),
     "unknown model": ({"ratings": {"ant": 1.0, "bee": 2.0}}, "column 'source_chosen'.*row 3.*no rating of model 'cow'"),
@@ -64,7 +66,7 @@ BAD = {
     "hard labels in the wrong order": (
         {"calibration_method": "hard", "train": with_value("label", 1, 0.3, [1.0] * 40)}, "label.*row 1.*exchange",
     ),
-    "one row of a pair of models": ({"train": model_pairs(4)}, "have 1 row.*add rows"),
+    "one row of a pair of models": ({"train": model_pairs(4)}, "have fewer than 2 rows.*add rows"),
     "few human pairs": ({"human": human_pairs(2)}, "`human_dataset` has 2 of 42.*batch of 8 has 0.38"),
     "human pairs with human labels": (
         {"human": human_pairs(), "calibration_method": "source_offset"}, "Put all pairs into `train_dataset`",
@@ -75,6 +77,22 @@ BAD = {
     ),
     "variance without ratings": ({"ratings": None, "use_rating_variance": True, "train": model_pairs(target_win_rate=TARGETS)}, "use_rating_variance.*needs"),
     "variance without intervals": ({"use_rating_variance": True}, "interval for every rating.*'ant' has none"),
+    "one row of weight of a pair of models": (
+        {"train": model_pairs(weight=[float("cow" in pair) for pair in zip(*(model_pairs()[f"source_{c}"] for c in ("chosen", "rejected")), strict=True)])},
+        "1 pairs of models have fewer.*'ant', 'bee'.*which have 0",
+    ),
+    "no weight": ({"calibration_method": "hard", "train": model_pairs(weight=[0.0] * 40)}, "'weight' is 0 in all 40 rows"),
+    "no weight of people": ({"human": human_pairs().add_column("weight", [0.0] * 12)}, "human dataset: column 'weight' is 0"),
+    "batches of one row": (
+        {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 16}, "1 per win rate, but at least 2.*accumulation does not",
+    ),
+    "a pair of models for every row": ({"pairs_of_models_per_batch": 50, "per_device_train_batch_size": 5}, "3 pairs of models: 1.67 per win rate"),
+    "batches of one human and one other row": (
+        {"per_device_train_batch_size": 2, "human": human_pairs(40)}, "2 rows, 1 of them.*1 per win rate",
+    ),
+    "no variance to hold": (
+        {"per_device_train_batch_size": 1, "win_rate_ema_decay": 0.9}, "variance within a model.*anchor_coefficient=0",
+    ),
     "a weight below 0": ({"train": model_pairs(weight=[-1.0] * 40)}, "weight.*row 0"),
     "rating of a text": ({"ratings": {"ant": "x", "bee": 1, "cow": 2}}, "could not convert"),
 }  # fmt: skip
@@ -102,7 +120,7 @@ ARGUMENTS = {
     "anchor_coefficient": (-1.0, "at least 0"),
     "human_coefficient": (float("nan"), "at least 0"),
     "win_rate_ema_decay": (1.0, r"\[0, 1\)"),
-    "pairs_of_models_per_batch": (0, "at least 1"),
+    "pairs_of_models_per_batch": (0, "integer of at least 1, got 0"),
     "source_offset_update_steps": (5, "no effect with calibration_method='matching': it is for 'source_offset'"),
     "max_tokens_per_batch": (100, "chooses the batches.*'matching'"),
     "train_sampling_strategy": ("group_by_length", "chooses the batches.*'matching'"),
@@ -116,6 +134,17 @@ def test_bad_arguments_are_refused(tmp_path, name):
     settings = {"calibration_method": "matching", "bf16": False, "use_cpu": True} | {name: value}
     with pytest.raises(ValueError, match=f"{name}.*{message}"):
         CalibrationRewardConfig(str(tmp_path), **settings)
+
+
+@pytest.mark.parametrize(
+    ("method", "name"), [("matching", "pairs_of_models_per_batch"), ("source_offset", "source_offset_update_steps")]
+)
+def test_a_count_is_an_integer(tmp_path, method, name):
+    for value in (1.5, 2.0, True):
+        with pytest.raises(ValueError, match=f"{name}.*integer.*{value}"):
+            CalibrationRewardConfig(
+                str(tmp_path), calibration_method=method, use_cpu=True, bf16=False, **{name: value}
+            )
 
 
 def test_a_stream_and_a_loss_are_refused(tmp_path):

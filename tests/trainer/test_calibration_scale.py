@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.calibration_data import RATINGS, SETTINGS, make_calibration, model_pairs
+from tests.calibration_data import RATINGS, SETTINGS, human_pairs, make_calibration, model_pairs
 from tests.tiny import tiny_reward_model, tiny_tokenizer
 from trl_ext import CalibrationRewardConfig, CalibrationRewardTrainer
 
@@ -128,3 +128,47 @@ class TestTemperatureOfLabels:
         assert (
             make_calibration(tmp_path, tokenizer, train, calibration_method="soft", **settings).temperature == expected
         )
+
+
+class TestGivenScores:
+    """Scores of the training set are compared with the rewards of the model before the first step."""
+
+    @pytest.fixture(scope="class")
+    def right(self, tmp_path_factory, tokenizer):
+        rewards = make_calibration(tmp_path_factory.mktemp("run"), tokenizer).predict(model_pairs()).predictions
+        return rewards.astype(np.float64).T
+
+    @staticmethod
+    def trained(path, tokenizer, scores, compares=True):
+        train = model_pairs(score_chosen=scores[0], score_rejected=scores[1])
+        trainer = make_calibration(
+            path, tokenizer, train, human=human_pairs(), max_steps=2, disable_dropout=False, shared_prefix=False
+        )
+        trainer._compares_scores &= compares
+        for layer in trainer.model.model.layers:
+            layer.self_attn.attention_dropout = 0.2
+        trainer.train()
+        return trainer
+
+    def test_those_of_the_model_pass_and_others_are_told(self, tmp_path, tokenizer, right, caplog):
+        self.trained(tmp_path, tokenizer, right)
+        assert "not the rewards of the model" not in caplog.text
+        scores = right.copy()
+        scores[0, 39] += 5.0
+        self.trained(tmp_path, tokenizer, scores)
+        assert "in 16 rows that were compared they differ by up to 5 (" in caplog.text
+
+    def test_the_training_is_the_same(self, tmp_path, tokenizer, right):
+        compared, plain = (self.trained(tmp_path, tokenizer, right, compares).model for compares in (True, False))
+        for p, q in zip(compared.parameters(), plain.parameters(), strict=True):
+            assert torch.equal(p, q)
+
+    def test_not_after_a_resume(self, tmp_path, tokenizer, right, caplog):
+        train = model_pairs(score_chosen=right[0], score_rejected=right[1])
+        settings = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4}
+        make_calibration(tmp_path, tokenizer, train, **settings).train()
+        resumed = make_calibration(tmp_path, tokenizer, train, **settings)
+        with torch.no_grad():
+            resumed.model.score.weight *= 100  # as the weights of the checkpoint would be
+        resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+        assert "not the rewards of the model" not in caplog.text

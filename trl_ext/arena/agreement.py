@@ -1,5 +1,6 @@
 """Does a reward model order models as people do? Mean reward and implied ratings against published ones."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from ..evaluation.statistics import Estimate, _check_level, _cluster_codes
+from .error_size import size_interval
 from .implied_rating import fit_wins, prompt_wins, separated, shrunk_wins
 from .rated_models import check_rated
 from .rating_table import RatingTable
@@ -87,13 +89,12 @@ def rating_agreement(
 
     Intervals are of a bootstrap of prompts that weights them (Bayesian bootstrap, with the variance of a sample and not of a
     population: weights of Gamma(1 − 2/G) for G prompts or clusters), and that draws ratings from their normal distribution.
-    They say how sure the figures are *for these models*, not how they would be for others. Those of `rating_rmse` and
-    `rating_mae` are mirrored at the estimate (basic bootstrap; of the square, for `rating_rmse`), because noise makes both
-    larger, and again in every draw.
+    They say how sure the figures are *for these models*, not how they would be for others. Noise makes `rating_rmse` and
+    `rating_mae` larger, and again in every draw: their intervals hold the sizes of true errors, in proportion as found, for
+    which the size found is not extreme (test inversion).
 
     References:
         - Rubin, The Bayesian Bootstrap, 1981.
-        - Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 5.2 (basic bootstrap).
 
     Args:
         scores ([`ScoreTable`]):
@@ -177,14 +178,10 @@ def rating_agreement(
     )  # fmt: skip
     unbounded = tuple(np.array(scores.models, dtype=object)[no_high | no_low])
     shrunk = f", {len(unbounded)} models shrunk by one prompt on which all tie" if unbounded else ""
-    root = Estimate(
-        **_basic(np.mean(error**2), np.mean(error_draws**2, axis=1), quantiles, bool(unbounded), np.sqrt),
-        n=n, method=f"{method}{shrunk}, basic interval of the square",
-    )  # fmt: skip
-    absolute = Estimate(
-        **_basic(np.abs(error).mean(), np.abs(error_draws).mean(axis=1), quantiles, bool(unbounded)),
-        n=n, method=f"{method}{shrunk}, basic interval",
-    )  # fmt: skip
+    root, absolute = (
+        _size(error, error_draws, size, quantiles, bool(unbounded), n, f"{method}{shrunk}")
+        for size in (_root_mean_square, _mean_absolute)
+    )
     found = _correlations(mean_reward[None], published[None])
     drawn = _correlations(reward_draws, rating_draws)
     impossible = _no_correlation(mean_reward, published)
@@ -263,13 +260,23 @@ def _percentile(value: float, drawn: np.ndarray, quantiles: list[float], n: int,
     return Estimate(float(value), float(drawn.std(ddof=1)), float(low), float(high), n, method)
 
 
-def _basic(value: float, drawn: np.ndarray, quantiles: list[float], unbounded: bool, transform=np.asarray) -> dict:
-    """Interval of a figure that is at least 0, mirrored at its estimate and then transformed."""
-    low, high = np.maximum(2 * value - np.quantile(drawn, quantiles)[::-1], 0.0)
-    high = np.inf if unbounded else high
-    return {
-        "value": float(transform(value)),
-        "se": np.nan if unbounded else float(transform(drawn).std(ddof=1)),
-        "ci_low": float(transform(low)),
-        "ci_high": float(transform(high)),
-    }
+def _size(
+    errors: np.ndarray, draws: np.ndarray, size: Callable, quantiles: list[float], unbounded: bool, n: int, method: str
+) -> Estimate:
+    low, high = size_interval(errors, draws, size, quantiles)
+    return Estimate(
+        value=float(size(errors)),
+        se=np.nan if unbounded else float(size(draws).std(ddof=1)),
+        ci_low=low,
+        ci_high=np.inf if unbounded else high,
+        n=n,
+        method=f"{method}, interval by test inversion",
+    )
+
+
+def _root_mean_square(errors: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.mean(errors**2, axis=-1))
+
+
+def _mean_absolute(errors: np.ndarray) -> np.ndarray:
+    return np.mean(np.abs(errors), axis=-1)

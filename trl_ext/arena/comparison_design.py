@@ -43,11 +43,11 @@ def number_battles(table: pd.DataFrame, clusters: str | ArrayLike | None) -> Num
     number = {model: row for row, model in enumerate(models)}
     first, second = (table[column].map(number).to_numpy(np.int64) for column in ("model_a", "model_b"))
     return NumberedBattles(
-        models, first, second, table["winner"].map(WINNERS).to_numpy(np.float64), _cluster_codes(table, clusters)
+        models, first, second, table["winner"].map(WINNERS).to_numpy(np.float64), _battle_clusters(table, clusters)
     )
 
 
-def _cluster_codes(table: pd.DataFrame, clusters: str | ArrayLike | None) -> np.ndarray | None:
+def _battle_clusters(table: pd.DataFrame, clusters: str | ArrayLike | None) -> np.ndarray | None:
     if clusters is None:
         return None
     if isinstance(clusters, str):
@@ -63,7 +63,7 @@ def _cluster_codes(table: pd.DataFrame, clusters: str | ArrayLike | None) -> np.
     missing = np.flatnonzero(labels.isna())
     if missing.size:
         raise ValueError(f"clusters has {missing.size} missing labels; first: row {missing[0]}")
-    codes, unique = pd.factorize(labels)
+    codes, unique = pd.factorize(labels)  # without sorting, which takes seconds for a million texts
     if len(unique) < 2:
         raise ValueError(f"all battles are in one cluster, {str(unique[0])!r}: uncertainty needs two or more")
     return codes

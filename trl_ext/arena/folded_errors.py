@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..evaluation.statistics import _cluster_codes
-from .pairwise_counts import TIES
+from .paired_outcomes import TIES
 from .score_table import ScoreTable
 
 

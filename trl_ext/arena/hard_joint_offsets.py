@@ -5,6 +5,7 @@ import numpy as np
 
 _SMALLEST_GAP = 1e-9  # of the range of the thresholds: a narrower interval does not survive the rounding of the scores
 _SMALLEST_GAIN = 1e-12  # relative; below it a move is rounding
+_CENTRINGS = 200  # of all offsets; a few tens are enough
 
 
 def descend(
@@ -20,10 +21,13 @@ def descend(
         weight (`np.ndarray` of shape `(M, M)`): Weights of the pairs.
 
     Returns:
-        `tuple[np.ndarray, float]`: Offsets `(M,)` which no move of one alone improves, and the sum over the pairs of
-        weight times squared distance.
+        `tuple[np.ndarray, float]`: Offsets `(M,)` which no move of one alone improves, each in the middle of the interval
+        that the others leave it, and the sum over the pairs of weight times squared distance.
     """
     offsets, m = start.astype(np.float64), table.shape[1]
+    # whatever the start was worth: it may lie at thresholds, where prompts tie, and moves never end at one
+    for model in range(m):
+        offsets[model] = _best_offset(table, offsets, expected, weight, model)
     objective = _objective(table, offsets, expected, weight)
     improved = True
     while improved:  # the objective falls with every move and has finitely many values
@@ -34,7 +38,30 @@ def descend(
             value = _objective(table, candidate, expected, weight)
             if value < objective * (1 - _SMALLEST_GAIN):
                 offsets, objective, improved = candidate, value, True
-    return offsets, objective
+    centred = _centred(table, offsets)
+    # the same outcomes, unless two thresholds are so near that rounding decides
+    return (centred if _objective(table, centred, expected, weight) <= objective else offsets), objective
+
+
+def _centred(table: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Every offset in the middle of the interval in which no outcome changes; one with an open end stays."""
+    m = len(offsets)
+    low, high = np.full((m, m), -np.inf), np.full((m, m), np.inf)  # of the differences of offsets
+    for i, j in zip(*np.triu_indices(m, k=1), strict=True):
+        thresholds, difference = table[:, j] - table[:, i], offsets[i] - offsets[j]
+        low[i, j] = np.max(thresholds, where=thresholds < difference, initial=-np.inf)
+        high[i, j] = np.min(thresholds, where=thresholds > difference, initial=np.inf)
+        low[j, i], high[j, i] = -high[i, j], -low[i, j]
+    offsets, close = offsets.copy(), _SMALLEST_GAP * np.ptp(table)
+    for _ in range(_CENTRINGS):  # a move shifts the middles of the others, by half as much at most
+        before = offsets.copy()
+        for model in range(m):
+            ends = np.max(low[model] + offsets), np.min(high[model] + offsets)
+            if np.isfinite(ends).all():
+                offsets[model] = ends[0] + (ends[1] - ends[0]) / 2
+        if np.abs(offsets - before).max() <= close:
+            break
+    return offsets
 
 
 def _objective(table: np.ndarray, offsets: np.ndarray, expected: np.ndarray, weight: np.ndarray) -> float:

@@ -1,16 +1,13 @@
 """Offsets of several models at once, so that every pair wins as often as the ratings say, as nearly as possible."""
 
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import least_squares
-from scipy.special import expit
-from scipy.stats import norm
 
-from .hard_joint_offsets import descend
+from .joint_solvers import SHARPNESS, Rate, all_differences, annealed, hard_offsets, normal_offsets, rate_of
 from .mismatch_interval import relative_mismatch
 from .offsets import resolve_temperature
 from .paired_outcomes import paired_outcomes
@@ -18,15 +15,14 @@ from .rated_models import check_rated, scored_name
 from .rating_table import RatingTable
 from .rating_weights import rating_weights
 from .score_table import ScoreTable
-from .unpaired_win_rates import REFERENCE_BLOCK_SIZE, check_block_size, unpaired_rate
+from .unpaired_win_rates import REFERENCE_BLOCK_SIZE, check_block_size
 
+
+logger = logging.getLogger(__name__)
 
 JOINT_METHODS = ("soft", "hard", "reference", "normal")
 WEIGHTS = ("rating", "uniform")
-_SHARPNESS = 0.1  # default temperature, in standard deviations: smooth, and near enough to a count of wins
-
-# win rate of a pair at a difference of offsets, and its derivative
-Rate = Callable[[int, int, float], tuple[float, float]]
+_STAIRCASE = 5.0  # mean gap between what is compared, in temperatures, from which win rates are no longer smooth
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ class JointOffsets:
         offsets (`dict[str, float]`):
             Added to the scores of each model, in their unit.
         gauge (`str`):
-            `"sum"`: they sum to zero; `"last"` or the name of a model: that one has none.
+            `"sum"`: they sum to zero; `"last"` or the name of a model: that one has none; `"original"`: as the original's.
         method (`str`):
             One of `JOINT_METHODS`.
         objective, objective_before (`float`):
@@ -96,9 +92,9 @@ def solve_joint_offsets(
 
     - `"soft"`: weighted least squares on paired soft win rates \( \frac1N \sum_i \sigma((s_{ia}+o_a-s_{ib}-o_b)/T) \).
     - `"hard"`: the same on shares of prompts that are won, a step function. One offset is moved at a time to the best of
-      all intervals between its thresholds, which is found exactly, until none can be improved. With two models the
-      result is that of [`solve_offset`]; with more it is as good as can be reached one model at a time, from the better
-      of two starts.
+      all intervals between its thresholds, which is found exactly, until none can be improved, and in the end to the
+      middle of that interval, so that no prompt ties but where rounding can't tell. With two models the result is that
+      of [`solve_offset`]; with more it is as good as can be reached one model at a time, from the better of two starts.
     - `"reference"`: the original's objective over unpaired win rates, unweighted, see [`unpaired_objective`].
     - `"normal"`: the closed form of the original's first version, for comparison: models adjacent in `scores.models` are
       independent normals, \( \mu_a - \mu_b = \Phi^{-1}(P_{ab}) \sqrt{v_a + v_b} \).
@@ -122,6 +118,8 @@ def solve_joint_offsets(
             ratings, plus that of a share of N prompts. `"uniform"`: all alike, as `"reference"` always.
         gauge (`str`, *optional*, defaults to `"sum"`):
             `"sum"`: offsets sum to zero; `"last"`: the last model's is zero; the name of a model: that one's is zero.
+            `"original"`, of `"normal"` only: the corrected mean of the last model is zero, which gives the numbers of the
+            original.
         block_size (`int`, *optional*, defaults to `1000`):
             Rows of a block of `"reference"`.
 
@@ -134,11 +132,11 @@ def solve_joint_offsets(
     Example:
         ```python
         >>> from trl_ext.arena import RatingTable, ScoreTable, solve_joint_offsets
-        >>> scores = ScoreTable.from_columns({"a": [3.0, 5.0, 4.0, 6.0], "b": [1.0, 2.0, 3.0, 4.0]})
+        >>> scores = ScoreTable.from_columns({"a": [3.0, 6.0, 4.0, 7.0], "b": [1.0, 2.0, 3.0, 4.0]})
         >>> ratings = RatingTable.from_ratings({"a": 1000, "b": 1000})
         >>> joint = solve_joint_offsets(scores, ratings, method="hard")
         >>> joint.offsets
-        {'a': -1.0, 'b': 1.0}
+        {'a': -1.25, 'b': 1.25}
 
         ```
     """
@@ -151,30 +149,36 @@ def solve_joint_offsets(
         raise ValueError(f"`weights` must be one of {', '.join(map(repr, WEIGHTS))}, got {weights!r}")
     if temperature is not None and method in ("hard", "normal"):
         raise ValueError(f'`temperature` is of the methods "soft" and "reference"; {method!r} has none')
-    if gauge not in ("sum", "last", *scores.models):
+    if gauge not in ("sum", "last", "original", *scores.models):
         raise ValueError(
-            f"`gauge` must be 'sum', 'last' or one of the models {', '.join(map(repr, scores.models))}, got {gauge!r}"
+            f"`gauge` must be 'sum', 'last', 'original' or one of the models {', '.join(map(repr, scores.models))}, got "
+            f"{gauge!r}"
         )
+    if gauge == "original" and gauge not in scores.models and method != "normal":
+        raise ValueError(f"`gauge='original'` is of the method 'normal', got method={method!r}; use 'sum' or 'last'")
     check_block_size(block_size)
     table, expected = scores.scores, ratings.win_probabilities(scores.models)
     weight = np.ones_like(expected)
     if weights == "rating" and method != "reference":
         weight = rating_weights(scores, ratings)
     if method == "reference":
-        temperature = resolve_temperature(temperature, _all_differences(table))
+        temperature = resolve_temperature(temperature, all_differences(table))
     elif method == "soft":
-        factor = _SHARPNESS if temperature is None else 1.0
+        factor = SHARPNESS if temperature is None else 1.0
         temperature = factor * resolve_temperature(
-            "std" if temperature is None else temperature, _all_differences(table)
+            "std" if temperature is None else temperature, all_differences(table)
         )
 
-    rate = _rate(table, method, temperature, block_size)
+    rate = rate_of(table, method, temperature, block_size)
     if method == "normal":
-        offsets = _normal_offsets(table, expected)
+        offsets = normal_offsets(table, expected)
     elif method == "hard":
-        offsets = _hard_offsets(table, expected, weight)
+        offsets = hard_offsets(table, expected, weight)
     else:
-        offsets = _least_squares(table, expected, weight, rate)
+        _warn_of_staircase(table, method, temperature, block_size)
+        offsets = annealed(
+            table, expected, weight, lambda stage: rate_of(table, method, stage, block_size), temperature
+        )
     offsets = _in_gauge(offsets, gauge, scores.models)
 
     pairs = _pair_table(scores, offsets, expected, weight, rate)
@@ -198,87 +202,23 @@ def solve_joint_offsets(
     )
 
 
-def _all_differences(table: np.ndarray) -> np.ndarray:
-    first, second = np.triu_indices(table.shape[1], k=1)
-    # about zero for every pair: how far models lie apart says nothing about the scale of a prompt's differences
-    differences = table[:, first] - table[:, second]
-    return (differences - differences.mean(axis=0)).ravel()
-
-
-def _rate(table: np.ndarray, method: str, temperature: float | None, block_size: int) -> Rate:
-    def soft(i: int, j: int, difference: float) -> tuple[float, float]:
-        probability = expit((table[:, i] - table[:, j] + difference) / temperature)
-        return float(probability.mean()), float(np.mean(probability * (1 - probability)) / temperature)
-
-    def unpaired(i: int, j: int, difference: float) -> tuple[float, float]:
-        return unpaired_rate(table[:, i], table[:, j], difference, temperature, block_size)
-
-    def hard(i: int, j: int, difference: float) -> tuple[float, float]:
-        return paired_outcomes(table[:, i], table[:, j], difference).win_rate("half"), np.nan
-
-    return {"soft": soft, "reference": unpaired}.get(method, hard)
-
-
-def _start(table: np.ndarray, expected: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Offsets `(M,)`, the last one 0, whose differences are nearest to the offsets that are right pair by pair."""
-    first, second = np.triu_indices(table.shape[1], k=1)
-    wanted = [-np.quantile(table[:, i] - table[:, j], 1 - expected[i, j]) for i, j in zip(first, second, strict=True)]
-    rows, root = np.arange(len(first)), np.sqrt(weight[first, second])
-    design = np.zeros((len(first), table.shape[1]))
-    design[rows, first], design[rows, second] = root, -root
-    return np.append(np.linalg.lstsq(design[:, :-1], root * np.array(wanted), rcond=None)[0], 0.0)
-
-
-def _least_squares(table: np.ndarray, expected: np.ndarray, weight: np.ndarray, rate: Rate) -> np.ndarray:
-    first, second = np.triu_indices(table.shape[1], k=1)
-    root = np.sqrt(weight[first, second] / weight[first, second].mean())
-    unit = float(np.std(table)) or 1.0  # of the unknowns, so that tolerances don't depend on the scale of the scores
-    rows = np.arange(len(first))
-    # values and derivatives come together, and the solver asks for the derivatives where it has asked for the values
-    last: dict[str, Any] = {"at": None}
-
-    def evaluate(unknown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if last["at"] is None or not np.array_equal(last["at"], unknown):
-            offsets = np.append(unknown * unit, 0.0)
-            values, slopes = np.array(
-                [rate(i, j, offsets[i] - offsets[j]) for i, j in zip(first, second, strict=True)]
-            ).T
-            jacobian = np.zeros((len(first), table.shape[1]))
-            jacobian[rows, first], jacobian[rows, second] = root * slopes * unit, -root * slopes * unit
-            last.update(at=unknown.copy(), value=root * (values - expected[first, second]), jacobian=jacobian[:, :-1])
-        return last["value"], last["jacobian"]
-
-    solution = least_squares(
-        lambda unknown: evaluate(unknown)[0],
-        _start(table, expected, weight)[:-1] / unit,
-        jac=lambda unknown: evaluate(unknown)[1],
-        xtol=1e-13,
-        ftol=1e-13,
-        gtol=1e-13,
-    )
-    return np.append(solution.x * unit, 0.0)
-
-
-def _hard_offsets(table: np.ndarray, expected: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    starts = [_start(table, expected, weight)]
-    temperature = _SHARPNESS * float(np.std(_all_differences(table)))
-    if temperature > 0:
-        starts.append(_least_squares(table, expected, weight, _rate(table, "soft", temperature, 1)))
-    ends = [descend(table, start, expected, weight) for start in starts]
-    return min(ends, key=lambda end: end[1])[0]
-
-
-def _normal_offsets(table: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    variances = table.var(axis=0)
-    adjacent = np.diag(expected, k=1)
-    steps = norm.ppf(adjacent) * np.sqrt(variances[:-1] + variances[1:])
-    means = np.append(np.cumsum(steps[::-1])[::-1], 0.0)
-    return means - table.mean(axis=0)
+def _warn_of_staircase(table: np.ndarray, method: str, temperature: float, block_size: int) -> None:
+    compared = len(table) * (min(len(table), block_size) if method == "reference" else 1)
+    gap = float(np.ptp(all_differences(table))) / compared
+    if gap > _STAIRCASE * temperature:
+        logger.warning(
+            "The temperature %g is far below the mean gap %.3g between the differences of scores that are compared, so that "
+            "win rates are nearly steps: other offsets may fit as well or better. Use more prompts, a higher temperature or "
+            'the method "hard".',
+            *(temperature, gap),
+        )
 
 
 def _in_gauge(offsets: np.ndarray, gauge: str, models: tuple[str, ...]) -> np.ndarray:
     if gauge in models:
         return offsets - offsets[models.index(gauge)]
+    if gauge == "original":  # as `_normal_offsets` has them
+        return offsets
     return offsets - (offsets.mean() if gauge == "sum" else offsets[-1])
 
 

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 
 from ..evaluation.statistics import _as_finite, _check_level
 from .mismatch_interval import EffectivePrompts, mismatch_interval, mismatch_p_values, relative_mismatch
-from .pairwise_counts import TIES, PairCounts, count_pairs
+from .paired_outcomes import TIES, check_ties
+from .pairwise_counts import PairCounts, count_pairs
 from .rated_models import check_rated
 from .rating_table import RatingTable
 from .score_table import ScoreTable
@@ -59,7 +60,7 @@ def mismatch_degree(
 
         ```
     """
-    _check_ties(ties)
+    check_ties(ties)
     first = _as_finite(scores_overvalued, "scores_overvalued")
     second = _as_finite(scores_reference, "scores_reference")
     if first.shape != second.shape:
@@ -143,7 +144,7 @@ def mismatch_table(
 
         ```
     """
-    _check_ties(ties)
+    check_ties(ties)
     _check_level(level)
     if bootstrap < 2 / (1 - level):
         raise ValueError(
@@ -190,11 +191,6 @@ def mismatch_table(
                 }
             )
     return pd.DataFrame(rows)
-
-
-def _check_ties(ties: str) -> None:
-    if ties not in TIES:
-        raise ValueError(f"`ties` must be one of {', '.join(map(repr, TIES))}, got {ties!r}")
 
 
 def _check_distinguished(scores: ScoreTable, counts: PairCounts) -> None:

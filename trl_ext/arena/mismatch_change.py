@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from ..evaluation.statistics import Estimate, _check_level
 from .folded_errors import AbsoluteSizes, draw_win_rate_errors, paired_win_rates
 from .mismatch_interval import relative_mismatch
-from .pairwise_counts import TIES
+from .paired_outcomes import check_ties
 from .rating_table import RatingTable
 from .score_table import ScoreTable
 from .win_probability import elo_win_probability
@@ -160,8 +160,7 @@ def compare_mismatch(
         ```
     """
     _check_level(level)
-    if ties not in TIES:
-        raise ValueError(f"`ties` must be one of {', '.join(map(repr, TIES))}, got {ties!r}")
+    check_ties(ties)
     if draws < 2:
         raise ValueError(f"`draws` must be at least 2, got {draws}")
     after = aligned_after(before, after)

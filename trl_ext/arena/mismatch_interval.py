@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ..evaluation.statistics import _cluster_codes
-from .pairwise_counts import TIES, PairCounts, clustered_variances
+from .paired_outcomes import TIES
+from .pairwise_counts import PairCounts, clustered_variances
 from .win_probability import ELO_SCALE
 
 

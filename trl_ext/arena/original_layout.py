@@ -9,7 +9,6 @@ pm_config.json, rm_config.json                 policy models with their Arena sc
 import hashlib
 import json
 import logging
-import math
 import shutil
 import uuid
 from collections import Counter
@@ -29,7 +28,7 @@ from .score_table import ScoreTable
 
 logger = logging.getLogger(__name__)
 
-_RM_FIELDS = {"model_name": str, "model_path": str, "pipeline_class": str}
+_RM_FIELDS = ("model_name", "model_path", "pipeline_class")
 _ID_DIGITS = 16
 
 
@@ -169,13 +168,12 @@ def read_rm_config(path: str | Path) -> dict[str, dict[str, str]]:
     Raises:
         ValueError: It is not such a list; the entry is named.
     """
-    entries = _read_config(Path(path), _RM_FIELDS)
-    return {
-        name: {"model_path": model_path, "pipeline_class": pipeline}
-        for (name, model_path), pipeline in zip(
-            _by_name(entries, path, "model_path").items(), (entry["pipeline_class"] for entry in entries), strict=True
-        )
-    }
+    models: dict[str, dict[str, str]] = {}
+    for number, entry in enumerate(_read_rm_entries(Path(path))):
+        if entry["model_name"] in models:
+            raise ValueError(f"{str(path)!r}: model {entry['model_name']!r} occurs again as entry {number}")
+        models[entry["model_name"]] = {field: entry[field] for field in ("model_path", "pipeline_class")}
+    return models
 
 
 def write_rm_config(models: Mapping[str, Mapping[str, str]], path: str | Path) -> None:
@@ -288,7 +286,7 @@ def _save(dataset: Dataset, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _read_config(path: Path, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _read_rm_entries(path: Path) -> list[dict[str, str]]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -296,20 +294,10 @@ def _read_config(path: Path, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     except json.JSONDecodeError as error:
         raise ValueError(f"{str(path)!r} is not JSON: {error}") from None
     if not isinstance(entries, list) or not entries:
-        raise ValueError(f"{str(path)!r} must hold a list of models with the fields {', '.join(fields)}")
+        raise ValueError(f"{str(path)!r} must hold a list of models with the fields {', '.join(_RM_FIELDS)}")
     for number, entry in enumerate(entries):
-        for name, types in fields.items():
+        for name in _RM_FIELDS:
             value = entry.get(name) if isinstance(entry, dict) else None
-            bad = isinstance(value, bool) or not isinstance(value, types)
-            if bad or (isinstance(value, float) and not math.isfinite(value)):
-                raise ValueError(f"{str(path)!r}: field {name!r} of entry {number} is {value!r}")
+            if not isinstance(value, str):
+                raise ValueError(f"{str(path)!r}: field {name!r} of entry {number} is {value!r}, not a text")
     return entries
-
-
-def _by_name(entries: list[dict[str, Any]], path: str | Path, field: str) -> dict[str, Any]:
-    by_name: dict[str, Any] = {}
-    for number, entry in enumerate(entries):
-        if entry["model_name"] in by_name:
-            raise ValueError(f"{str(path)!r}: model {entry['model_name']!r} occurs again as entry {number}")
-        by_name[entry["model_name"]] = entry[field]
-    return by_name

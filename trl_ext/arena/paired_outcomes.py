@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-TIE_RULES = ("loss", "half")
+TIES = {"loss": 0.0, "half": 0.5}  # what a tie counts
 _LARGEST_SCORE = 1e150  # differences and their squares stay finite
 
 
@@ -27,7 +27,7 @@ class PairedOutcomes:
 
     def points(self, ties: str) -> float:
         """Wins, with half a win per tie if `ties` is `"half"`."""
-        return self.wins + 0.5 * self.ties if ties == "half" else float(self.wins)
+        return self.wins + TIES[ties] * self.ties
 
     def win_rate(self, ties: str) -> float:
         """Share of the prompts that are won."""
@@ -42,9 +42,9 @@ def paired_outcomes(scores: np.ndarray, opponent_scores: np.ndarray, offset: flo
 
 
 def check_ties(ties: str) -> None:
-    """Raise a `ValueError` unless `ties` is one of `TIE_RULES`."""
-    if ties not in TIE_RULES:
-        raise ValueError(f"`ties` must be one of {', '.join(map(repr, TIE_RULES))}, got {ties!r}")
+    """Raise a `ValueError` unless `ties` is a key of `TIES`."""
+    if ties not in TIES:
+        raise ValueError(f"`ties` must be one of {', '.join(map(repr, TIES))}, got {ties!r}")
 
 
 def check_expected_win_rate(expected_win_rate: float) -> float:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .paired_outcomes import TIES
 
-TIES = {"loss": 0.0, "half": 0.5}  # what a tie counts
+
 _BLOCK = 1 << 14  # prompts at a time: their scores stay in the processor's cache
 
 

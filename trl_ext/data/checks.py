@@ -24,7 +24,15 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def missing_column(name: str, column: str, columns: Collection[str], ours: str | None = None) -> str:
+def missing_column(
+    name: str,
+    column: str,
+    columns: Collection[str],
+    ours: str | None = None,
+    *,
+    why: str = "",
+    taken: Collection[str] = (),
+) -> str:
     """
     Message about a column that is not there.
 
@@ -33,12 +41,14 @@ def missing_column(name: str, column: str, columns: Collection[str], ours: str |
         column (`str`): The missing column.
         columns (`Collection[str]`): The columns that are there.
         ours (`str`, *optional*): Name the column was to get; `column` if not given.
+        why (`str`, *optional*): Who needs it, after a comma.
+        taken (`Collection[str]`, *optional*): Columns that have a meaning of their own, and are not meant.
     """
     ours = column if ours is None else ours
-    close = difflib.get_close_matches(column, columns, n=1)
+    close = difflib.get_close_matches(column, [other for other in columns if other not in taken], n=1)
     source = repr(close[0]) if close else "<name in the data>"
     return (
-        f"{name} has no column '{column}'; its columns are {', '.join(map(repr, columns)) or 'none'}."
+        f"{name} has no column '{column}'{f', {why}' if why else ''}; its columns are {', '.join(map(repr, columns)) or 'none'}."
         + (f" Did you mean {source}?" if close else "")
         + f" Say which one to use: columns={{'{ours}': {source}}}."
     )

@@ -22,9 +22,10 @@ from .batch_objective import (
 DIVERGENCES = ("squared", "kl")
 # Sampling variance of a win rate over 625 prompts: ratings known better than this don't weigh more
 VARIANCE_FLOOR = 4e-4
-# A sum over processes of exp(x / 64) is a float64 above 0 down to x = -47,000, and 64 log(processes) bounds how far
-# 64 times its logarithm lies above the largest x
-_SOFTNESS = 64.0
+# A sum over processes of exp(x / s) is a float64 above 0 down to x = -700 s, and s log(processes) bounds how far s times
+# its logarithm lies above the largest x: each of these makes what the one before has left small enough for the next
+_SOFTNESSES = (64.0**3, 64.0**2, 64.0)
+_LEAST_LOG = -700 * _SOFTNESSES[0]
 
 
 class WinRateMatchingLoss:
@@ -213,7 +214,7 @@ class WinRateMatchingLoss:
         """Weight m of every group's running rate: 0 where there is none."""
         if running is None:
             return torch.zeros_like(win_rates)
-        return torch.where(running.isnan(), 0.0, self.momentum)
+        return torch.where(running.isnan(), torch.zeros_like(running), self.momentum)
 
     def _mixed(self, win_rates: Tensor, running: Tensor | None) -> Tensor:
         momenta = self._momenta(win_rates, running)
@@ -305,11 +306,17 @@ def _log_sums(log_values: Tensor, sums: GroupSums) -> Tensor:
     Logarithms `(G,)` of the sums of `exp(log_values)` over all processes, by sums over processes only.
 
     The largest value of a group is needed by every process before it can take exponentials. Its stand-in is a softened
-    maximum of the processes' own results, which two sums are enough for.
+    maximum of the processes' own results, which sums are enough for. A result below -180 million, where no float32 reward
+    says more than that the group is lost, is taken for that.
     """
     smallest = torch.finfo(torch.float64).min
     largest = torch.full((sums.num_groups,), smallest, dtype=torch.float64, device=log_values.device)
     largest = largest.scatter_reduce(0, sums.groups, log_values.clamp_min(smallest), "amax")
     local = largest + sums.local((log_values - largest[sums.groups]).exp())[0].log()
-    shifts = _SOFTNESS * sums.total((local / _SOFTNESS).exp()).log()
+    if sums.sum_over_processes is None:
+        return local
+    local = torch.where(local.isinf(), local, local.clamp_min(_LEAST_LOG))
+    shifts = torch.zeros_like(local)
+    for softness in _SOFTNESSES:
+        shifts = shifts + softness * sums.total(((local - shifts) / softness).exp()).log()
     return shifts + sums.total((local - shifts).exp()).log()

@@ -26,6 +26,7 @@ CALIBRATION_COLUMNS = {
     LABEL_TEMPERATURE: (0.0, np.inf),
     "weight": PREFERENCE_COLUMNS["weight"],
 }
+_WITH_A_MEANING = {"id", "prompt", "chosen", "rejected", *PREFERENCE_COLUMNS, *CALIBRATION_COLUMNS, *SOURCES}
 HUMAN_DATASET = "human"  # name of the dataset of human labels in messages
 # What a pair has that does not say: the objective that reads a score, a code or a target gives human pairs no weight
 _FILL = {
@@ -74,6 +75,7 @@ class CalibrationColumns:
         ranges = {column: limits for column, limits in CALIBRATION_COLUMNS.items() if column in dataset.column_names}
         if name == HUMAN_DATASET:
             dataset = validate_preferences(dataset, name=name, numeric_columns=ranges)
+            _check_weight(dataset, name)
             return set_column(dataset, IS_HUMAN, np.ones(len(dataset)))
         is_train = name == "train"
         if is_train:
@@ -84,6 +86,8 @@ class CalibrationColumns:
         dataset = validate_preferences(
             dataset, name=name, numeric_columns=ranges, required_columns=SOURCES if has_sources else ()
         )
+        if is_train:
+            _check_weight(dataset, name)
         if args.calibration_method == "soft":
             temperatures = _label_temperatures(dataset, args.temperature, name)
             if is_train:
@@ -112,8 +116,14 @@ class CalibrationColumns:
         for column in needed:
             if column not in dataset.column_names:
                 more = " Or pass `ratings` of the models." if column == TARGET else ""
-                why = f"calibration_method={args.calibration_method!r} needs it. "
-                raise ValueError(f"{why}{missing_column('train dataset', column, dataset.column_names)}{more}")
+                message = missing_column(
+                    "train dataset",
+                    column,
+                    dataset.column_names,
+                    why=f"which calibration_method={args.calibration_method!r} needs",
+                    taken=_WITH_A_MEANING,
+                )
+                raise ValueError(message + more)
         for column, other in (SCORES, SCORES[::-1]):
             if column in dataset.column_names and other not in dataset.column_names:
                 raise ValueError(
@@ -171,6 +181,7 @@ class ModelPairs:
         codes (`np.ndarray` of shape `(G, 2)`): Codes of both models of every pair.
         names (`list[tuple[str, str]]`): Their names.
         sizes (`np.ndarray` of shape `(G,)`): Rows of every pair.
+        weighted_sizes (`np.ndarray` of shape `(G,)`): Those of them with a weight above 0.
         targets (`np.ndarray` of shape `(G,)`): Expected win rate of the first model against the second.
         variances (`np.ndarray` of shape `(G,)`, *optional*): Variance of the targets.
         table (`np.ndarray` of shape `(M, M)`): Number of the pair by the codes of two models, in any order; −1 for none.
@@ -187,6 +198,7 @@ class ModelPairs:
         self.groups[~is_human] = inverse.ravel()
         self.names = [(columns.models[first], columns.models[second]) for first, second in self.codes]
         self.sizes = np.bincount(inverse.ravel(), minlength=len(self.codes))
+        self.weighted_sizes = np.bincount(inverse.ravel()[_weights(dataset)[~is_human] > 0], minlength=len(self.codes))
         self.table = np.full((len(columns.models),) * 2, -1)
         self.table[self.codes[:, 0], self.codes[:, 1]] = self.table[self.codes[:, 1], self.codes[:, 0]] = np.arange(
             len(self.codes)
@@ -213,9 +225,8 @@ class ModelPairs:
         """Scale of the reward differences before training, of every pair of models in the order of their names."""
         chosen, rejected, first, second = (np.asarray(dataset[c]) for c in (CHOSEN_CODE, REJECTED_CODE, *SCORES))
         differences = np.where(chosen < rejected, 1, -1) * (first.astype(np.float64) - second)
-        weight = np.asarray(dataset["weight"]) if "weight" in dataset.column_names else np.ones(len(dataset))
         of_models = self.groups != HUMAN
-        return RewardScale.of(differences[of_models], self.groups[of_models], weight[of_models])
+        return RewardScale.of(differences[of_models], self.groups[of_models], _weights(dataset)[of_models])
 
     def _variances(self, ratings: RatingTable | None) -> np.ndarray:
         if ratings is None:
@@ -232,14 +243,24 @@ class ModelPairs:
         slope = self.targets * (1 - self.targets) * np.log(10) / 400  # of the win rate, per Elo point
         return slope**2 * difference
 
-    def check_sizes(self, rows_per_estimate: float) -> None:
-        """Refuse pairs of models that no win rate can be estimated from, and warn of those with few rows."""
-        if (single := np.flatnonzero(self.sizes < 2)).size:
+    def check_sizes(self, batch_size: int, args: CalibrationRewardConfig) -> None:
+        """
+        Refuse pairs of models and batches that no win rate can be estimated from, and warn of those with few rows.
+
+        Args:
+            batch_size (`int`): Rows of a batch of all processes.
+            args ([`CalibrationRewardConfig`]): Configuration.
+        """
+        if (few := np.flatnonzero(self.weighted_sizes < 2)).size:
             raise ValueError(
-                f"train dataset: {single.size} pairs of models have 1 row; first: {self.names[single[0]]}. A win rate "
-                "can't be estimated from one pair of responses: add rows, or remove these."
+                f"train dataset: {few.size} pairs of models have fewer than 2 rows of a weight above 0; first: "
+                f"{self.names[few[0]]}, which have {self.weighted_sizes[few[0]]}. A win rate can't be estimated from them: "
+                "add rows, or remove these."
             )
-        rows = np.minimum(self.sizes, rows_per_estimate)
+        rows_per_batch = batch_size * self.sizes.sum() / len(self.groups)
+        rows_per_estimate = rows_per_batch / min(args.pairs_of_models_per_batch, len(self))
+        self._check_batch(rows_per_batch, rows_per_estimate, batch_size, args)
+        rows = np.minimum(self.weighted_sizes, rows_per_estimate * self.weighted_sizes / self.sizes)
         errors = np.sqrt(self.targets * (1 - self.targets) / rows)
         worst = int(errors.argmax())
         level = logging.WARNING if errors[worst] > _LARGE_STANDARD_ERROR else logging.INFO
@@ -249,6 +270,23 @@ class ModelPairs:
             "(%s and %s, %d rows). Larger batches, fewer `pairs_of_models_per_batch` or `win_rate_ema_decay` make it smaller.",
             rows_per_estimate, errors[worst], *self.names[worst], self.sizes[worst],
         )  # fmt: skip
+
+    def _check_batch(
+        self, rows_per_batch: float, rows_per_estimate: float, batch_size: int, args: CalibrationRewardConfig
+    ) -> None:
+        found = f"A batch of all processes has {batch_size} rows, {rows_per_batch:.3g} of them of "
+        if rows_per_estimate < 2 and args.win_rate_ema_decay == 0:
+            pairs = min(args.pairs_of_models_per_batch, len(self))
+            raise ValueError(
+                f"{found}{pairs} pairs of models: {rows_per_estimate:.3g} per win rate, but at least 2 are needed, and "
+                "gradient accumulation does not add up to more. Raise `per_device_train_batch_size` (64 and more, with less "
+                "accumulation), lower `pairs_of_models_per_batch`, or set `win_rate_ema_decay` (0.9, say)."
+            )
+        if rows_per_batch < 2 and args.anchor_coefficient > 0:
+            raise ValueError(
+                f"{found}two models: the variance within a model, which the anchor holds, needs at least 2. Raise "
+                "`per_device_train_batch_size`, or set anchor_coefficient=0."
+            )
 
 
 _LARGE_STANDARD_ERROR = 0.1
@@ -274,6 +312,19 @@ def set_column(dataset: Dataset, name: str, values: np.ndarray) -> Dataset:
     if name in dataset.column_names:
         dataset = dataset.remove_columns(name)
     return dataset.add_column(name, values)
+
+
+def _weights(dataset: Dataset) -> np.ndarray:
+    return np.asarray(dataset["weight"]) if "weight" in dataset.column_names else np.ones(len(dataset))
+
+
+def _check_weight(dataset: Dataset, name: str) -> None:
+    """Raise if no row counts."""
+    if len(dataset) and not (_weights(dataset) > 0).any():
+        raise ValueError(
+            f"{name} dataset: column 'weight' is 0 in all {len(dataset)} rows: nothing would be trained. Allowed: numbers of "
+            "at least 0, of which one is above 0."
+        )
 
 
 def _check_two_models(dataset: Dataset, same: np.ndarray, method: str) -> None:

@@ -61,7 +61,7 @@ class CalibrationRewardConfig(PairwiseRewardConfig):
             Take uncertain ratings less seriously. Needs `ratings` with intervals or a covariance.
         pairs_of_models_per_batch (`int`, *optional*, defaults to `1`):
             Pairs of models in one batch of all processes. Fewer make each estimate of a win rate more precise; more make
-            one step speak for more of the models.
+            one step speak for more of the models. Without `win_rate_ema_decay` each needs at least two rows of the batch.
 
         > Parameters that control `calibration_method="source_offset"`
 
@@ -132,8 +132,9 @@ class CalibrationRewardConfig(PairwiseRewardConfig):
         if not 0 <= self.win_rate_ema_decay < 1:
             raise ValueError(f"`win_rate_ema_decay` must be in [0, 1), got {self.win_rate_ema_decay}")
         for name in ("pairs_of_models_per_batch", "source_offset_update_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{name}` must be an integer of at least 1, got {value!r}")
         self._check_effects()
         if self.calibration_method == "matching":
             self._check_batches("calibration_method='matching' composes batches of few pairs of models")

@@ -41,6 +41,7 @@ from .calibration_metrics import CalibrationLog, calibration_metrics
 from .calibration_objective import MatchingObjective
 from .calibration_offsets import SourceOffsetState
 from .calibration_sampler import HUMAN, ModelPairSampler
+from .calibration_scores import rows_to_compare, warn_of_other_scores
 from .calibration_state import MatchingState
 from .calibration_window import OriginWeights, pair_weights
 from .reward_trainer import IS_REPEATED, PairwiseRewardTrainer, _num_pairs
@@ -170,6 +171,7 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
         self._window: OriginWeights | None = None
         self.model_pairs: ModelPairs | None = None
         self._given_scale: RewardScale | None = None
+        self._compares_scores = False
         self._objective: MatchingObjective | None = None
         super().__init__(model, args, loss=_loss(args), **kwargs)
         self._log = CalibrationLog(self.accelerator)
@@ -191,6 +193,7 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
         self._matching = MatchingState(len(self.model_pairs), self.accelerator.device)
         if not self._computes_frozen:
             self._set_scale(self._given_scale)
+            self._compares_scores = self._given_scale is not None
 
     def _set_scale(self, scale: RewardScale | None) -> None:
         """Make the objective for rewards of this scale; `None` where it needs none."""
@@ -292,8 +295,7 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
             prepared = set_column(prepared, PAIR_INDEX, np.arange(len(prepared)))
         if args.calibration_method == "matching":
             self.model_pairs = ModelPairs(prepared, self._columns, args.use_rating_variance)
-            share = self.model_pairs.sizes.sum() / len(prepared)
-            self.model_pairs.check_sizes(batch_size * share / args.pairs_of_models_per_batch)
+            self.model_pairs.check_sizes(batch_size, args)
             if _needs_frozen(args) and SCORES[0] in prepared.column_names:
                 self._given_scale = self.model_pairs.frozen_scale(prepared)
         self._finished = prepared
@@ -415,6 +417,11 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
                 self._matching.load(Path(checkpoint), len(self.train_dataset))
                 resume_from_checkpoint = checkpoint
             self._use_frozen_rewards()
+        if self._compares_scores:
+            resume_from_checkpoint = self._choose_checkpoint(resume_from_checkpoint)
+            if resume_from_checkpoint is None:
+                self._compare_scores()
+            self._compares_scores = False  # from now on it is another model
         return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
 
     def _use_frozen_rewards(self) -> None:
@@ -430,6 +437,21 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
         logger.info("Scoring %d pairs before training, for temperature and anchor.", len(self.train_dataset))
         with torch.random.fork_rng(devices=[]):  # the run is that in which the scores were given
             return self.predict(self.train_dataset, metric_key_prefix="before").predictions
+
+    def _compare_scores(self) -> None:
+        """Warn if the training set's scores are not the rewards of the model as it is now."""
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
+            logger.info("Whether the scores are rewards of this model is not checked under DeepSpeed and FSDP.")
+            return
+        rows = self.train_dataset.select(rows_to_compare(self.model_pairs.groups))
+        self._prepared.append((rows, rows, False))
+        try:
+            with torch.random.fork_rng(devices=[]):
+                rewards = self.predict(rows, metric_key_prefix="before").predictions
+        finally:
+            self._prepared.pop()
+        scores = np.stack([np.asarray(rows[name], dtype=np.float64) for name in SCORES], axis=1)
+        warn_of_other_scores(rewards, scores, self._given_scale.sd)
 
     def _init_training_state(self, max_steps, num_update_steps_per_epoch, num_train_epochs, resume, trial):
         for state, arguments in ((self._matching, (len(self.train_dataset),)), (self._offsets, ())):

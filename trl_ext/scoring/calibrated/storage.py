@@ -159,7 +159,10 @@ def _stored(name: str, revision: str | None, token: str | None) -> tuple[str, An
     if find_adapter_config_file(name, revision=revision, token=token) is not None:
         path = cached_file(name, ADAPTER_FILE, _raise_exceptions_for_missing_entries=False, **arguments)
         return ADAPTER_FILE, None if path is None else _read(Path(path))
-    values = _read(Path(cached_file(name, "config.json", **arguments)))
+    path = cached_file(name, "config.json", **arguments)
+    if path is None:  # of a folder; a name that the Hub does not know is an error of `cached_file`
+        raise OSError(f"{name!r} is no saved model: it has neither config.json nor adapter_config.json")
+    values = _read(Path(path))
     return f"{CONFIG_KEY} in config.json", values.get(CONFIG_KEY) if isinstance(values, dict) else None
 
 
