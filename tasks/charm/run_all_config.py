@@ -160,7 +160,9 @@ class Plan:
     def evaluation(self, method: str) -> dict[str, Any]:
         """Keys of evaluate.py for the model of a method: scored as the responses were that it was calibrated on."""
         scoring = self.scoring()
-        scorer = {key: scoring[key] for key in SCORER_KEYS} | {"prompt_format": scoring["prompt_format"]}
+        scorer = {key: scoring[key] for key in SCORER_KEYS} | {
+            key: scoring[key] for key in ("prompt_format", "on_failure")
+        }
         own = {
             "before": self.reward_model,
             "after": str(self.root / "models" / method),
