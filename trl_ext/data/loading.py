@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
+from numpy.typing import ArrayLike
 
 from .checks import missing_column, shorten
 from .readers import FILE_TYPES, Unreadable, from_frame, read_file, reason
@@ -46,6 +47,20 @@ def rename_columns(dataset: Dataset, columns: Mapping[str, str], *, name: str = 
         if len(users) > 1:
             raise ValueError(f"{name} dataset: column '{theirs}' can't be renamed to each of {', '.join(users)}.")
     return dataset.rename_columns({theirs: ours for ours, theirs in changes.items()}) if changes else dataset
+
+
+def set_column(dataset: Dataset, name: str, values: ArrayLike) -> Dataset:
+    """
+    Add a column, in place of one of that name if there is one.
+
+    Args:
+        dataset ([`~datasets.Dataset`]): N rows.
+        name (`str`): Name of the column.
+        values (`array_like` of shape `(N,)`): Its values.
+    """
+    if name in dataset.column_names:
+        dataset = dataset.remove_columns(name)
+    return dataset.add_column(name, values)
 
 
 def load_preferences(

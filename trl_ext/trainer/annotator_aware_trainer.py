@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from transformers import TrainerCallback
 
+from ..data.loading import set_column
 from ..data.preference import is_tokenized, validate_preferences
 from ..losses import BradleyTerryLoss, CommitmentLoss
 from ..reliability.commitment import CommitmentEstimate, annotator_codes, estimate_commitment
@@ -134,7 +135,7 @@ class AnnotatorAwareRewardTrainer(PairwiseRewardTrainer):
             if len(dataset) > _MOST_PAIRS:
                 raise ValueError(f"the training set has {len(dataset)} pairs; at most {_MOST_PAIRS} can be told apart")
             self._train_codes, self.annotator_ids = codes, ids
-            dataset = _set_column(dataset, PAIR_INDEX, np.arange(len(dataset)))
+            dataset = set_column(dataset, PAIR_INDEX, np.arange(len(dataset)))
         else:
             known = {annotator: code for code, annotator in enumerate(self.annotator_ids)}
             codes = np.array([known.get(annotator, -1) for annotator in ids])[codes]
@@ -143,7 +144,7 @@ class AnnotatorAwareRewardTrainer(PairwiseRewardTrainer):
                     "%s: %d of %d pairs are of annotators without training pairs, who count with eta=%s",
                     dataset_name, (codes < 0).sum(), len(codes), args.eta_init,
                 )  # fmt: skip
-        dataset = _set_column(dataset, ANNOTATOR_CODE, codes)
+        dataset = set_column(dataset, ANNOTATOR_CODE, codes)
         if args.length_bias_sd is None:
             return dataset
         lengths = _log_length_ratios(dataset)
@@ -154,7 +155,7 @@ class AnnotatorAwareRewardTrainer(PairwiseRewardTrainer):
                     "`length_bias_sd` is set, but chosen and rejected differ in length equally in every pair"
                 )
             self._train_lengths = lengths / self._length_sd
-        return _set_column(dataset, LENGTH_DIFFERENCE, lengths / self._length_sd)
+        return set_column(dataset, LENGTH_DIFFERENCE, lengths / self._length_sd)
 
     # ---- Loss ----
 
@@ -321,9 +322,3 @@ def _length(value: str | list) -> int:
     if value and isinstance(value, list) and isinstance(value[0], dict):
         return sum(len(str(message["content"])) for message in value)
     return len(value)
-
-
-def _set_column(dataset: Dataset, name: str, values: np.ndarray) -> Dataset:
-    if name in dataset.column_names:
-        dataset = dataset.remove_columns(name)
-    return dataset.add_column(name, values)

@@ -8,6 +8,7 @@ from datasets import Dataset, concatenate_datasets
 
 from ..arena import RatingTable, elo_win_probability
 from ..data.checks import Checker, missing_column, shorten
+from ..data.loading import set_column
 from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
 from ..losses import RewardScale
 from .calibration_config import CalibrationRewardConfig
@@ -306,12 +307,6 @@ def with_human_pairs(dataset: Dataset, human: Dataset) -> Dataset:
             kept = kept.add_column(column, values)
         parts.append(kept)
     return concatenate_datasets([parts[0], parts[1].cast(parts[0].features)])
-
-
-def set_column(dataset: Dataset, name: str, values: np.ndarray) -> Dataset:
-    if name in dataset.column_names:
-        dataset = dataset.remove_columns(name)
-    return dataset.add_column(name, values)
 
 
 def _weights(dataset: Dataset) -> np.ndarray:

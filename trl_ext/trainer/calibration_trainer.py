@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 from trl import RewardConfig
 
 from ..arena import RatingTable
+from ..data.loading import set_column
 from ..losses import (
     BradleyTerryLoss,
     RewardScale,
@@ -33,7 +34,6 @@ from .calibration_columns import (
     TARGET,
     CalibrationColumns,
     ModelPairs,
-    set_column,
     with_human_pairs,
 )
 from .calibration_config import CalibrationRewardConfig

@@ -9,6 +9,7 @@ from datasets import Dataset, IterableDataset
 from torch import Tensor
 from trl import RewardConfig
 
+from ..data.loading import set_column
 from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
 from ..evaluation.oracle import ORACLE_PROBABILITY, oracle_scores
 from ..losses import BradleyTerryLoss, SoftLabelLoss
@@ -152,7 +153,7 @@ class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
             source = "annotators"
         elif args.eta is not None and is_train:  # the noise of other labels may differ
             self._say_column_is_replaced(dataset, name, "eta")
-            dataset = _set_column(dataset, "eta", np.full(len(dataset), float(args.eta)))
+            dataset = set_column(dataset, "eta", np.full(len(dataset), float(args.eta)))
             source = "constant"
         if "eta" not in dataset.column_names:
             return dataset
@@ -180,7 +181,7 @@ class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
                 return dataset, None
         dataset = validate_preferences(dataset, name=name, required_columns=("annotator_id",))
         eta = eta_of_pairs(dataset["annotator_id"], self._annotator_eta, name)
-        return _set_column(dataset, "eta", eta), len(set(map(str, dataset["annotator_id"])))
+        return set_column(dataset, "eta", eta), len(set(map(str, dataset["annotator_id"])))
 
     @staticmethod
     def _say_column_is_replaced(dataset: Dataset, name: str, argument: str) -> None:
@@ -205,8 +206,8 @@ class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
             return dataset
         logger.warning("%s: %d of %d pairs get weight 0, as their eta is near 0", name, ignored.sum(), len(ignored))
         weight = np.asarray(dataset["weight"]) if "weight" in dataset.column_names else 1.0
-        dataset = _set_column(dataset, "weight", np.where(ignored, 0.0, weight))
-        return _set_column(dataset, "eta", np.where(ignored, 1.0, eta))  # any eta will do, at weight 0
+        dataset = set_column(dataset, "weight", np.where(ignored, 0.0, weight))
+        return set_column(dataset, "eta", np.where(ignored, 1.0, eta))  # any eta will do, at weight 0
 
     def _column_ranges(self, dataset: Dataset) -> dict[str, tuple[float, float]]:
         # a training set without a column that the loss needs was refused before
@@ -257,9 +258,3 @@ def _check_levels(dataset: Dataset, levels: tuple[float, ...], method: str, name
             f"{bad[0]}{who}, value {label[bad[0]]:g}. Allowed: {', '.join(f'{level:g}' for level in levels)}. Labels that "
             "are probabilities are for noise_method='soft_label'."
         )
-
-
-def _set_column(dataset: Dataset, name: str, values: np.ndarray) -> Dataset:
-    if name in dataset.column_names:
-        dataset = dataset.remove_columns(name)
-    return dataset.add_column(name, values)

@@ -8,6 +8,7 @@ from datasets import Dataset
 from scipy.special import expit
 from torch import Tensor
 
+from ..data.loading import set_column
 from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
 from ..losses import (
     BackwardCorrectedLoss,
@@ -128,7 +129,7 @@ class ReliabilityColumns:
         is_train = name == "train"
         if is_train and args.has_constant_number:
             self.constant_reliability = float(args.constant_reliability)
-            dataset = _set_column(dataset, "reliability", np.full(len(dataset), self.constant_reliability))
+            dataset = set_column(dataset, "reliability", np.full(len(dataset), self.constant_reliability))
         is_used = args.rapl_method != "none" or args.min_reliability is not None or args.on_below_half != "zero"
         if "reliability" not in dataset.column_names and not (is_train and is_used):
             if args.on_below_half == "flip" and FLIPPED in dataset.column_names:
@@ -147,12 +148,12 @@ class ReliabilityColumns:
             if args.constant_reliability == MEAN:
                 self.constant_reliability = float(np.mean(dataset["reliability"]))
                 logger.info("%s: reliability of all pairs is the mean, %.6g", name, self.constant_reliability)
-                dataset = _set_column(dataset, "reliability", np.full(len(dataset), self.constant_reliability))
+                dataset = set_column(dataset, "reliability", np.full(len(dataset), self.constant_reliability))
         reliability = np.asarray(dataset["reliability"], dtype=np.float64)
         if args.on_below_half == "flip":
             flipped = flip_mask(reliability)
             logger.warning("%s: %d of %d labels are believed the other way round", name, flipped.sum(), len(flipped))
-            dataset = _set_column(dataset, FLIPPED, flipped)
+            dataset = set_column(dataset, FLIPPED, flipped)
         if args.rapl_method == "none":
             if args.on_below_half == "error":
                 reliability_to_p(reliability, on_below_half="error")
@@ -186,8 +187,8 @@ class ReliabilityColumns:
         if ignored.any():
             logger.warning("%s: %d of %d pairs get weight 0", name, ignored.sum(), len(ignored))
             weight = np.asarray(dataset["weight"]) if "weight" in dataset.column_names else 1.0
-            dataset = _set_column(dataset, "weight", np.where(ignored, 0.0, weight))
-        return _set_column(dataset, _COLUMNS[method], values)
+            dataset = set_column(dataset, "weight", np.where(ignored, 0.0, weight))
+        return set_column(dataset, _COLUMNS[method], values)
 
     def statistics(self, dataset: Dataset, args: ReliabilityArguments) -> WeightStatistics:
         """
@@ -221,12 +222,6 @@ def _ranges(dataset: Dataset, args: ReliabilityArguments) -> dict[str, tuple[flo
     if "weight" in dataset.column_names:
         ranges["weight"] = PREFERENCE_COLUMNS["weight"]
     return ranges
-
-
-def _set_column(dataset: Dataset, name: str, values: np.ndarray) -> Dataset:
-    if name in dataset.column_names:
-        dataset = dataset.remove_columns(name)
-    return dataset.add_column(name, values)
 
 
 def _drop_below(dataset: Dataset, minimum: float, name: str) -> Dataset:
