@@ -52,7 +52,18 @@ def make_experiment(
 
     @ex.main
     # Dictionaries that take new keys, where there are any: Sacred asks who uses them
-    def main(_config, _run, train=None, generate=None, score=None, calibrate=None, evaluate=None):
+    def main(
+        _config,
+        _run,
+        train=None,
+        generate=None,
+        score=None,
+        calibrate=None,
+        evaluate=None,
+        rewrites=None,
+        scoring=None,
+        effects=None,
+    ):
         raise_on_sigterm()
         return run(copy.deepcopy(dict(_config)), _run)
 

@@ -1,11 +1,12 @@
 """Rows of prompts: what policy models are asked, and what the reward model sees."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..data.checks import shorten
+from ..data.prompts import check_prompt
+from ..json_lines import read_lines
 
 
 def asked_messages(row: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -51,12 +52,12 @@ def check_prompt_rows(rows: Sequence[Mapping[str, Any]], source: str = "the prom
                 f"{where}: id {name!r} is that of row {first_row[name]} already; every prompt needs an id of its own"
             )
         first_row[name] = number
-        _check_prompt(row.get("prompt"), f"{where} (id {name!r}): column 'prompt'")
+        check_prompt(row.get("prompt"), f"{where} (id {name!r}): column 'prompt'")
         messages = row.get("messages")
         if messages is not None:
             if isinstance(messages, str):
                 raise ValueError(f"{where} (id {name!r}): column 'messages' must be a list of messages, got a text")
-            _check_prompt(messages, f"{where} (id {name!r}): column 'messages'")
+            check_prompt(messages, f"{where} (id {name!r}): column 'messages'")
         checked.append({**row, "id": name})
     if not checked:
         raise ValueError(f"{source}: there are no rows")
@@ -78,47 +79,3 @@ def read_prompt_rows(path: str | Path) -> list[dict[str, Any]]:
     """
     path = Path(path)
     return check_prompt_rows([row for _, row in read_lines(path)], str(path))
-
-
-def read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Objects of a JSONL file, with the numbers of their lines from 1. Blank lines are left out."""
-    if not path.is_file():
-        raise ValueError(f"{path}: there is no such file")
-    rows: list[tuple[int, dict[str, Any]]] = []
-    for number, encoded in enumerate(path.read_bytes().split(b"\n"), start=1):
-        if not encoded.strip():
-            continue
-        try:
-            row = json.loads(encoded.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}, line {number} is not UTF-8: {error}") from error
-        except json.JSONDecodeError as error:
-            line = encoded.decode("utf-8")
-            raise ValueError(
-                f"{path}, line {number} is not JSON (torn or changed by hand?): {shorten(line)}"
-            ) from error
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}, line {number} is not an object with a value per column: {shorten(row)}")
-        rows.append((number, row))
-    if not rows:
-        raise ValueError(f"{path} is empty")
-    return rows
-
-
-def as_lines(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Content of a JSONL file."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def _check_prompt(prompt: Any, where: str) -> None:
-    if isinstance(prompt, str):
-        if not prompt.strip():
-            raise ValueError(f"{where} is empty")
-        return
-    if not isinstance(prompt, Sequence) or not prompt:
-        raise ValueError(f"{where} must be a text or a list of messages, got {shorten(prompt)}")
-    for message in prompt:
-        if not isinstance(message, Mapping) or not all(isinstance(message.get(k), str) for k in ("role", "content")):
-            raise ValueError(f"{where}: a message needs 'role' and 'content', both text; got {shorten(message)}")
-    if prompt[-1]["role"] != "user":
-        raise ValueError(f"{where}: the last message must be the user's, it is of role {prompt[-1]['role']!r}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.checks import shorten
-from .prompt_rows import read_lines
+from ..json_lines import read_lines
 from .response_table import ResponseTable
 
 

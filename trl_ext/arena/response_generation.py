@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..atomic_files import write_text_atomically
+from ..json_lines import as_lines
 from ..privacy import hide_private
 from .policy_model import PolicyModel
-from .prompt_rows import as_lines, check_prompt_rows
+from .prompt_rows import check_prompt_rows
 from .response_files import ON_FAILURE, check_unchanged, file_name, read_record, record_path, response_path
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..atomic_files import write_text_atomically
-from .prompt_rows import as_lines, check_prompt_rows, read_lines
+from ..json_lines import as_lines, read_lines
+from .prompt_rows import check_prompt_rows
 from .response_table import ResponseTable
 from .score_table import ScoreTable
 
