@@ -4,7 +4,7 @@ import numpy as np
 from scipy import stats
 
 from ..evaluation.statistics import Estimate, _check_level
-from .estimands import effect_differences, group_residuals, is_identified, pooled_reward_std
+from .estimands import effect_differences, effect_rows, group_residuals, is_identified, pooled_reward_std
 from .reward_chains import RewardChains
 
 
@@ -51,8 +51,21 @@ def effect_influence(
     return float(value / std), influence / std - value / (2 * std**3) * of_variance
 
 
+def count_units(chains: RewardChains, name: str, clusters: np.ndarray | None) -> int:
+    """
+    Clusters (without clusters: rows) that tell how uncertain an effect is; 1 if that can't be told.
+
+    A mean of a single row or cluster has no residuals, however uncertain it is: its influence of 0 says nothing.
+    """
+    labels = np.arange(len(chains)) if clusters is None else clusters
+    if name != "naive_effect":
+        return len(np.unique(labels[effect_rows(chains, name)]))
+    groups = [len(np.unique(labels[mask])) for mask in (chains.w, ~chains.w)]
+    return len(np.unique(labels)) if min(groups) > 1 else 1
+
+
 def estimate_from_influence(
-    value: float, influence: np.ndarray, clusters: np.ndarray | None, level: float, *, n: int, what: str
+    value: float, influence: np.ndarray, clusters: np.ndarray | None, units: int, level: float, *, n: int, what: str
 ) -> Estimate:
     """
     Interval of a value from the influences of rows.
@@ -61,18 +74,17 @@ def estimate_from_influence(
         value (`float`): The estimate.
         influence (`np.ndarray` of shape `(N,)`): Influence of each row, 0 for rows that have nothing to do with it.
         clusters (`np.ndarray` of shape `(N,)`, *optional*): Cluster of each row, as a number from 0.
+        units (`int`): Number of clusters (or rows) that tell how uncertain it is, see [`count_units`].
         level (`float`): Confidence level.
         n (`int`): Number of rows, for the description.
         what (`str`): What the interval is, for the description.
 
     Returns:
-        [`Estimate`]: t interval with G−1 degrees of freedom; NaN uncertainty if a single cluster (row) has influence.
+        [`Estimate`]: t interval with `units − 1` degrees of freedom; NaN uncertainty if there are fewer than two.
     """
     _check_level(level)
     sums = influence if clusters is None else np.bincount(clusters, weights=influence)
-    units = len(sums)
-    label = "rows" if clusters is None else "clusters"
-    method = f"{what} ({units} {label}, {level:g} level)"
+    method = f"{what} ({'' if clusters is None else f'{units} clusters, '}{level:g} level)"
     if units < 2:
         return Estimate(value, np.nan, np.nan, np.nan, n, method)
     se = float(np.sqrt(units / (units - 1) * sums @ sums))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..evaluation.statistics import Estimate, cluster_bootstraps
 from .estimands import EFFECTS, REWRITE_EFFECTS, effect_differences, effect_rows, is_identified, pooled_reward_std
-from .influence import effect_influence, estimate_from_influence
+from .influence import count_units, effect_influence, estimate_from_influence
 from .reward_chains import RewardChains
 
 
@@ -84,7 +84,8 @@ def _delta(chains: RewardChains, name: str, codes: np.ndarray | None, level: flo
     if value is None or influence is None:
         return None
     what = "effect / reward_std, delta method, t interval"
-    return estimate_from_influence(value, influence, codes, level, n=_rows(chains, name), what=what)
+    units = count_units(chains, name, codes)
+    return estimate_from_influence(value, influence, codes, units, level, n=_rows(chains, name), what=what)
 
 
 def _sufficient(chains: RewardChains, names: list[str]) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:

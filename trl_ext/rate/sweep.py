@@ -10,7 +10,7 @@ import pandas as pd
 from ..evaluation.statistics import Estimate
 from .effects import estimate_to_dict
 from .estimands import pooled_reward_std
-from .influence import effect_influence, estimate_from_influence
+from .influence import count_units, effect_influence, estimate_from_influence
 from .reward_chains import RewardChains
 
 
@@ -104,26 +104,36 @@ def sweep_effects(
     starts = np.cumsum([0, *(len(part) for part in chains.values())])
     rows, slopes = [], {}
     for name in estimators:
-        total, slope, known = np.zeros(len(units)), 0.0, True
+        total, slope, fewest = np.zeros(len(units)), 0.0, len(units)
         for i, (at, part) in enumerate(chains.items()):
             own = codes[starts[i] : starts[i + 1]]
-            row: dict[str, Any] = {"level": at, "estimator": name}
+            row: dict[str, Any] = {
+                "level": at,
+                "estimator": name,
+                "n": len(part),
+                "reward_std": pooled_reward_std(part),
+            }
             value, influence = effect_influence(part, name, normalised=normalised)
             if value is None or influence is None:
-                known = False
+                slope = np.nan
             else:
-                # Clusters without rows at this level must not count as units
-                local = None if part.clusters is None else np.unique(own, return_inverse=True)[1]
-                estimate = estimate_from_influence(value, influence, local, level, n=len(part), what="t interval")
+                clusters = None if part.clusters is None else own
+                count = count_units(part, name, clusters)
+                estimate = estimate_from_influence(
+                    value, influence, clusters, count, level, n=len(part), what="t interval"
+                )
                 row |= {key: getattr(estimate, key) for key in ("value", "se", "ci_low", "ci_high")}
                 total += weights[i] * np.bincount(own, weights=influence, minlength=len(units))
                 slope += weights[i] * value
-            rows.append({**row, "n": len(part), "reward_std": pooled_reward_std(part)})
+                fewest = 1 if count < 2 else fewest
+            rows.append(row)
         what = "slope over levels, t interval robust to rows that levels share"
         slopes[name] = (
-            estimate_from_influence(slope, total, np.arange(len(units)), level, n=int(starts[-1]), what=what)
-            if known
-            else None
+            None
+            if np.isnan(slope)
+            else estimate_from_influence(
+                slope, total, np.arange(len(units)), fewest, level, n=int(starts[-1]), what=what
+            )
         )
     columns = ["level", "estimator", "value", "se", "ci_low", "ci_high", "n", "reward_std"]
     return Sweep(pd.DataFrame(rows, columns=columns), slopes)
