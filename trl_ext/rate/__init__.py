@@ -6,23 +6,51 @@ from typing import TYPE_CHECKING
 
 _EXPORTS = {
     "Attribute": "attribute",
+    "CombinedEffect": "aggregation",
+    "RateEffects": "effects",
     "RewardChains": "reward_chains",
+    "RewardProcess": "simulation",
     "RewriteRequest": "rewriter",
     "Rewriter": "rewriter",
     "Rewritten": "rewriter",
+    "SCENARIOS": "simulation",
+    "Sweep": "sweep",
     "TextChains": "text_chains",
+    "combine_data_sets": "aggregation",
+    "correlated_chains": "correlated_resampling",
+    "correlated_counts": "correlated_resampling",
+    "correlated_rows": "correlated_resampling",
+    "estimate_effects": "effects",
+    "normalised_effects": "normalised",
+    "paired_effects": "estimands",
+    "simulate_rewards": "simulation",
     "step_names": "steps",
+    "sweep_effects": "sweep",
 }
 
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
+    from .aggregation import CombinedEffect as CombinedEffect
+    from .aggregation import combine_data_sets as combine_data_sets
     from .attribute import Attribute as Attribute
+    from .correlated_resampling import correlated_chains as correlated_chains
+    from .correlated_resampling import correlated_counts as correlated_counts
+    from .correlated_resampling import correlated_rows as correlated_rows
+    from .effects import RateEffects as RateEffects
+    from .effects import estimate_effects as estimate_effects
+    from .estimands import paired_effects as paired_effects
+    from .normalised import normalised_effects as normalised_effects
     from .reward_chains import RewardChains as RewardChains
     from .rewriter import Rewriter as Rewriter
     from .rewriter import RewriteRequest as RewriteRequest
     from .rewriter import Rewritten as Rewritten
+    from .simulation import SCENARIOS as SCENARIOS
+    from .simulation import RewardProcess as RewardProcess
+    from .simulation import simulate_rewards as simulate_rewards
     from .steps import step_names as step_names
+    from .sweep import Sweep as Sweep
+    from .sweep import sweep_effects as sweep_effects
     from .text_chains import TextChains as TextChains
 
 
