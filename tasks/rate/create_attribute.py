@@ -1,6 +1,7 @@
 """The attribute that a configuration names, and the original texts that it describes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,6 @@ def configured_attribute(config: Mapping[str, Any]) -> Attribute | str:
         classifier = make_classifier(settings)
     except ValueError as error:
         raise ValueError(f"`threshold` does not fit attribute {name!r}: {error}") from error
-    from dataclasses import replace
-
     return replace(attribute, classifier=classifier, settings=classifier.settings())
 
 

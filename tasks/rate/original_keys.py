@@ -61,6 +61,7 @@ DATASETS: dict[str, dict[str, Any]] = {
         "attributes_file": _ATTRIBUTES,
         "sides": "rejected",
         "turn": "first",
+        "balanced": False,  # there is one side only
         "limit": 25000,
     },
     "eli5_length": {
@@ -211,7 +212,7 @@ def _create(section: Mapping[str, str]) -> dict[str, Any]:
         close = difflib.get_close_matches(name, DATASETS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ConfigError(
-            f"config key 'rewrites.dataset_name' must be one of {', '.join(DATASETS)}, got {name!r}.{hint} For other data set "
+            f"config key 'rewrites.dataset_name' must be one of {', '.join(DATASETS)}, got {name!r}.{hint} For others, set "
             "`dataset` and `attribute`."
         )
     return dict(DATASETS[name])

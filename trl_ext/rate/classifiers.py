@@ -3,7 +3,6 @@
 import importlib
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from .classifier_settings import DATA, MEDIAN, classifier_problems, with_default
 if TYPE_CHECKING:
     from .rules import Vocabulary
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_LETTER = re.compile(r"[^\W\d_]")
 _MARKDOWN = re.compile(
     r"""^\#{1,6}\s+\S            # heading
       | ^\s*(?:[-*+]|\d+[.)])\s+\S   # item of a list
@@ -49,8 +48,13 @@ class RuleClassifier:
         if self.threshold == MEDIAN:
             return replace(self, **_median([self._count(text) for text in texts]))
         if self.vocabulary == DATA and self.words is None:
-            words = repeated_words(texts)
-            return replace(self, words=_vocabulary(words), fitted={"texts": len(texts), "words": len(words)})
+            from .rules import Vocabulary
+
+            # Words that occur in two texts or more: a typing mistake seldom does
+            words = Vocabulary.from_texts(texts, min_count=2)
+            return replace(
+                self, words=words, fitted={"texts": len(texts), "words": len(words), "version": words.version}
+            )
         return self
 
     def __call__(self, text: str, row: Mapping[str, Any]) -> bool | None:
@@ -187,7 +191,8 @@ def make_classifier(settings: Mapping[str, Any]) -> Classifier:
     if kind == "rule":
         words = None
         if values["vocabulary"] not in (None, DATA):
-            words = _vocabulary(_read_words(values["vocabulary"]))
+            words = _read_words(values["vocabulary"])
+            values["fitted"] = {"words": len(words), "version": words.version}
         return RuleClassifier(**values, words=words)
     if kind == "metadata":
         return MetadataClassifier(values["column"], tuple(values["treated"]), tuple(values["untreated"]))
@@ -265,30 +270,17 @@ def has_markdown(text: str) -> bool:
 
 def starts_with_vowel(text: str) -> bool | None:
     """Whether the first letter of a text is one of a, e, i, o, u, accents ignored; `None` without a letter."""
-    letter = _WORD.search(text)
+    letter = _LETTER.search(text)
     return None if letter is None else unicodedata.normalize("NFD", letter.group())[0].lower() in "aeiou"
 
 
-def repeated_words(texts: Sequence[str]) -> list[str]:
-    """Words that occur in two texts or more, in lower case: a typing mistake seldom does."""
-    counts = Counter(word for text in texts for word in set(_WORD.findall(text.lower())))
-    return sorted(word for word, count in counts.items() if count > 1)
-
-
-def _vocabulary(words: Sequence[str]) -> "Vocabulary":
+def _read_words(path: str) -> "Vocabulary":
     from .rules import Vocabulary
 
-    return Vocabulary.from_texts(words)
-
-
-def _read_words(path: str) -> list[str]:
     try:
-        words = sorted(set(_WORD.findall(Path(path).expanduser().read_text(encoding="utf-8").lower())))
-    except (OSError, UnicodeDecodeError) as error:
+        return Vocabulary.read(Path(path).expanduser())
+    except (OSError, ValueError) as error:
         raise ValueError(f"classifier: vocabulary {path!r} can't be read: {error}") from error
-    if not words:
-        raise ValueError(f"classifier: vocabulary {path!r} has no words")
-    return words
 
 
 def _median(values: Sequence[float]) -> dict[str, Any]:
