@@ -135,7 +135,8 @@ def load_rows(
         what (`str`, *optional*, defaults to `"preferences"`): What errors call the rows.
     """
     name = source_name(source)
-    if not isinstance(source, (Dataset, DatasetDict, pd.DataFrame, str, Path)) or source == "":
+    known = (Dataset, DatasetDict, pd.DataFrame, str, Path)
+    if not isinstance(source, known) or (isinstance(source, str) and not source):
         raise TypeError(
             "`source` must be a Dataset, a DatasetDict, a pandas DataFrame, a path or a Hub id 'owner/name', got "
             f"{source!r}"

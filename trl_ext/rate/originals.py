@@ -197,9 +197,9 @@ def _check_arguments(sides: str, turn: str, typos: float, seed: int) -> None:
 
 
 def _name(source: Any) -> str:
-    return (
-        source if source in (DEMO, SYNTHETIC) else source_name(source) if isinstance(source, str | Path) else "memory"
-    )
+    if isinstance(source, str | Path):
+        return str(source) if str(source) in (DEMO, SYNTHETIC) else source_name(source)
+    return source_name(source)
 
 
 def _read(rows: Any, layout: str | None, where: str, options: LayoutOptions) -> tuple[str, list[Candidate]]:
