@@ -200,7 +200,9 @@ class ChatRewriter:
         results = [self._rewritten_text(result) for result in run.results]
         failures = Counter(result.failure for result in results if result.failure is not None)
         if failures:
-            logger.warning("%s: no rewrite of %d of %d texts: %s", label, failures.total(), len(results), dict(failures))
+            logger.warning(
+                "%s: no rewrite of %d of %d texts: %s", label, failures.total(), len(results), dict(failures)
+            )
         return results
 
     @property
@@ -232,13 +234,16 @@ class ChatRewriter:
             if answer is None:
                 return Rewritten(None, result.failure.kind)
             return Rewritten(None, "refusal" if answer.refusal else "empty", answer.finish_reason)
-        text = without_lone_surrogates(result.value)
-        self.replaced += text != result.value
-        if self.strip_preamble:
-            rest = without_preamble(text)
-            self.stripped += rest != text
-            text = rest
-        return Rewritten(text.strip(), None, result.answer.finish_reason)
+        whole = without_lone_surrogates(result.value)
+        self.replaced += whole != result.value
+        text = self.clean(result.value)
+        self.stripped += text != whole.strip()
+        return Rewritten(text, None, result.answer.finish_reason)
+
+    def clean(self, answer: str) -> str:
+        """The rewrite in an answer that is not empty: all that is changed in it is said above."""
+        text = without_lone_surrogates(answer)
+        return (without_preamble(text) if self.strip_preamble else text).strip()
 
 
 def longest_answer(text: str, factor: float) -> int:

@@ -1,6 +1,7 @@
 """What chains of rewrites will cost, before anything is sent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from .text_chains import TextChains
 
 
 if TYPE_CHECKING:
-    from ..completions import CompletionRequest, Prices, Sampling
+    from ..completions import Answer, Prices, Sampling
     from ..completions.engine import Backend
 
 
@@ -26,7 +27,7 @@ class StepEstimate:
         requests (`int`): Texts to rewrite.
         answered (`int`): Those whose answer is stored.
         to_ask (`int`): Questions that will be sent; equal ones count once.
-        assumed (`int`): Texts that are not known yet, in whose place the original is counted.
+        assumed (`int`): Texts that are not known yet, in whose place what they rewrite is counted.
         prompt_tokens (`int`): Tokens of the questions that will be sent.
         completion_tokens (`int`): Tokens of their answers, if these are as long as the texts.
         most_completion_tokens (`int` or `None`): The same, if all are as long as allowed; `None` without a limit.
@@ -83,12 +84,14 @@ def estimate_rewrites(
     sampling: "Sampling | None" = None,
     length_factor: float | None = LENGTH_FACTOR,
     repetition: int = 0,
+    strip_preamble: bool = False,
 ) -> RewriteEstimate:
     """
     Count what [`rewrite_chains`] with a [`ChatRewriter`] would ask, and send nothing.
 
-    A rewrite that is not known yet is assumed to be as long as the original: tell the model to lengthen or to shorten,
-    and the second step will cost more or less than this says. What the store knows is counted as it is.
+    A rewrite that is not known yet is assumed to be as long as what it rewrites, so that the second step is counted like
+    the first: it costs more or less if the model lengthens or shortens. What the store knows is counted as it is; a
+    question that got nothing but empty answers counts as one to ask.
 
     Args:
         chains ([`TextChains`]): The originals; rewrites that they have are not asked for.
@@ -100,6 +103,7 @@ def estimate_rewrites(
         sampling ([`~trl_ext.completions.Sampling`], *optional*): As for [`ChatRewriter`].
         length_factor (`float`, *optional*, defaults to `4.0`): As for [`ChatRewriter`].
         repetition (`int`, *optional*, defaults to `0`): As for [`ChatRewriter`].
+        strip_preamble (`bool`, *optional*, defaults to `False`): As for [`ChatRewriter`].
 
     Returns:
         [`RewriteEstimate`]
@@ -125,7 +129,9 @@ def estimate_rewrites(
     if chains.attribute != attribute.name:
         raise ValueError(f"the chains are those of attribute {chains.attribute!r}, not of {attribute.name!r}")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < max(1, chains.steps):
-        raise ValueError(f"steps must be at least 1 and no fewer than the {chains.steps} that are there, got {steps!r}")
+        raise ValueError(
+            f"steps must be at least 1 and no fewer than the {chains.steps} that are there, got {steps!r}"
+        )
     rewriter = ChatRewriter(
         backend,
         attribute,
@@ -133,14 +139,14 @@ def estimate_rewrites(
         sampling=sampling,
         length_factor=length_factor,
         repetition=repetition,
-        progress=False,
+        strip_preamble=strip_preamble,
     )
-    stored = {} if store_path is None else _Stored.of(store_path)
-    texts = [(row[-1], chains.texts[i][0], False) for i, row in enumerate(chains.texts)]
+    texts = [None if row[-1] is None else (row[-1], False) for row in chains.texts]
     estimates = []
-    for step in range(chains.steps + 1, steps + 1):
-        estimate, texts = _estimate_step(chains, texts, rewriter, step, stored)
-        estimates.append(estimate)
+    with _stored_answers(store_path) as stored:
+        for step in range(chains.steps + 1, steps + 1):
+            estimate, texts = _estimate_step(chains, texts, rewriter, step, stored)
+            estimates.append(estimate)
     limits = [estimate.most_completion_tokens for estimate in estimates]
     prompt = sum(estimate.prompt_tokens for estimate in estimates)
     completion = sum(estimate.completion_tokens for estimate in estimates)
@@ -153,5 +159,68 @@ def estimate_rewrites(
         most_completion_tokens=most,
         cost=None if prices is None else prices.cost(prompt, completion),
         most_cost=None if prices is None or most is None else prices.cost(prompt, most),
-        rule=f"{backend.prompt_rule}; answers: as long as the texts; rewrites not known yet: as long as the originals",
+        rule=f"{backend.prompt_rule}; answers: as long as the texts; rewrites not known yet: as long as what they rewrite",
     )
+
+
+# A row's text that the next step rewrites, and whether it stands for one that is not known; None after a failure
+_Text = tuple[str, bool] | None
+
+
+def _estimate_step(
+    chains: TextChains,
+    texts: list[_Text],
+    rewriter: ChatRewriter,
+    step: int,
+    stored: "Callable[[str], list[Answer]]",
+) -> tuple[StepEstimate, list[_Text]]:
+    """The estimate of a step, and the texts that the next one rewrites."""
+    from ..completions import request_key
+
+    backend = rewriter.backend
+    following: list[_Text] = []
+    asked = {}
+    answered = 0
+    for row, known in enumerate(texts):
+        if known is None:
+            following.append(None)
+            continue
+        text, assumed = known
+        target = bool(chains.w[row] ^ (step % 2))
+        question = rewriter.completion_request("estimate", text, target)
+        key = request_key(backend.model_id, question)
+        rewrite = None if assumed else next((a.text for a in stored(key) if a.text.strip()), None)
+        if rewrite is None:
+            asked.setdefault(key, (question, text))
+            following.append((text, True))
+        else:
+            answered += 1
+            following.append((rewriter.clean(rewrite), False))
+    limits = [question.sampling.max_tokens for question, _ in asked.values()]
+    empty = backend.count_prompt_tokens([{"role": "user", "content": ""}])
+    lengths = [backend.count_prompt_tokens([{"role": "user", "content": text}]) - empty for _, text in asked.values()]
+    return (
+        StepEstimate(
+            step=step_names(step + 1)[-1],
+            requests=sum(text is not None for text in texts),
+            answered=answered,
+            to_ask=len(asked),
+            assumed=sum(text is not None and text[1] for text in texts),
+            prompt_tokens=sum(backend.count_prompt_tokens(question.messages) for question, _ in asked.values()),
+            completion_tokens=sum(lengths),
+            most_completion_tokens=None if None in limits else sum(limits),
+        ),
+        following,
+    )
+
+
+@contextmanager
+def _stored_answers(store_path: str | Path | None) -> "Iterator[Callable[[str], list[Answer]]]":
+    """Function from the key of a question to its stored answers."""
+    from ..completions import AnswerStore
+
+    if store_path is None or not Path(store_path).exists():
+        yield lambda key: []
+        return
+    with AnswerStore(store_path) as store:
+        yield store.attempts

@@ -140,7 +140,9 @@ class RewriteFile:
         except ValueError:
             record = None
         if not isinstance(record, Mapping) or not {"settings", "file", "before"} <= set(record):
-            raise ValueError(f"{self.record_path} is no record of rewrites: remove it and {self.path.name}, or give another path")
+            raise ValueError(
+                f"{self.record_path} is no record of rewrites: remove it and {self.path.name}, or give another path"
+            )
         return dict(record)
 
 

@@ -184,7 +184,9 @@ def _check(chains: TextChains, attribute: Attribute, rewriter: Rewriter, steps: 
         )
     other = getattr(rewriter, "attribute", attribute)
     if isinstance(other, Attribute) and other != attribute:
-        raise ValueError(f"the rewriter changes attribute {other.name!r} in another way than `attribute`: give one to both")
+        raise ValueError(
+            f"the rewriter changes attribute {other.name!r} in another way than `attribute`: give one to both"
+        )
 
 
 def _tell_failures(chains: TextChains, path: Path) -> None:
