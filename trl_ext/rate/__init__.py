@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 _EXPORTS = {
     "Attribute": "attribute",
+    "ChatRewriter": "chat_rewriter",
     "CombinedEffect": "aggregation",
     "OriginalTexts": "originals",
     "RateEffects": "effects",
     "RewardChains": "reward_chains",
     "RewardProcess": "simulation",
+    "RewriteEstimate": "rewrite_estimate",
     "RewriteRequest": "rewriter",
     "Rewriter": "rewriter",
     "Rewritten": "rewriter",
@@ -24,10 +26,12 @@ _EXPORTS = {
     "correlated_counts": "correlated_resampling",
     "correlated_rows": "correlated_resampling",
     "estimate_effects": "effects",
+    "estimate_rewrites": "rewrite_estimate",
     "fit_attribute": "classifiers",
     "get_attribute": "attributes",
     "load_originals": "originals",
     "make_classifier": "classifiers",
+    "make_rewriter": "rewriter_choice",
     "merge_original_scored": "original_scores",
     "normalised_effects": "normalised",
     "original_file_name": "original_layout",
@@ -38,6 +42,7 @@ _EXPORTS = {
     "read_original_scored": "original_scores",
     "read_original_template": "original_layout",
     "read_originals": "originals",
+    "rewrite_chains": "rewriting",
     "simulate_rewards": "simulation",
     "step_names": "steps",
     "sweep_effects": "sweep",
@@ -56,6 +61,7 @@ if TYPE_CHECKING:
     from .attributes import attribute_names as attribute_names
     from .attributes import get_attribute as get_attribute
     from .attributes import read_attributes as read_attributes
+    from .chat_rewriter import ChatRewriter as ChatRewriter
     from .classifiers import classify_texts as classify_texts
     from .classifiers import fit_attribute as fit_attribute
     from .classifiers import make_classifier as make_classifier
@@ -80,9 +86,13 @@ if TYPE_CHECKING:
     from .originals import load_originals as load_originals
     from .originals import read_originals as read_originals
     from .reward_chains import RewardChains as RewardChains
+    from .rewrite_estimate import RewriteEstimate as RewriteEstimate
+    from .rewrite_estimate import estimate_rewrites as estimate_rewrites
     from .rewriter import Rewriter as Rewriter
     from .rewriter import RewriteRequest as RewriteRequest
     from .rewriter import Rewritten as Rewritten
+    from .rewriter_choice import make_rewriter as make_rewriter
+    from .rewriting import rewrite_chains as rewrite_chains
     from .simulation import SCENARIOS as SCENARIOS
     from .simulation import RewardProcess as RewardProcess
     from .simulation import simulate_rewards as simulate_rewards
