@@ -6,11 +6,22 @@ from typing import TYPE_CHECKING
 
 _EXPORTS = {
     "Attribute": "attribute",
+    "Compliance": "compliance",
+    "Exclusion": "exclusions",
+    "FeatureDrift": "feature_drift",
+    "Limits": "quality",
     "RewardChains": "reward_chains",
+    "RewriteQuality": "quality",
     "RewriteRequest": "rewriter",
     "Rewriter": "rewriter",
     "Rewritten": "rewriter",
     "TextChains": "text_chains",
+    "feature_differences": "features",
+    "load_encoder": "text_encoder",
+    "measure_features": "features",
+    "observe_attribute": "compliance",
+    "reading_ease": "readability",
+    "rewrite_quality": "quality",
     "step_names": "steps",
 }
 
@@ -18,12 +29,23 @@ __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
     from .attribute import Attribute as Attribute
+    from .compliance import Compliance as Compliance
+    from .compliance import observe_attribute as observe_attribute
+    from .exclusions import Exclusion as Exclusion
+    from .feature_drift import FeatureDrift as FeatureDrift
+    from .features import feature_differences as feature_differences
+    from .features import measure_features as measure_features
+    from .quality import Limits as Limits
+    from .quality import RewriteQuality as RewriteQuality
+    from .quality import rewrite_quality as rewrite_quality
+    from .readability import reading_ease as reading_ease
     from .reward_chains import RewardChains as RewardChains
     from .rewriter import Rewriter as Rewriter
     from .rewriter import RewriteRequest as RewriteRequest
     from .rewriter import Rewritten as Rewritten
     from .steps import step_names as step_names
     from .text_chains import TextChains as TextChains
+    from .text_encoder import load_encoder as load_encoder
 
 
 def __getattr__(name: str):
