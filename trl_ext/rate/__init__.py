@@ -8,11 +8,16 @@ _EXPORTS = {
     "Attribute": "attribute",
     "ChatRewriter": "chat_rewriter",
     "CombinedEffect": "aggregation",
+    "Compliance": "compliance",
+    "Exclusion": "exclusions",
+    "FeatureDrift": "feature_drift",
+    "Limits": "quality",
     "OriginalTexts": "originals",
     "RateEffects": "effects",
     "RewardChains": "reward_chains",
     "RewardProcess": "simulation",
     "RewriteEstimate": "rewrite_estimate",
+    "RewriteQuality": "quality",
     "RewriteRequest": "rewriter",
     "Rewriter": "rewriter",
     "Rewritten": "rewriter",
@@ -27,13 +32,17 @@ _EXPORTS = {
     "correlated_rows": "correlated_resampling",
     "estimate_effects": "effects",
     "estimate_rewrites": "rewrite_estimate",
+    "feature_differences": "features",
     "fit_attribute": "classifiers",
     "get_attribute": "attributes",
+    "load_encoder": "text_encoder",
     "load_originals": "originals",
     "make_classifier": "classifiers",
     "make_rewriter": "rewriter_choice",
+    "measure_features": "features",
     "merge_original_scored": "original_scores",
     "normalised_effects": "normalised",
+    "observe_attribute": "compliance",
     "original_file_name": "original_layout",
     "paired_effects": "estimands",
     "read_attributes": "attributes",
@@ -42,7 +51,9 @@ _EXPORTS = {
     "read_original_scored": "original_scores",
     "read_original_template": "original_layout",
     "read_originals": "originals",
+    "reading_ease": "readability",
     "rewrite_chains": "rewriting",
+    "rewrite_quality": "quality",
     "simulate_rewards": "simulation",
     "step_names": "steps",
     "sweep_effects": "sweep",
@@ -65,12 +76,18 @@ if TYPE_CHECKING:
     from .classifiers import classify_texts as classify_texts
     from .classifiers import fit_attribute as fit_attribute
     from .classifiers import make_classifier as make_classifier
+    from .compliance import Compliance as Compliance
+    from .compliance import observe_attribute as observe_attribute
     from .correlated_resampling import correlated_chains as correlated_chains
     from .correlated_resampling import correlated_counts as correlated_counts
     from .correlated_resampling import correlated_rows as correlated_rows
     from .effects import RateEffects as RateEffects
     from .effects import estimate_effects as estimate_effects
     from .estimands import paired_effects as paired_effects
+    from .exclusions import Exclusion as Exclusion
+    from .feature_drift import FeatureDrift as FeatureDrift
+    from .features import feature_differences as feature_differences
+    from .features import measure_features as measure_features
     from .normalised import normalised_effects as normalised_effects
     from .original_effects import read_original_effects as read_original_effects
     from .original_effects import write_original_effects as write_original_effects
@@ -85,6 +102,10 @@ if TYPE_CHECKING:
     from .originals import OriginalTexts as OriginalTexts
     from .originals import load_originals as load_originals
     from .originals import read_originals as read_originals
+    from .quality import Limits as Limits
+    from .quality import RewriteQuality as RewriteQuality
+    from .quality import rewrite_quality as rewrite_quality
+    from .readability import reading_ease as reading_ease
     from .reward_chains import RewardChains as RewardChains
     from .rewrite_estimate import RewriteEstimate as RewriteEstimate
     from .rewrite_estimate import estimate_rewrites as estimate_rewrites
@@ -100,6 +121,7 @@ if TYPE_CHECKING:
     from .sweep import Sweep as Sweep
     from .sweep import sweep_effects as sweep_effects
     from .text_chains import TextChains as TextChains
+    from .text_encoder import load_encoder as load_encoder
 
 
 def __getattr__(name: str):
