@@ -8,25 +8,41 @@ _EXPORTS = {
     "Attribute": "attribute",
     "AuditedEffects": "callbacks",
     "ClassifierReward": "classifier_reward",
+    "CombinedEffect": "aggregation",
     "RateAuditCallback": "callbacks",
+    "RateEffects": "effects",
     "RewardChains": "reward_chains",
+    "RewardProcess": "simulation",
     "RewriteRequest": "rewriter",
     "Rewriter": "rewriter",
     "Rewritten": "rewriter",
+    "SCENARIOS": "simulation",
+    "Sweep": "sweep",
     "TextChains": "text_chains",
     "chat_prompts": "scoring",
+    "combine_data_sets": "aggregation",
+    "correlated_chains": "correlated_resampling",
+    "correlated_counts": "correlated_resampling",
+    "correlated_rows": "correlated_resampling",
+    "estimate_effects": "effects",
     "find_chains": "chain_folders",
+    "normalised_effects": "normalised",
+    "paired_effects": "estimands",
     "read_all_chains": "chain_folders",
     "read_reward_chains": "scoring",
     "sample_rows": "callbacks",
     "score_chains": "scoring",
     "score_many": "scoring",
+    "simulate_rewards": "simulation",
     "step_names": "steps",
+    "sweep_effects": "sweep",
 }
 
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
+    from .aggregation import CombinedEffect as CombinedEffect
+    from .aggregation import combine_data_sets as combine_data_sets
     from .attribute import Attribute as Attribute
     from .callbacks import AuditedEffects as AuditedEffects
     from .callbacks import RateAuditCallback as RateAuditCallback
@@ -34,6 +50,13 @@ if TYPE_CHECKING:
     from .chain_folders import find_chains as find_chains
     from .chain_folders import read_all_chains as read_all_chains
     from .classifier_reward import ClassifierReward as ClassifierReward
+    from .correlated_resampling import correlated_chains as correlated_chains
+    from .correlated_resampling import correlated_counts as correlated_counts
+    from .correlated_resampling import correlated_rows as correlated_rows
+    from .effects import RateEffects as RateEffects
+    from .effects import estimate_effects as estimate_effects
+    from .estimands import paired_effects as paired_effects
+    from .normalised import normalised_effects as normalised_effects
     from .reward_chains import RewardChains as RewardChains
     from .rewriter import Rewriter as Rewriter
     from .rewriter import RewriteRequest as RewriteRequest
@@ -42,7 +65,12 @@ if TYPE_CHECKING:
     from .scoring import read_reward_chains as read_reward_chains
     from .scoring import score_chains as score_chains
     from .scoring import score_many as score_many
+    from .simulation import SCENARIOS as SCENARIOS
+    from .simulation import RewardProcess as RewardProcess
+    from .simulation import simulate_rewards as simulate_rewards
     from .steps import step_names as step_names
+    from .sweep import Sweep as Sweep
+    from .sweep import sweep_effects as sweep_effects
     from .text_chains import TextChains as TextChains
 
 
