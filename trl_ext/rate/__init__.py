@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 _EXPORTS = {
     "Attribute": "attribute",
+    "AuditedEffects": "callbacks",
     "ChatRewriter": "chat_rewriter",
+    "ClassifierReward": "classifier_reward",
     "CombinedEffect": "aggregation",
     "Compliance": "compliance",
     "Exclusion": "exclusions",
     "FeatureDrift": "feature_drift",
     "Limits": "quality",
     "OriginalTexts": "originals",
+    "RateAuditCallback": "callbacks",
     "RateEffects": "effects",
     "RewardChains": "reward_chains",
     "RewardProcess": "simulation",
@@ -25,6 +28,7 @@ _EXPORTS = {
     "Sweep": "sweep",
     "TextChains": "text_chains",
     "attribute_names": "attributes",
+    "chat_prompts": "scoring",
     "classify_texts": "classifiers",
     "combine_data_sets": "aggregation",
     "correlated_chains": "correlated_resampling",
@@ -33,6 +37,7 @@ _EXPORTS = {
     "estimate_effects": "effects",
     "estimate_rewrites": "rewrite_estimate",
     "feature_differences": "features",
+    "find_chains": "chain_folders",
     "fit_attribute": "classifiers",
     "get_attribute": "attributes",
     "load_encoder": "text_encoder",
@@ -45,15 +50,20 @@ _EXPORTS = {
     "observe_attribute": "compliance",
     "original_file_name": "original_layout",
     "paired_effects": "estimands",
+    "read_all_chains": "chain_folders",
     "read_attributes": "attributes",
     "read_original_effects": "original_effects",
     "read_original_rewrites": "original_layout",
     "read_original_scored": "original_scores",
     "read_original_template": "original_layout",
     "read_originals": "originals",
+    "read_reward_chains": "scoring",
     "reading_ease": "readability",
     "rewrite_chains": "rewriting",
     "rewrite_quality": "quality",
+    "sample_rows": "callbacks",
+    "score_chains": "scoring",
+    "score_many": "scoring",
     "simulate_rewards": "simulation",
     "step_names": "steps",
     "sweep_effects": "sweep",
@@ -72,7 +82,13 @@ if TYPE_CHECKING:
     from .attributes import attribute_names as attribute_names
     from .attributes import get_attribute as get_attribute
     from .attributes import read_attributes as read_attributes
+    from .callbacks import AuditedEffects as AuditedEffects
+    from .callbacks import RateAuditCallback as RateAuditCallback
+    from .callbacks import sample_rows as sample_rows
+    from .chain_folders import find_chains as find_chains
+    from .chain_folders import read_all_chains as read_all_chains
     from .chat_rewriter import ChatRewriter as ChatRewriter
+    from .classifier_reward import ClassifierReward as ClassifierReward
     from .classifiers import classify_texts as classify_texts
     from .classifiers import fit_attribute as fit_attribute
     from .classifiers import make_classifier as make_classifier
@@ -114,6 +130,10 @@ if TYPE_CHECKING:
     from .rewriter import Rewritten as Rewritten
     from .rewriter_choice import make_rewriter as make_rewriter
     from .rewriting import rewrite_chains as rewrite_chains
+    from .scoring import chat_prompts as chat_prompts
+    from .scoring import read_reward_chains as read_reward_chains
+    from .scoring import score_chains as score_chains
+    from .scoring import score_many as score_many
     from .simulation import SCENARIOS as SCENARIOS
     from .simulation import RewardProcess as RewardProcess
     from .simulation import simulate_rewards as simulate_rewards
