@@ -10,8 +10,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ..evaluation.statistics import Estimate, mean_estimate, ratio_estimate
+from .effect_covariance import ESTIMANDS
+from .estimands import effect_rows, paired_effects
+from .plain_json import plain
 from .reward_chains import RewardChains
-from .row_effects import ESTIMANDS, clusters_of, plain, rows_of, step_effects
 
 
 logger = logging.getLogger(__name__)
@@ -119,7 +121,7 @@ def compliance_corrected_effects(
     chains = RewardChains.of_table(table)
     if unknown not in UNKNOWN:
         raise ValueError(f"unknown must be one of {', '.join(map(repr, UNKNOWN))}, got {unknown!r}")
-    effects = step_effects(chains, 2)
+    effects = paired_effects(chains)
     attribute = _as_measured(measured, chains)
     known = np.isfinite(attribute).all(axis=1)
     lost = int((~known).sum())
@@ -134,15 +136,15 @@ def compliance_corrected_effects(
     if lost:
         logger.warning("%d of %d rows are left out: their attribute after rewriting is unknown", lost, len(chains))
     changes = chains.sign * (attribute[:, 1] - attribute[:, 0])
+    codes = None if chains.clusters is None else pd.factorize(chains.clusters)[0]
     parts: dict[str, dict[str, Estimate | None]] = {"corrected": {}, "uncorrected": {}, "compliance": {}}
     for name in ESTIMANDS:
-        rows = rows_of(chains, name) & known
+        rows = effect_rows(chains, name) & known
         if not rows.any():
             for part in parts.values():
                 part[name] = None
             continue
-        labels = clusters_of(chains, rows)
-        labels = None if labels is None else pd.factorize(labels)[0]  # sorted once, not three times
+        labels = None if codes is None else codes[rows]
         parts["corrected"][name] = ratio_estimate(effects[rows], changes[rows], labels, level)
         parts["uncorrected"][name] = mean_estimate(effects[rows], labels, level)
         compliance = parts["compliance"][name] = mean_estimate(changes[rows], labels, level)

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from ..evaluation.statistics import Estimate, _as_finite, _cluster_codes, mean_estimate
 from .feature_adjustment import as_features
+from .plain_json import plain
 from .reward_chains import _as_treatment
-from .row_effects import plain
 
 
 logger = logging.getLogger(__name__)

@@ -1,17 +1,18 @@
 """Many effects, of reward models, attributes and data sets: which are there, if all are tested at once?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..evaluation.statistics import Estimate, _check_level
-from .influence import Figure, check_figures, paired_figure, unit_codes
+from .effect_covariance import Figure, check_effects, effect_figure, unit_codes
+from .effects import estimate_effects
+from .normalised import normalised_effects
+from .plain_json import plain
 from .reward_chains import RewardChains
-from .row_effects import plain
 from .simultaneous_inference import joint_tests
 
 
@@ -105,7 +106,7 @@ def adjust_family(
         tables (`Mapping[tuple[str, str, str], RewardChains or table]`):
             By reward model, attribute and data set: rewards, with ids or clusters, see [`RewardChains.of_table`].
         estimands (`Sequence[str]`, *optional*):
-            Effects of each, of `ATE_`, `ATT_`, `ATU_` with `rewritten_rewrite` or `single_rewrite`.
+            Names of effects of [`estimate_effects`]. By default RATE's ATE.
         normalised (`bool`, *optional*, defaults to `False`):
             In standard deviations of the rewards of the originals; errors are those of the influence function.
         draws (`int`, *optional*, defaults to `20_000`):
@@ -137,8 +138,7 @@ def adjust_family(
         ```
     """
     _check_level(level)
-    estimands = tuple(estimands)
-    check_figures(estimands)
+    estimands = check_effects(estimands)
     if not tables:
         raise ValueError("there are no tables")
     chains = {_as_key(key): RewardChains.of_table(table) for key, table in tables.items()}
@@ -148,7 +148,7 @@ def adjust_family(
     for key, each in chains.items():
         codes = unit_codes(each)
         for estimand in estimands:
-            figure = paired_figure(each, estimand, codes, normalised=normalised)
+            figure = effect_figure(each, estimand, codes, normalised=normalised)
             if figure is None:
                 absent.append((*key, estimand))
             else:
@@ -163,14 +163,20 @@ def adjust_family(
         np.array([figure.n for figure in figures]),
         **{"draws": draws, "seed": seed, "level": level},
     )
+    estimates = {
+        key: normalised_effects(each, level=level, method="delta")
+        if normalised
+        else estimate_effects(each, level=level)
+        for key, each in chains.items()
+    }
     return EffectFamily(
         tuple(
             FamilyMember(
-                *(*key, estimand, _estimate(figure, chains[key], normalised, level)),
+                *(*key, estimand, estimates[key][estimand]),
                 *(float(p[row]) for p in (tests.p_values, tests.holm, tests.fdr_bh, tests.max_t)),
                 tests.simultaneous[row],
             )
-            for row, (key, estimand, figure) in enumerate(members)
+            for row, (key, estimand, _) in enumerate(members)
         ),
         tuple(absent),
         normalised,
@@ -222,15 +228,3 @@ def _covariance(
             influence[position, of_table[members[row][0]]] = members[row][2].influence
         covariance[np.ix_(inside, inside)] = influence @ influence.T
     return covariance
-
-
-def _estimate(figure: Figure, chains: RewardChains, normalised: bool, level: float) -> Estimate:
-    clustered = (
-        f"CR1 cluster-robust t interval ({figure.degrees + 1} clusters, " if chains.clusters is not None else ""
-    )
-    method = f"paired difference{', per standard deviation (influence function)' if normalised else ''}: " + (
-        clustered or "t interval ("
-    )
-    half = figure.se * float(stats.t.ppf((1 + level) / 2, figure.degrees)) if figure.degrees else np.nan
-    plain_estimate = Estimate(figure.value, figure.se, np.nan, np.nan, figure.n, f"{method}{level:g} level)")
-    return replace(plain_estimate, ci_low=figure.value - half, ci_high=figure.value + half)

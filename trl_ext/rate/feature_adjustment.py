@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 
 from ..evaluation.statistics import Estimate, mean_estimate
+from .effect_covariance import ESTIMANDS
+from .estimands import effect_rows, paired_effects
+from .plain_json import plain
 from .reward_chains import RewardChains
 from .robust_regression import regress
-from .row_effects import ESTIMANDS, plain, rows_of, step_effects
 
 
 logger = logging.getLogger(__name__)
@@ -114,11 +116,11 @@ def feature_adjusted_effects(
     """
     chains = RewardChains.of_table(table)
     features, names = as_features(feature_differences, names, len(chains))
-    effects = step_effects(chains, 2)
+    effects = paired_effects(chains)
     codes = None if chains.clusters is None else pd.factorize(chains.clusters)[0]
     found = FeatureAdjustedEffects({}, {}, {}, {}, {}, {})
     for name in ESTIMANDS:
-        rows = rows_of(chains, name)
+        rows = effect_rows(chains, name)
         if not rows.any():
             found.estimates[name] = found.unadjusted[name] = found.removed[name] = None
             found.coefficients[name], found.asymmetry[name], found.extrapolated[name] = {}, {}, ()

@@ -1,105 +1,92 @@
-"""Effects with what every row adds to their error: for covariances of effects that are measured on the same rows."""
-
-from dataclasses import dataclass
+"""How much each row moves an effect: from this come standard errors of ratios and of slopes."""
 
 import numpy as np
-import pandas as pd
+from scipy import stats
 
+from ..evaluation.statistics import Estimate, _check_level
+from .estimands import effect_differences, effect_rows, group_residuals, is_identified, pooled_reward_std
 from .reward_chains import RewardChains
-from .row_effects import ESTIMANDS, rows_of, step_effects
 
 
-STEPS = {"single_rewrite": 1, "rewritten_rewrite": 2}
-FIGURES = tuple(f"{estimand}_{step}" for step in STEPS for estimand in ESTIMANDS)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """
-    An effect, and where its error comes from.
-
-    Args:
-        value (`float`): The effect.
-        influence (`np.ndarray` of shape `(G,)`): What every unit (cluster, or row) adds to the error: the sum of squares is
-            the squared standard error, that of products of two figures their covariance.
-        n (`int`): Rows of the effect.
-        degrees (`int`): Units of the effect minus 1; with 0 there is no standard error.
-    """
-
-    value: float
-    influence: np.ndarray
-    n: int
-    degrees: int
-
-    @property
-    def se(self) -> float:
-        """Standard error, NaN for a single unit."""
-        return float(np.sqrt(self.influence @ self.influence)) if self.degrees else np.nan
-
-
-def check_figures(names: tuple[str, ...]) -> None:
-    """Raise unless these are names of effects that are means of differences by row."""
-    bad = [name for name in names if name not in FIGURES]
-    if bad or not names or len(set(names)) < len(names):
-        raise ValueError(f"estimands must be of {', '.join(map(repr, FIGURES))}, each once, got {list(names)}")
-
-
-def figure_rows(chains: RewardChains, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Effects by row `(N,)`, and the mask of the rows that an effect of this name is the mean of."""
-    return step_effects(chains, STEPS[name[4:]]), rows_of(chains, name[:3])
-
-
-def paired_figure(chains: RewardChains, name: str, codes: np.ndarray, *, normalised: bool = False) -> Figure | None:
+def effect_influence(
+    chains: RewardChains, name: str, *, normalised: bool = False
+) -> tuple[float, np.ndarray] | tuple[None, None]:
     r"""
-    An effect and its influence by unit.
+    An effect and the influence of each row on it.
 
-    Divided by the pooled standard deviation s of the originals' rewards, the influence is that of both:
-    \( \mathrm{d}(\theta/s) = \mathrm{d}\theta/s - \theta\,\mathrm{d}s^2/(2s^3) \).
+    To first order the error of the effect is the sum of the influences of independent rows (or clusters), so that its
+    variance is the sum of squares. For the mean of \( \delta \) in n rows the influence is
+    \( (\delta_i - \bar\delta)/n \). Of an effect divided by the standard deviation s of rewards it is
+    \( \psi_i/s - \theta (e_i^2/\nu - s^2/N) / (2 s^3) \), with residuals e and degrees of freedom ν of s.
 
     Args:
         chains ([`RewardChains`]): Rewards.
-        name (`str`): One of `FIGURES`.
-        codes (`np.ndarray` of shape `(N,)`): Unit of every row, from 0.
-        normalised (`bool`, *optional*, defaults to `False`): Divide by the standard deviation.
+        name (`str`): Name of an effect.
+        normalised (`bool`, *optional*, defaults to `False`): Divide by the pooled standard deviation of rewards.
 
     Returns:
-        [`Figure`] or `None`: `None` if there are no such rows, or nothing to divide by.
+        `tuple[float, np.ndarray]`: Value and influences `(N,)`, which add to 0; `(None, None)` if it is not identified.
     """
-    effects, mask = figure_rows(chains, name)
-    if not mask.any():
-        return None
-    units, there = codes.max() + 1, len(np.unique(codes[mask]))
-    n, value = int(mask.sum()), float(effects[mask].mean())
-    correction = np.sqrt(there / (there - 1)) if there > 1 else 0.0
-    influence = np.bincount(codes, np.where(mask, effects - value, 0.0), units) / n * correction
+    if not is_identified(chains, name):
+        return None, None
+    n = len(chains)
+    influence = np.zeros(n)
+    if name == "naive_effect":
+        residuals = group_residuals(chains.original, chains.w)
+        treated = int(chains.w.sum())
+        shifted = chains.original - chains.original[0]
+        value = shifted[chains.w].mean() - shifted[~chains.w].mean()
+        influence[:] = np.where(chains.w, residuals / treated, -residuals / (n - treated))
+    else:
+        mask, differences = effect_differences(chains, name)
+        value = differences.mean()
+        influence[mask] = (differences - value) / len(differences)
     if not normalised:
-        return Figure(value, influence, n, there - 1)
-    variance, squares = pooled_variance(chains)
-    if not variance > 0:
-        return None
-    of_variance = np.bincount(codes, squares - squares.mean(), units) / len(chains)
-    of_variance *= np.sqrt(units / (units - 1)) if units > 1 else 0.0
-    return Figure(
-        value / np.sqrt(variance),
-        influence / np.sqrt(variance) - value * of_variance / (2 * variance**1.5),
-        n,
-        there - 1,
-    )
+        return float(value), influence
+    std = pooled_reward_std(chains)
+    if not std:
+        return None, None
+    residuals = group_residuals(chains.original, chains.w)
+    of_variance = residuals**2 / (residuals @ residuals / std**2) - std**2 / n
+    return float(value / std), influence / std - value / (2 * std**3) * of_variance
 
 
-def pooled_variance(chains: RewardChains) -> tuple[float, np.ndarray]:
-    """Variance of the originals' rewards within groups, pooled (NaN with too few rows), and the squared deviations."""
-    squares, groups = np.zeros(len(chains)), 0
-    for group in (chains.w, ~chains.w):
-        if group.any():
-            # relative to one of them: equal rewards have a deviation of exactly 0
-            inside = chains.original[group] - chains.original[group][0]
-            squares[group] = (inside - inside.mean()) ** 2
-            groups += 1
-    degrees = len(chains) - groups
-    return (float(squares.sum() / degrees) if degrees > 0 else np.nan), squares
+def count_units(chains: RewardChains, name: str, clusters: np.ndarray | None) -> int:
+    """
+    Clusters (without clusters: rows) that tell how uncertain an effect is; 1 if that can't be told.
+
+    A mean of a single row or cluster has no residuals, however uncertain it is: its influence of 0 says nothing.
+    """
+    labels = np.arange(len(chains)) if clusters is None else clusters
+    if name != "naive_effect":
+        return len(np.unique(labels[effect_rows(chains, name)]))
+    groups = [len(np.unique(labels[mask])) for mask in (chains.w, ~chains.w)]
+    return len(np.unique(labels)) if min(groups) > 1 else 1
 
 
-def unit_codes(chains: RewardChains) -> np.ndarray:
-    """Unit of every row: its cluster, or the row itself."""
-    return np.arange(len(chains)) if chains.clusters is None else pd.factorize(chains.clusters)[0]
+def estimate_from_influence(
+    value: float, influence: np.ndarray, clusters: np.ndarray | None, units: int, level: float, *, n: int, what: str
+) -> Estimate:
+    """
+    Interval of a value from the influences of rows.
+
+    Args:
+        value (`float`): The estimate.
+        influence (`np.ndarray` of shape `(N,)`): Influence of each row, 0 for rows that have nothing to do with it.
+        clusters (`np.ndarray` of shape `(N,)`, *optional*): Cluster of each row, as a number from 0.
+        units (`int`): Number of clusters (or rows) that tell how uncertain it is, see [`count_units`].
+        level (`float`): Confidence level.
+        n (`int`): Number of rows, for the description.
+        what (`str`): What the interval is, for the description.
+
+    Returns:
+        [`Estimate`]: t interval with `units − 1` degrees of freedom; NaN uncertainty if there are fewer than two.
+    """
+    _check_level(level)
+    sums = influence if clusters is None else np.bincount(clusters, weights=influence)
+    method = f"{what} ({'' if clusters is None else f'{units} clusters, '}{level:g} level)"
+    if units < 2:
+        return Estimate(value, np.nan, np.nan, np.nan, n, method)
+    se = float(np.sqrt(units / (units - 1) * sums @ sums))
+    half = se * float(stats.t.ppf((1 + level) / 2, units - 1))
+    return Estimate(value, se, value - half, value + half, n, method)

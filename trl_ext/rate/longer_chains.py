@@ -10,8 +10,10 @@ import pandas as pd
 from scipy import stats
 
 from ..evaluation.statistics import Estimate, _check_level, _mean_covariance, mean_estimate
+from .effect_covariance import ESTIMANDS
+from .estimands import effect_rows
+from .plain_json import plain
 from .reward_chains import RewardChains
-from .row_effects import ESTIMANDS, clusters_of, plain, rows_of, step_effects
 
 
 def symmetric_weights(steps: int) -> np.ndarray:
@@ -74,10 +76,12 @@ def symmetric_effects(table: Any, *, level: float = 0.95) -> dict[str, Estimate 
     chains = _with_three_rewrites(table)
     weights = symmetric_weights(chains.steps)
     effects = sum(weight * step_effects(chains, step) for step, weight in enumerate(weights, start=2))
+    codes = None if chains.clusters is None else pd.factorize(chains.clusters)[0]
     estimates: dict[str, Estimate | None] = {}
     for name in ESTIMANDS:
-        rows = rows_of(chains, name)
-        estimates[name] = mean_estimate(effects[rows], clusters_of(chains, rows), level) if rows.any() else None
+        rows = effect_rows(chains, name)
+        labels = None if codes is None else codes[rows]
+        estimates[name] = mean_estimate(effects[rows], labels, level) if rows.any() else None
     return estimates
 
 
@@ -180,7 +184,7 @@ def depth_test(table: Any, *, level: float = 0.95) -> DepthTest:
     codes = None if chains.clusters is None else pd.factorize(chains.clusters)[0]
     results: dict[str, EffectsByDepth | None] = {}
     for name in ESTIMANDS:
-        rows = rows_of(chains, name)
+        rows = effect_rows(chains, name)
         if not rows.any():
             results[name] = None
             continue
@@ -221,6 +225,21 @@ def _hotelling(columns: np.ndarray, labels: np.ndarray | None) -> tuple[float, f
     second = degrees + 1 - p
     statistic = squared * second / (p * degrees)
     return float(stats.f.sf(statistic, p, second)), statistic, (float(p), float(second))
+
+
+def step_effects(chains: RewardChains, step: int) -> np.ndarray:
+    """
+    Effect read from a text and the one before it: whichever should have the attribute minus the other.
+
+    Args:
+        chains ([`RewardChains`]): Rewards of K rewrites.
+        step (`int`): In 1..K; 1 is the single rewrite, 2 is RATE.
+
+    Returns:
+        `np.ndarray` of shape `(N,)`: In reward units.
+    """
+    direction = 1.0 if step % 2 == 0 else -1.0
+    return direction * chains.sign * (chains.of(step) - chains.of(step - 1))
 
 
 def _with_three_rewrites(table: Any) -> RewardChains:

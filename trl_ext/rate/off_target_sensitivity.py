@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ..evaluation.statistics import Estimate, _as_finite, _check_level, _mean_covariance, mean_estimate
+from .effect_covariance import estimand_rows
+from .estimands import paired_effects
 from .feature_adjustment import as_features
+from .plain_json import plain
 from .reward_chains import RewardChains
 from .robust_regression import regress
-from .row_effects import clusters_of, plain, rows_of, step_effects
 
 
 UNMEASURED = "unmeasured"
@@ -178,10 +180,9 @@ def sensitivity(
     """
     _check_level(level)
     chains = RewardChains.of_table(table)
-    rows = rows_of(chains, estimand)
-    if not rows.any():
-        raise ValueError(f"{estimand}: no row has w = {int(estimand == 'ATT')}")
-    effects, clusters = step_effects(chains, 2)[rows], clusters_of(chains, rows)
+    rows = estimand_rows(chains, estimand)
+    effects = paired_effects(chains)[rows]
+    clusters = None if chains.clusters is None else chains.clusters[rows]
     if feature_differences is None:
         if lam is None:
             raise ValueError(

@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import optimize, stats
 
 from ..evaluation.statistics import Estimate, _mean_covariance, mean_estimate
-from .influence import pooled_variance
+from .effect_covariance import estimand_rows, unit_codes
+from .estimands import paired_effects, pooled_reward_std
+from .plain_json import plain
 from .reward_chains import RewardChains
-from .row_effects import clusters_of, plain, rows_of, step_effects
 
 
 UNITS = ("sd", "reward")
@@ -239,8 +239,8 @@ def sample_size(
         )
     reward_std = None
     if unit == "sd":
-        reward_std = math.sqrt(pooled_variance(chains)[0])
-        if not reward_std > 0:
+        reward_std = pooled_reward_std(chains)
+        if not reward_std:
             raise ValueError("the rewards of the pilot's originals do not vary: give the effect with unit='reward'")
         effect = effect * reward_std
     size = found.cluster_size if cluster_size is None else float(cluster_size)
@@ -270,11 +270,9 @@ class _Pilot:
 
     @classmethod
     def of(cls, chains: RewardChains, estimand: str) -> "_Pilot":
-        rows = rows_of(chains, estimand)
-        if not rows.any():
-            raise ValueError(f"{estimand}: no row has w = {int(estimand == 'ATT')}")
-        effects, clusters = step_effects(chains, 2)[rows], clusters_of(chains, rows)
-        codes = np.arange(len(effects)) if clusters is None else pd.factorize(clusters)[0]
+        rows = estimand_rows(chains, estimand)
+        effects = paired_effects(chains)[rows]
+        codes = np.unique(unit_codes(chains)[rows], return_inverse=True)[1]
         _, degrees = _mean_covariance(effects[:, None], codes)
         sums = np.bincount(codes, effects - effects.mean())
         spread = np.mean(sums**2)

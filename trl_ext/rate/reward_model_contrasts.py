@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..evaluation.statistics import Estimate, _check_level, cluster_bootstraps, mean_estimate
-from .influence import Figure, check_figures, figure_rows, paired_figure, pooled_variance, unit_codes
+from ..evaluation.statistics import Estimate, _check_level, cluster_bootstraps
+from .effect_covariance import Figure, check_effects, effect_figure, unit_codes
+from .effects import estimate_effects
+from .estimands import pooled_reward_std
+from .normalised import _sufficient
+from .plain_json import plain
 from .reward_chains import RewardChains
-from .row_effects import plain
 from .shared_rows import align_chains
 from .simultaneous_inference import joint_tests
 
@@ -62,8 +65,8 @@ class RewardModelComparison:
     Args:
         contrasts (`tuple[RewardModelContrast, ...]`):
             All pairs, or each against the baseline; effects whose rows do not occur are left out.
-        reward_std (`dict[str, float]`):
-            Standard deviation of rewards of the originals within groups, by reward model; NaN if there is none.
+        reward_std (`dict[str, float | None]`):
+            Standard deviation of rewards of the originals within groups, by reward model; `None` if there is none.
         n (`int`):
             Rows compared.
         left_out (`dict[str, int]`):
@@ -75,7 +78,7 @@ class RewardModelComparison:
     """
 
     contrasts: tuple[RewardModelContrast, ...]
-    reward_std: dict[str, float]
+    reward_std: dict[str, float | None]
     n: int
     left_out: dict[str, int]
     baseline: str | None
@@ -138,7 +141,7 @@ def compare_reward_models(
         baseline (`str`, *optional*):
             A reward model: the others are compared with it. By default all pairs are.
         estimands (`Sequence[str]`, *optional*):
-            Effects, of `ATE_`, `ATT_`, `ATU_` with `rewritten_rewrite` or `single_rewrite`. By default RATE's ATE.
+            Names of effects of [`estimate_effects`]. By default RATE's ATE.
         intersect (`bool`, *optional*, defaults to `False`):
             Compare on the rows that all have, and count the others. Otherwise other ids are an error.
         normalised (`bool`, *optional*, defaults to `True`):
@@ -177,8 +180,7 @@ def compare_reward_models(
         ```
     """
     _check_level(level)
-    estimands = tuple(estimands)
-    check_figures(estimands)
+    estimands = check_effects(estimands)
     if len(tables) < 2:
         raise ValueError(f"at least two reward models are compared, got {', '.join(tables) or 'none'}")
     if baseline is not None and baseline not in tables:
@@ -191,10 +193,10 @@ def compare_reward_models(
         if baseline is None
         else [(name, baseline) for name in chains if name != baseline]
     )
-    stds = {name: float(np.sqrt(pooled_variance(each)[0])) for name, each in chains.items()}
+    stds = {name: pooled_reward_std(each) for name, each in chains.items()}
     contrasts = _in_rewards(chains, pairs, estimands, codes, draws, seed, level)
     if normalised:
-        flat = [name for name, std in stds.items() if not std > 0]
+        flat = [name for name, std in stds.items() if not std]
         if flat:
             logger.warning("no comparison in standard deviations: rewards of %s do not vary", ", ".join(flat))
         else:
@@ -203,103 +205,65 @@ def compare_reward_models(
 
 
 def _in_rewards(
-    chains: dict[str, RewardChains], pairs: list[tuple[str, str]], estimands: tuple[str, ...], codes: np.ndarray,
+    chains: dict[str, RewardChains], pairs: list[tuple[str, str]], names: tuple[str, ...], codes: np.ndarray,
     draws: int, seed: int, level: float,
 ) -> list[RewardModelContrast]:  # fmt: skip
-    clusters = None if next(iter(chains.values())).clusters is None else codes
-
-    def estimate(names: tuple[str, ...], estimand: str) -> Estimate:
-        effects, rows = zip(*(figure_rows(chains[name], estimand) for name in names), strict=True)
-        labels = None if clusters is None else clusters[rows[0]]
-        if len(names) == 1:
-            return mean_estimate(effects[0][rows[0]], labels, level)
-        difference = mean_estimate((effects[0] - effects[1])[rows[0]], labels, level)
-        return replace(difference, method=f"paired difference: {difference.method}")
-
-    figures = _figures(chains, estimands, codes, normalised=False)
-    effects = {key: estimate((key[0],), key[1]) for key in figures}
-    keys = [(a, b, name) for name in estimands for a, b in pairs if (a, name) in figures]
-    differences = [estimate((a, b), name) for a, b, name in keys]
-    return _contrasts("reward", keys, figures, effects, differences, draws, seed, level)
+    figures = _figures(chains, names, codes, normalised=False)
+    effects = {model: estimate_effects(each, level=level) for model, each in chains.items()}
+    # An effect is linear in rewards: the difference of effects is the effect on the difference of rewards
+    differences = {
+        (a, b): estimate_effects(replace(chains[a], rewards=chains[a].rewards - chains[b].rewards), level=level)
+        for a, b in pairs
+    }
+    keys = [(a, b, name) for name in names for a, b in pairs if (a, name) in figures]
+    return _contrasts(
+        *("reward", keys, figures, {(model, name): effects[model][name] for model, name in figures}),
+        *([differences[a, b][name] for a, b, name in keys], draws, seed, level),
+    )
 
 
 def _in_deviations(
-    chains: dict[str, RewardChains], pairs: list[tuple[str, str]], estimands: tuple[str, ...], codes: np.ndarray,
+    chains: dict[str, RewardChains], pairs: list[tuple[str, str]], names: tuple[str, ...], codes: np.ndarray,
     resamples: int, draws: int, seed: int, level: float,
 ) -> list[RewardModelContrast]:  # fmt: skip
-    figures = _figures(chains, estimands, codes, normalised=True)
-    names = list(figures)
-    keys = [(a, b, name) for name in estimands for a, b in pairs if (a, name) in figures]
+    figures = _figures(chains, names, codes, normalised=True)
+    known = [name for name in names if all((model, name) in figures for model in chains)]
+    keys = [(a, b, name) for name in known for a, b in pairs]
     if not keys:
         return []
-    # Values of every effect, then of every contrast, in each resample
-    signs = np.zeros((len(names), len(keys)))
+    order = [(model, name) for model in chains for name in known]
+    signs = np.zeros((len(order), len(keys)))
     for column, (a, b, name) in enumerate(keys):
-        signs[names.index((a, name)), column] = 1
-        signs[names.index((b, name)), column] = -1
-    sums, effects_of = _sums(chains, names, codes)
+        signs[order.index((a, name)), column], signs[order.index((b, name)), column] = 1, -1
+    parts = [_sufficient(each, known) for each in chains.values()]
+    ends = np.cumsum([columns.shape[1] for columns, _ in parts])
+    sums = np.concatenate([columns for columns, _ in parts], axis=1)
+    sums = np.stack([np.bincount(codes, column) for column in sums.T], axis=1)
 
     def statistics(weights: np.ndarray) -> np.ndarray:
-        effects = effects_of(weights @ sums)
-        return np.concatenate([effects, effects @ signs], axis=1)
+        totals = np.split(weights @ sums, ends[:-1], axis=1)
+        effects = [statistic(part) for (_, statistic), part in zip(parts, totals, strict=True)]
+        together = np.concatenate(effects, axis=1)
+        return np.concatenate([together, together @ signs], axis=1)
 
-    units = len(sums)
-    found = cluster_bootstraps(statistics, np.arange(units), resamples=resamples, seed=seed, level=level)
-    rows = [figures[name].n for name in names] + [figures[a, name].n for a, _, name in keys]
-    found = [replace(estimate, n=n) for estimate, n in zip(found, rows, strict=True)]
-    effects = dict(zip(names, found[: len(names)], strict=True))
-    return _contrasts("sd", keys, figures, effects, found[len(names) :], draws, seed, level)
+    found = cluster_bootstraps(statistics, np.arange(len(sums)), resamples=resamples, seed=seed, level=level)
+    rows = [figures[key].n for key in order] + [figures[a, name].n for a, _, name in keys]
+    found = [
+        replace(estimate, n=n, method=f"per sd, {estimate.method}") for estimate, n in zip(found, rows, strict=True)
+    ]
+    effects = dict(zip(order, found[: len(order)], strict=True))
+    return _contrasts("sd", keys, figures, effects, found[len(order) :], draws, seed, level)
 
 
 def _figures(
-    chains: dict[str, RewardChains], estimands: tuple[str, ...], codes: np.ndarray, *, normalised: bool
+    chains: dict[str, RewardChains], names: tuple[str, ...], codes: np.ndarray, *, normalised: bool
 ) -> dict[tuple[str, str], Figure]:
     found = {
-        (name, estimand): paired_figure(each, estimand, codes, normalised=normalised)
-        for estimand in estimands
-        for name, each in chains.items()
+        (model, name): effect_figure(each, name, codes, normalised=normalised)
+        for name in names
+        for model, each in chains.items()
     }
     return {key: figure for key, figure in found.items() if figure is not None}
-
-
-def _sums(chains: dict[str, RewardChains], names: list[tuple[str, str]], codes: np.ndarray) -> tuple[np.ndarray, Any]:
-    """Sums by unit (G, S), and the function from weighted totals (B, S) of them to normalised effects (B, M)."""
-    columns: list[np.ndarray] = []
-
-    def add(column: np.ndarray) -> int:
-        columns.append(np.bincount(codes, column))
-        return len(columns) - 1
-
-    first = next(iter(chains.values()))
-    groups = [group for group in (first.w, ~first.w) if group.any()]
-    counts = [add(group.astype(float)) for group in groups]
-    moments = {}
-    for name, each in chains.items():
-        centred = each.original - each.original.mean()  # a common offset must not cost digits in squares
-        moments[name] = [
-            (add(np.where(group, centred, 0.0)), add(np.where(group, centred**2, 0.0))) for group in groups
-        ]
-    effects = []
-    for name, estimand in names:
-        values, rows = figure_rows(chains[name], estimand)
-        effects.append((name, add(np.where(rows, values, 0.0)), add(rows.astype(float))))
-
-    def effects_of(totals: np.ndarray) -> np.ndarray:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            degrees = sum(totals[:, count] for count in counts) - len(groups)
-            stds = {
-                name: np.sqrt(
-                    sum(
-                        totals[:, square] - totals[:, linear] ** 2 / totals[:, count]
-                        for count, (linear, square) in zip(counts, parts, strict=True)
-                    )
-                    / degrees
-                )
-                for name, parts in moments.items()
-            }
-            return np.stack([totals[:, value] / totals[:, n] / stds[name] for name, value, n in effects], axis=1)
-
-    return np.stack(columns, axis=1), effects_of
 
 
 def _contrasts(

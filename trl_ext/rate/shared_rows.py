@@ -75,6 +75,10 @@ def _by_id(chains: Mapping[str, RewardChains], intersect: bool) -> dict[str, Rew
 
 
 def _check_same(first: str, reference: RewardChains, name: str, each: RewardChains) -> None:
+    if reference.steps != each.steps:
+        raise ValueError(
+            f"{first!r} has rewards of {reference.steps} rewrites of every text, {name!r} of {each.steps}"
+        )
     different = np.flatnonzero(reference.w != each.w)
     if different.size:
         row = int(different[0])
