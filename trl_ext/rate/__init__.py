@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 _EXPORTS = {
     "Attribute": "attribute",
+    "ChatClassifier": "chat_classifier",
     "Compliance": "compliance",
     "Exclusion": "exclusions",
     "FeatureDrift": "feature_drift",
@@ -15,11 +16,13 @@ _EXPORTS = {
     "RewriteRequest": "rewriter",
     "Rewriter": "rewriter",
     "Rewritten": "rewriter",
+    "SelfTest": "self_test",
     "TextChains": "text_chains",
     "feature_differences": "features",
     "load_encoder": "text_encoder",
     "measure_features": "features",
     "observe_attribute": "compliance",
+    "planted_bias_test": "self_test",
     "reading_ease": "readability",
     "rewrite_quality": "quality",
     "step_names": "steps",
@@ -29,6 +32,7 @@ __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
     from .attribute import Attribute as Attribute
+    from .chat_classifier import ChatClassifier as ChatClassifier
     from .compliance import Compliance as Compliance
     from .compliance import observe_attribute as observe_attribute
     from .exclusions import Exclusion as Exclusion
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
     from .rewriter import Rewriter as Rewriter
     from .rewriter import RewriteRequest as RewriteRequest
     from .rewriter import Rewritten as Rewritten
+    from .self_test import SelfTest as SelfTest
+    from .self_test import planted_bias_test as planted_bias_test
     from .steps import step_names as step_names
     from .text_chains import TextChains as TextChains
     from .text_encoder import load_encoder as load_encoder
