@@ -8,6 +8,7 @@ _EXPORTS = {
     "AIPWEffects": "doubly_robust",
     "Attribute": "attribute",
     "AuditedEffects": "callbacks",
+    "ChatClassifier": "chat_classifier",
     "ChatRewriter": "chat_rewriter",
     "ClassifierReward": "classifier_reward",
     "CombinedEffect": "aggregation",
@@ -40,6 +41,7 @@ _EXPORTS = {
     "RuleRewriter": "rules",
     "SCENARIOS": "simulation",
     "SampleSize": "power",
+    "SelfTest": "self_test",
     "Sensitivity": "off_target_sensitivity",
     "Sweep": "sweep",
     "TextChains": "text_chains",
@@ -78,6 +80,7 @@ _EXPORTS = {
     "observe_attribute": "compliance",
     "original_file_name": "original_layout",
     "paired_effects": "estimands",
+    "planted_bias_test": "self_test",
     "read_all_chains": "chain_folders",
     "read_attributes": "attributes",
     "read_original_effects": "original_effects",
@@ -123,6 +126,7 @@ if TYPE_CHECKING:
     from .callbacks import sample_rows as sample_rows
     from .chain_folders import find_chains as find_chains
     from .chain_folders import read_all_chains as read_all_chains
+    from .chat_classifier import ChatClassifier as ChatClassifier
     from .chat_rewriter import ChatRewriter as ChatRewriter
     from .classifier_reward import ClassifierReward as ClassifierReward
     from .classifiers import classify_texts as classify_texts
@@ -206,6 +210,8 @@ if TYPE_CHECKING:
     from .scoring import read_reward_chains as read_reward_chains
     from .scoring import score_chains as score_chains
     from .scoring import score_many as score_many
+    from .self_test import SelfTest as SelfTest
+    from .self_test import planted_bias_test as planted_bias_test
     from .simulation import SCENARIOS as SCENARIOS
     from .simulation import RewardProcess as RewardProcess
     from .simulation import simulate_rewards as simulate_rewards
