@@ -9,6 +9,7 @@ _EXPORTS = {
     "AuditedEffects": "callbacks",
     "ClassifierReward": "classifier_reward",
     "CombinedEffect": "aggregation",
+    "OriginalTexts": "originals",
     "RateAuditCallback": "callbacks",
     "RateEffects": "effects",
     "RewardChains": "reward_chains",
@@ -19,16 +20,30 @@ _EXPORTS = {
     "SCENARIOS": "simulation",
     "Sweep": "sweep",
     "TextChains": "text_chains",
+    "attribute_names": "attributes",
     "chat_prompts": "scoring",
+    "classify_texts": "classifiers",
     "combine_data_sets": "aggregation",
     "correlated_chains": "correlated_resampling",
     "correlated_counts": "correlated_resampling",
     "correlated_rows": "correlated_resampling",
     "estimate_effects": "effects",
     "find_chains": "chain_folders",
+    "fit_attribute": "classifiers",
+    "get_attribute": "attributes",
+    "load_originals": "originals",
+    "make_classifier": "classifiers",
+    "merge_original_scored": "original_scores",
     "normalised_effects": "normalised",
+    "original_file_name": "original_layout",
     "paired_effects": "estimands",
     "read_all_chains": "chain_folders",
+    "read_attributes": "attributes",
+    "read_original_effects": "original_effects",
+    "read_original_rewrites": "original_layout",
+    "read_original_scored": "original_scores",
+    "read_original_template": "original_layout",
+    "read_originals": "originals",
     "read_reward_chains": "scoring",
     "sample_rows": "callbacks",
     "score_chains": "scoring",
@@ -36,6 +51,10 @@ _EXPORTS = {
     "simulate_rewards": "simulation",
     "step_names": "steps",
     "sweep_effects": "sweep",
+    "write_original_effects": "original_effects",
+    "write_original_rewrites": "original_layout",
+    "write_original_scored": "original_scores",
+    "write_original_template": "original_layout",
 }
 
 __all__ = sorted(_EXPORTS)
@@ -44,12 +63,18 @@ if TYPE_CHECKING:
     from .aggregation import CombinedEffect as CombinedEffect
     from .aggregation import combine_data_sets as combine_data_sets
     from .attribute import Attribute as Attribute
+    from .attributes import attribute_names as attribute_names
+    from .attributes import get_attribute as get_attribute
+    from .attributes import read_attributes as read_attributes
     from .callbacks import AuditedEffects as AuditedEffects
     from .callbacks import RateAuditCallback as RateAuditCallback
     from .callbacks import sample_rows as sample_rows
     from .chain_folders import find_chains as find_chains
     from .chain_folders import read_all_chains as read_all_chains
     from .classifier_reward import ClassifierReward as ClassifierReward
+    from .classifiers import classify_texts as classify_texts
+    from .classifiers import fit_attribute as fit_attribute
+    from .classifiers import make_classifier as make_classifier
     from .correlated_resampling import correlated_chains as correlated_chains
     from .correlated_resampling import correlated_counts as correlated_counts
     from .correlated_resampling import correlated_rows as correlated_rows
@@ -57,6 +82,19 @@ if TYPE_CHECKING:
     from .effects import estimate_effects as estimate_effects
     from .estimands import paired_effects as paired_effects
     from .normalised import normalised_effects as normalised_effects
+    from .original_effects import read_original_effects as read_original_effects
+    from .original_effects import write_original_effects as write_original_effects
+    from .original_layout import original_file_name as original_file_name
+    from .original_layout import read_original_rewrites as read_original_rewrites
+    from .original_layout import read_original_template as read_original_template
+    from .original_layout import write_original_rewrites as write_original_rewrites
+    from .original_layout import write_original_template as write_original_template
+    from .original_scores import merge_original_scored as merge_original_scored
+    from .original_scores import read_original_scored as read_original_scored
+    from .original_scores import write_original_scored as write_original_scored
+    from .originals import OriginalTexts as OriginalTexts
+    from .originals import load_originals as load_originals
+    from .originals import read_originals as read_originals
     from .reward_chains import RewardChains as RewardChains
     from .rewriter import Rewriter as Rewriter
     from .rewriter import RewriteRequest as RewriteRequest
