@@ -9,6 +9,9 @@ _EXPORTS = {
     "AuditedEffects": "callbacks",
     "ClassifierReward": "classifier_reward",
     "CombinedEffect": "aggregation",
+    "FaultyRewriter": "rules",
+    "LexicalReward": "rules",
+    "Lexicon": "lexicons",
     "OriginalTexts": "originals",
     "RateAuditCallback": "callbacks",
     "RateEffects": "effects",
@@ -17,9 +20,13 @@ _EXPORTS = {
     "RewriteRequest": "rewriter",
     "Rewriter": "rewriter",
     "Rewritten": "rewriter",
+    "Rule": "rules",
+    "RuleRewriter": "rules",
     "SCENARIOS": "simulation",
     "Sweep": "sweep",
     "TextChains": "text_chains",
+    "Vocabulary": "rules",
+    "add_typos": "rules",
     "attribute_names": "attributes",
     "chat_prompts": "scoring",
     "classify_texts": "classifiers",
@@ -31,6 +38,9 @@ _EXPORTS = {
     "find_chains": "chain_folders",
     "fit_attribute": "classifiers",
     "get_attribute": "attributes",
+    "get_lexicon": "lexicons",
+    "lexicon_hits": "lexicons",
+    "lexicon_score": "lexicons",
     "load_originals": "originals",
     "make_classifier": "classifiers",
     "merge_original_scored": "original_scores",
@@ -45,12 +55,17 @@ _EXPORTS = {
     "read_original_template": "original_layout",
     "read_originals": "originals",
     "read_reward_chains": "scoring",
+    "rule_rewriter": "rules",
+    "rule_texts": "rules",
     "sample_rows": "callbacks",
     "score_chains": "scoring",
     "score_many": "scoring",
     "simulate_rewards": "simulation",
     "step_names": "steps",
     "sweep_effects": "sweep",
+    "synthetic_answers": "rules",
+    "synthetic_reviews": "rules",
+    "world_vocabulary": "rules",
     "write_original_effects": "original_effects",
     "write_original_rewrites": "original_layout",
     "write_original_scored": "original_scores",
@@ -81,6 +96,10 @@ if TYPE_CHECKING:
     from .effects import RateEffects as RateEffects
     from .effects import estimate_effects as estimate_effects
     from .estimands import paired_effects as paired_effects
+    from .lexicons import Lexicon as Lexicon
+    from .lexicons import get_lexicon as get_lexicon
+    from .lexicons import lexicon_hits as lexicon_hits
+    from .lexicons import lexicon_score as lexicon_score
     from .normalised import normalised_effects as normalised_effects
     from .original_effects import read_original_effects as read_original_effects
     from .original_effects import write_original_effects as write_original_effects
@@ -99,6 +118,17 @@ if TYPE_CHECKING:
     from .rewriter import Rewriter as Rewriter
     from .rewriter import RewriteRequest as RewriteRequest
     from .rewriter import Rewritten as Rewritten
+    from .rules import FaultyRewriter as FaultyRewriter
+    from .rules import LexicalReward as LexicalReward
+    from .rules import Rule as Rule
+    from .rules import RuleRewriter as RuleRewriter
+    from .rules import Vocabulary as Vocabulary
+    from .rules import add_typos as add_typos
+    from .rules import rule_rewriter as rule_rewriter
+    from .rules import rule_texts as rule_texts
+    from .rules import synthetic_answers as synthetic_answers
+    from .rules import synthetic_reviews as synthetic_reviews
+    from .rules import world_vocabulary as world_vocabulary
     from .scoring import chat_prompts as chat_prompts
     from .scoring import read_reward_chains as read_reward_chains
     from .scoring import score_chains as score_chains
