@@ -6,24 +6,142 @@ from typing import TYPE_CHECKING
 
 _EXPORTS = {
     "Attribute": "attribute",
+    "AuditedEffects": "callbacks",
+    "ChatRewriter": "chat_rewriter",
+    "ClassifierReward": "classifier_reward",
+    "CombinedEffect": "aggregation",
+    "Compliance": "compliance",
+    "Exclusion": "exclusions",
+    "FeatureDrift": "feature_drift",
+    "Limits": "quality",
+    "OriginalTexts": "originals",
+    "RateAuditCallback": "callbacks",
+    "RateEffects": "effects",
     "RewardChains": "reward_chains",
+    "RewardProcess": "simulation",
+    "RewriteEstimate": "rewrite_estimate",
+    "RewriteQuality": "quality",
     "RewriteRequest": "rewriter",
     "Rewriter": "rewriter",
     "Rewritten": "rewriter",
+    "SCENARIOS": "simulation",
+    "Sweep": "sweep",
     "TextChains": "text_chains",
+    "attribute_names": "attributes",
+    "chat_prompts": "scoring",
+    "classify_texts": "classifiers",
+    "combine_data_sets": "aggregation",
+    "correlated_chains": "correlated_resampling",
+    "correlated_counts": "correlated_resampling",
+    "correlated_rows": "correlated_resampling",
+    "estimate_effects": "effects",
+    "estimate_rewrites": "rewrite_estimate",
+    "feature_differences": "features",
+    "find_chains": "chain_folders",
+    "fit_attribute": "classifiers",
+    "get_attribute": "attributes",
+    "load_encoder": "text_encoder",
+    "load_originals": "originals",
+    "make_classifier": "classifiers",
+    "make_rewriter": "rewriter_choice",
+    "measure_features": "features",
+    "merge_original_scored": "original_scores",
+    "normalised_effects": "normalised",
+    "observe_attribute": "compliance",
+    "original_file_name": "original_layout",
+    "paired_effects": "estimands",
+    "read_all_chains": "chain_folders",
+    "read_attributes": "attributes",
+    "read_original_effects": "original_effects",
+    "read_original_rewrites": "original_layout",
+    "read_original_scored": "original_scores",
+    "read_original_template": "original_layout",
+    "read_originals": "originals",
+    "read_reward_chains": "scoring",
+    "reading_ease": "readability",
+    "rewrite_chains": "rewriting",
+    "rewrite_quality": "quality",
+    "sample_rows": "callbacks",
+    "score_chains": "scoring",
+    "score_many": "scoring",
+    "simulate_rewards": "simulation",
     "step_names": "steps",
+    "sweep_effects": "sweep",
+    "write_original_effects": "original_effects",
+    "write_original_rewrites": "original_layout",
+    "write_original_scored": "original_scores",
+    "write_original_template": "original_layout",
 }
 
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
+    from .aggregation import CombinedEffect as CombinedEffect
+    from .aggregation import combine_data_sets as combine_data_sets
     from .attribute import Attribute as Attribute
+    from .attributes import attribute_names as attribute_names
+    from .attributes import get_attribute as get_attribute
+    from .attributes import read_attributes as read_attributes
+    from .callbacks import AuditedEffects as AuditedEffects
+    from .callbacks import RateAuditCallback as RateAuditCallback
+    from .callbacks import sample_rows as sample_rows
+    from .chain_folders import find_chains as find_chains
+    from .chain_folders import read_all_chains as read_all_chains
+    from .chat_rewriter import ChatRewriter as ChatRewriter
+    from .classifier_reward import ClassifierReward as ClassifierReward
+    from .classifiers import classify_texts as classify_texts
+    from .classifiers import fit_attribute as fit_attribute
+    from .classifiers import make_classifier as make_classifier
+    from .compliance import Compliance as Compliance
+    from .compliance import observe_attribute as observe_attribute
+    from .correlated_resampling import correlated_chains as correlated_chains
+    from .correlated_resampling import correlated_counts as correlated_counts
+    from .correlated_resampling import correlated_rows as correlated_rows
+    from .effects import RateEffects as RateEffects
+    from .effects import estimate_effects as estimate_effects
+    from .estimands import paired_effects as paired_effects
+    from .exclusions import Exclusion as Exclusion
+    from .feature_drift import FeatureDrift as FeatureDrift
+    from .features import feature_differences as feature_differences
+    from .features import measure_features as measure_features
+    from .normalised import normalised_effects as normalised_effects
+    from .original_effects import read_original_effects as read_original_effects
+    from .original_effects import write_original_effects as write_original_effects
+    from .original_layout import original_file_name as original_file_name
+    from .original_layout import read_original_rewrites as read_original_rewrites
+    from .original_layout import read_original_template as read_original_template
+    from .original_layout import write_original_rewrites as write_original_rewrites
+    from .original_layout import write_original_template as write_original_template
+    from .original_scores import merge_original_scored as merge_original_scored
+    from .original_scores import read_original_scored as read_original_scored
+    from .original_scores import write_original_scored as write_original_scored
+    from .originals import OriginalTexts as OriginalTexts
+    from .originals import load_originals as load_originals
+    from .originals import read_originals as read_originals
+    from .quality import Limits as Limits
+    from .quality import RewriteQuality as RewriteQuality
+    from .quality import rewrite_quality as rewrite_quality
+    from .readability import reading_ease as reading_ease
     from .reward_chains import RewardChains as RewardChains
+    from .rewrite_estimate import RewriteEstimate as RewriteEstimate
+    from .rewrite_estimate import estimate_rewrites as estimate_rewrites
     from .rewriter import Rewriter as Rewriter
     from .rewriter import RewriteRequest as RewriteRequest
     from .rewriter import Rewritten as Rewritten
+    from .rewriter_choice import make_rewriter as make_rewriter
+    from .rewriting import rewrite_chains as rewrite_chains
+    from .scoring import chat_prompts as chat_prompts
+    from .scoring import read_reward_chains as read_reward_chains
+    from .scoring import score_chains as score_chains
+    from .scoring import score_many as score_many
+    from .simulation import SCENARIOS as SCENARIOS
+    from .simulation import RewardProcess as RewardProcess
+    from .simulation import simulate_rewards as simulate_rewards
     from .steps import step_names as step_names
+    from .sweep import Sweep as Sweep
+    from .sweep import sweep_effects as sweep_effects
     from .text_chains import TextChains as TextChains
+    from .text_encoder import load_encoder as load_encoder
 
 
 def __getattr__(name: str):
