@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.config_keys import Keys, check_folder_name, check_keys, check_range
+from tasks.config_keys import Keys, check_keys, check_range, defaults
+from tasks.rate.create_config import CREATE_KEYS, check_create_config, dataset_label
 from tasks.train_config import ConfigError
 
 
@@ -34,3 +35,74 @@ RUN_ALL_KEYS: Keys = {
     "effects": ({}, (dict,), None),
     "train": ({}, (dict,), None),  # of tasks/train.py, for the demo's reward models
 }
+
+# The demo's annotators like long answers. One model believes them all, the other as far as each is reliable
+_DEMO_MODELS = {
+    "standard": {"rapl_method": "none", "rapl_col_id": None},
+    "reliability_aware": {"rapl_method": "beta"},
+}
+_DEMO_TRAINING = {"eval_before_training": False, "eval_strategy": "no", "verify_round_trip": False}
+# A model of 135 million parameters follows short instructions only
+_DEMO_ATTRIBUTES = str(Path(__file__).parent / "demo_attributes.yaml")
+# `transformers serve` takes the most likely token unless it is told otherwise
+_SAMPLED = {"generation_config": '{"do_sample": true, "top_k": 0}'}
+# What follows from the keys of run_all.py: not to be set for a single script
+_OWN_KEYS = {
+    "create": {
+        *("dataset", "attribute", "attributes_file", "limit", "seed", "rewriter", "model", "output_dir", "name"),
+        *("base_url", "api_key_env", "rewrites", "smoke_test"),
+    },
+    "score": {"model", "models", "output_dir", "name", "names", "scoring", "smoke_test"},
+    "effects": {"output_dir", "baseline", "effects", "smoke_test"},
+    "train": {"output_dir", "seed", "rapl_method", "rapl_col_id", "train_data_path"},
+}
+
+
+def is_demo(config: Mapping[str, Any]) -> bool:
+    """Whether the demo's reward models are to be trained."""
+    return config["reward_models"] is None
+
+
+def _as_list(value: Any) -> list[str]:
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
+
+
+class Plan:
+    """
+    Configurations of the scripts, and the folders of their results.
+
+    Args:
+        config (`Mapping`): Configuration of run_all.py.
+    """
+
+    def __init__(self, config: Mapping[str, Any]):
+        self.config = copy.deepcopy(dict(config))
+        self.root = Path(config["output_dir"])
+        self.rewriters = _as_list(config["rewriters"])
+        self.trained = {} if not is_demo(config) else {n: str(self.root / "models" / n) for n in _DEMO_MODELS}
+        given = [] if is_demo(config) else _as_list(config["reward_models"])
+        self.reward_models = [*given, *self.trained.values(), *([LEXICAL] if config["lexical_reward"] else [])]
+
+    def training(self, name: str) -> dict[str, Any]:
+        """Keys of tasks/train.py for a reward model of the demo."""
+        own = _DEMO_MODELS[name] | {"output_dir": self.trained[name], "seed": self.config["seed"]}
+        return _DEMO_TRAINING | self.config["train"] | own
+
+    def chains_name(self, rewriter: str) -> str:
+        """Folder of the texts of a rewriter."""
+        return f"{dataset_label(self.config['dataset'])}_{self.config['attribute']}_{rewriter}"
+
+    def creation(self, rewriter: str, server: "LocalServer | None" = None) -> dict[str, Any]:
+        """Keys of create_dataset.py for a rewriter; `server` is the one that was started, if it is needed."""
+        keys: dict[str, Any] = {key: self.config[key] for key in ("dataset", "attribute", "attributes_file", "limit", "seed")}
+        if self.config["dataset"] == DEMO:
+            keys["sides"] = "chosen"
+            if rewriter in ("local", "server") and self.config["attributes_file"] is None:
+                keys["attributes_file"] = _DEMO_ATTRIBUTES
+        keys |= {"output_dir": str(self.root), "name": self.chains_name(rewriter), "rewriter": rewriter}
+        if rewriter == "server":
+            keys |= {"rewriter": "openai", "api_key_env": "", "extra": _SAMPLED, "concurrency": 1}
+            keys |= {"model": server.model if server else "model", "base_url": server.base_url if server else None}
+        elif rewriter != "rules":
+            keys["model"] = self.config["rewriter_model"]
+        return defaults(CREATE_KEYS) | self.config["create"] | keys
