@@ -19,6 +19,7 @@ _EXPORTS = {
     "EffectsByDepth": "longer_chains",
     "Exclusion": "exclusions",
     "FamilyMember": "effect_families",
+    "ASYMMETRIC_SENTENCE": "rules",
     "FaultyRewriter": "rules",
     "FeatureAdjustedEffects": "feature_adjustment",
     "FeatureDrift": "feature_drift",
@@ -195,6 +196,7 @@ if TYPE_CHECKING:
     from .rewriter import Rewritten as Rewritten
     from .rewriter_choice import make_rewriter as make_rewriter
     from .rewriting import rewrite_chains as rewrite_chains
+    from .rules import ASYMMETRIC_SENTENCE as ASYMMETRIC_SENTENCE
     from .rules import FaultyRewriter as FaultyRewriter
     from .rules import LexicalReward as LexicalReward
     from .rules import Rule as Rule
