@@ -11,6 +11,7 @@ _EXPORTS = {
     "ClassifierReward": "classifier_reward",
     "CombinedEffect": "aggregation",
     "Compliance": "compliance",
+    "EXPERIMENTS": "synthetic_experiments",
     "Exclusion": "exclusions",
     "FaultyRewriter": "rules",
     "FeatureDrift": "feature_drift",
@@ -80,6 +81,7 @@ _EXPORTS = {
     "step_names": "steps",
     "sweep_effects": "sweep",
     "synthetic_answers": "rules",
+    "synthetic_experiment": "synthetic_experiments",
     "synthetic_reviews": "rules",
     "world_vocabulary": "rules",
     "write_original_effects": "original_effects",
@@ -170,6 +172,8 @@ if TYPE_CHECKING:
     from .steps import step_names as step_names
     from .sweep import Sweep as Sweep
     from .sweep import sweep_effects as sweep_effects
+    from .synthetic_experiments import EXPERIMENTS as EXPERIMENTS
+    from .synthetic_experiments import synthetic_experiment as synthetic_experiment
     from .text_chains import TextChains as TextChains
     from .text_encoder import load_encoder as load_encoder
 
