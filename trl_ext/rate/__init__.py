@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 _EXPORTS = {
     "AIPWEffects": "doubly_robust",
+    "ASYMMETRIC_SENTENCE": "rules",
     "Attribute": "attribute",
     "AuditedEffects": "callbacks",
     "ChatClassifier": "chat_classifier",
@@ -15,11 +16,11 @@ _EXPORTS = {
     "Compliance": "compliance",
     "ComplianceCorrectedEffects": "compliance_correction",
     "DepthTest": "longer_chains",
+    "EXPERIMENTS": "synthetic_experiments",
     "EffectFamily": "effect_families",
     "EffectsByDepth": "longer_chains",
     "Exclusion": "exclusions",
     "FamilyMember": "effect_families",
-    "ASYMMETRIC_SENTENCE": "rules",
     "FaultyRewriter": "rules",
     "FeatureAdjustedEffects": "feature_adjustment",
     "FeatureDrift": "feature_drift",
@@ -105,6 +106,7 @@ _EXPORTS = {
     "sweep_effects": "sweep",
     "symmetric_effects": "longer_chains",
     "synthetic_answers": "rules",
+    "synthetic_experiment": "synthetic_experiments",
     "synthetic_reviews": "rules",
     "world_vocabulary": "rules",
     "write_original_effects": "original_effects",
@@ -220,6 +222,8 @@ if TYPE_CHECKING:
     from .steps import step_names as step_names
     from .sweep import Sweep as Sweep
     from .sweep import sweep_effects as sweep_effects
+    from .synthetic_experiments import EXPERIMENTS as EXPERIMENTS
+    from .synthetic_experiments import synthetic_experiment as synthetic_experiment
     from .text_chains import TextChains as TextChains
     from .text_encoder import load_encoder as load_encoder
 
