@@ -15,7 +15,7 @@ RULES = "rules"
 REWRITERS = (RULES, "local", "openai", "batch")  # rules; a model in this process, behind a server, or by batch files
 
 SOURCE_KEYS: Keys = {
-    "dataset": ("synthetic", (str,), None),  # file, folder or Hub id; demo: its answers; synthetic: film reviews
+    "dataset": ("synthetic", (str,), None),  # file, folder, Hub id; demo; synthetic (film reviews), synthetic_answers
     "layout": (None, (str,), LAYOUTS),  # of its rows; default: found by their columns
     "split": (None, (str,), None),
     "text_column": (None, (str,), None),  # if it is not named as in the layout
@@ -40,6 +40,7 @@ REWRITER_KEYS: Keys = {
     "temperature": (0.7, (float,), None),
     "top_p": (None, (float,), None),
     "max_tokens": (None, (int,), None),  # of a rewrite; None: by the length of its text
+    "extra": ({}, (dict,), None),  # further fields of a request, as the server knows them
     "sampling_seed": (0, (int,), None),
     "concurrency": (8, (int,), None),  # requests to a server under way at once
     "timeout": (600.0, (float,), None),  # seconds a server may take to answer
@@ -121,7 +122,7 @@ def _check_attribute(config: Mapping[str, Any]) -> None:
 def _check_rewriter(config: Mapping[str, Any]) -> None:
     rewriter, prices = config["rewriter"], config["prices"]
     if rewriter == RULES:
-        given = [key for key in ("model", "base_url", "prices") if config[key] is not None]
+        given = [key for key in ("model", "base_url", "prices", "extra") if config[key]]
         if given:
             raise ConfigError(
                 f"`{given[0]}` is of a model that rewrites, and rewriter=rules: set rewriter=local or openai"
@@ -135,6 +136,8 @@ def _check_rewriter(config: Mapping[str, Any]) -> None:
                 f"`prices` must be two numbers of at least 0, the prices of a million tokens of questions and of answers, "
                 f"got {prices!r}"
             )
+    if config["extra"] and rewriter == "local":
+        raise ConfigError("extra needs rewriter=openai or batch")
     if config["base_url"] is not None:
         if rewriter == "local":
             raise ConfigError("base_url needs rewriter=openai or batch")

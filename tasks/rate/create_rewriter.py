@@ -33,7 +33,8 @@ def configured_rewriter(originals: OriginalTexts, config: Mapping[str, Any], ans
     options = {key: config[key] for key in _OPTIONS[kind]} | {"strip_preamble": config["strip_preamble"]}
     if "api_key_env" in options:
         options["api_key_env"] = options["api_key_env"] or None
-    sampling = {key: config[key] for key in ("temperature", "top_p", "max_tokens")} | {"seed": config["sampling_seed"]}
+    sampling = {key: config[key] for key in ("temperature", "top_p", "max_tokens", "extra")}
+    sampling["seed"] = config["sampling_seed"]
     return make_rewriter(
         kind,
         attribute,

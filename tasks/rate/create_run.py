@@ -23,9 +23,11 @@ from trl_ext.rate import (
     original_file_name,
     rewrite_chains,
     rewrite_quality,
+    world_vocabulary,
     write_original_rewrites,
     write_original_template,
 )
+from trl_ext.rate.originals import SYNTHETIC, SYNTHETIC_ANSWERS
 
 
 logger = logging.getLogger("tasks.rate")
@@ -69,7 +71,7 @@ def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
             retry_failures=config["retry_failures"],
             progress=config["progress"],
         )
-        result = judge(chains, originals, folder, config["vocabulary"])
+        result = judge(chains, originals, folder, _known_words(originals, config))
         if config["export_original"]:
             result["original"] = export(chains, originals, folder, config)
     except (ValueError, TypeError, OSError, ImportError, TooManyFailures) as error:
@@ -100,12 +102,9 @@ def write_originals(originals: OriginalTexts, folder: Path, overwrite: bool) -> 
     )
 
 
-def judge(chains: TextChains, originals: OriginalTexts, folder: Path, vocabulary: str | None) -> dict[str, Any]:
+def judge(chains: TextChains, originals: OriginalTexts, folder: Path, vocabulary: Vocabulary | None) -> dict[str, Any]:
     """Write and print what is wrong with the rewrites."""
-    words = getattr(originals.attribute.classifier, "words", None)
-    if vocabulary is not None:
-        words = Vocabulary.read(Path(vocabulary).expanduser())
-    quality = rewrite_quality(chains, originals.attribute, vocabulary=words)
+    quality = rewrite_quality(chains, originals.attribute, vocabulary=vocabulary)
     write_json(folder / QUALITY, quality.to_dict())
     print(quality.format())
     return {
@@ -115,6 +114,15 @@ def judge(chains: TextChains, originals: OriginalTexts, folder: Path, vocabulary
         "verdict": quality.verdict,
         "folder": str(folder),
     }
+
+
+def _known_words(originals: OriginalTexts, config: Mapping[str, Any]) -> Vocabulary | None:
+    """The words to find typing mistakes with, if they are known."""
+    if config["vocabulary"] is not None:
+        return Vocabulary.read(Path(config["vocabulary"]).expanduser())
+    if config["rewriter"] == RULES and config["dataset"] in (SYNTHETIC, SYNTHETIC_ANSWERS):
+        return world_vocabulary()
+    return getattr(originals.attribute.classifier, "words", None)
 
 
 def export(chains: TextChains, originals: OriginalTexts, folder: Path, config: Mapping[str, Any]) -> str:
