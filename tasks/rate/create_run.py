@@ -60,11 +60,14 @@ def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
         _print_originals(originals)
         if config["dry_run"]:
             return _tell(estimate(originals, config, folder / ANSWERS), sacred_run)
+        rewriter = configured_rewriter(
+            originals, config, folder / ANSWERS
+        )  # what it lacks is found before files are written
         write_originals(originals, folder, config["overwrite"])
         chains = rewrite_chains(
             originals.chains,
             originals.attribute,
-            configured_rewriter(originals, config, folder / ANSWERS),
+            rewriter,
             steps=config["steps"],
             path=folder / REWRITES,
             overwrite=config["overwrite"],
