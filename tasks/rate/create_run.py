@@ -11,7 +11,7 @@ from tasks.json_files import as_recorded, write_json
 from tasks.provenance import command, package_versions
 from tasks.rate.create_attribute import configured_originals
 from tasks.rate.create_config import RULES, resolve
-from tasks.rate.create_rewriter import configured_rewriter, estimate
+from tasks.rate.create_rewriter import configured_rewriter, estimate, known_words
 from tasks.train_config import ConfigError
 from trl_ext.atomic_files import write_text_atomically
 from trl_ext.completions import TooManyFailures
@@ -23,11 +23,9 @@ from trl_ext.rate import (
     original_file_name,
     rewrite_chains,
     rewrite_quality,
-    world_vocabulary,
     write_original_rewrites,
     write_original_template,
 )
-from trl_ext.rate.originals import SYNTHETIC, SYNTHETIC_ANSWERS
 
 
 logger = logging.getLogger("tasks.rate")
@@ -74,7 +72,7 @@ def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
             retry_failures=config["retry_failures"],
             progress=config["progress"],
         )
-        result = judge(chains, originals, folder, _known_words(originals, config))
+        result = judge(chains, originals, folder, known_words(originals, config))
         if config["export_original"]:
             result["original"] = export(chains, originals, folder, config)
     except (ValueError, TypeError, OSError, ImportError, TooManyFailures) as error:
@@ -117,15 +115,6 @@ def judge(chains: TextChains, originals: OriginalTexts, folder: Path, vocabulary
         "verdict": quality.verdict,
         "folder": str(folder),
     }
-
-
-def _known_words(originals: OriginalTexts, config: Mapping[str, Any]) -> Vocabulary | None:
-    """The words to find typing mistakes with, if they are known."""
-    if config["vocabulary"] is not None:
-        return Vocabulary.read(Path(config["vocabulary"]).expanduser())
-    if config["rewriter"] == RULES and config["dataset"] in (SYNTHETIC, SYNTHETIC_ANSWERS):
-        return world_vocabulary()
-    return getattr(originals.attribute.classifier, "words", None)
 
 
 def export(chains: TextChains, originals: OriginalTexts, folder: Path, config: Mapping[str, Any]) -> str:
