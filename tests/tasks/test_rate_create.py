@@ -120,7 +120,8 @@ def test_typos_that_rules_repair_in_passing_are_found(folder):
         ]
         assert all(words.unknown_share(text) == 0 for text, w in zip(chains.of(0), chains.w, strict=True) if not w)
     assert unknown[0.0][0] == unknown[1.0][0] > 3 and unknown[0.0][2] > 3
-    assert unknown[1.0][1:] == [0, 0]
+    # but for a word or two whose letters are those of several words
+    assert max(unknown[1.0][1:]) < 0.03 * unknown[1.0][0]
 
 
 def test_one_sided_data_of_the_users_attribute(folder, tmp_path):
