@@ -106,7 +106,8 @@ def write_originals(originals: OriginalTexts, folder: Path, overwrite: bool) -> 
 def judge(chains: TextChains, originals: OriginalTexts, folder: Path, vocabulary: Vocabulary | None) -> dict[str, Any]:
     """Write and print what is wrong with the rewrites."""
     quality = rewrite_quality(chains, originals.attribute, vocabulary=vocabulary)
-    write_json(folder / QUALITY, quality.to_dict())
+    # with the rows to keep, which score.py reads
+    write_json(folder / QUALITY, quality.to_dict() | {"keep": quality.keep.tolist()})
     print(quality.format())
     return {
         "rows": len(chains),

@@ -103,7 +103,7 @@ def apply_original_keys(
 
         - create: keys of `tasks/rate/create_dataset.py` for the data set; `limit`, at most 30, of a smoke test;
         - score: `model` (and `label` of a sentiment model), `original_file` (`data/rewrites/...` or `data/scored/...`),
-          `name` of the data set; `limit` 10 of a smoke test;
+          `name` of the data set, and `attribute` if it is known; `limit` 10 of a smoke test;
         - effects: `original_file` (`data/scored/...`), `reward_key`, `step_keys` (3 names), `attribute` (the concept),
           `score_name`, `name` of the data set, and `original_config`, the section as it is, to be written beside effects.
 
@@ -227,7 +227,9 @@ def _score(section: Mapping[str, str]) -> dict[str, Any]:
         )
     model = MODELS.get(section["model"], {"model": section["model"]})
     found = {**model, "original_file": str(Path("data", folder, section["dataset_filename"]))}
-    return found | ({"name": section["dataset_name"]} if "dataset_name" in section else {})
+    name = section.get("dataset_name")
+    found |= {} if name is None else {"name": name}
+    return found | ({"attribute": DATASETS[name]["attribute"]} if name in DATASETS else {})
 
 
 def _effects(section: Mapping[str, str]) -> dict[str, Any]:

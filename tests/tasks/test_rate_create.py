@@ -43,7 +43,7 @@ def test_offline_by_rules_and_in_the_original_layout(folder):
     assert all((len(text) > threshold) != w for text, w in zip(chains.of(1), chains.w, strict=True))
     assert record["kept"] == 8 and record["decided_by"]["fitted"]["threshold"] == "median" and record["versions"]
     quality = json.loads((here / "quality.json").read_text())
-    assert quality["rows"] == 8 and quality["compliance"]
+    assert quality["rows"] == 8 and quality["compliance"] and quality["keep"] == [True] * 8
     original = here / "original" / "data" / "rewrites"
     again = read_original_rewrites(original / result["original"], "length")
     assert (again.ids, again.texts) == (chains.ids, chains.texts)

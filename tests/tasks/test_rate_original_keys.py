@@ -43,6 +43,7 @@ class TestStages:
             "model": "RLHFlow/ArmoRM-Llama3-8B-v0.1",
             "original_file": "data/rewrites/imdb_dataset.json",
             "name": "imdb_sentiment",
+            "attribute": "sentiment",
             "limit": 10,
         }
 
