@@ -51,6 +51,7 @@ def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
     transformers.utils.logging.set_verbosity_warning()
     for name, level in (("trl_ext", logging.INFO), ("tasks", logging.INFO), ("httpx", logging.WARNING)):
         logging.getLogger(name).setLevel(level)
+    smoke_test = config["smoke_test"]
     config = resolve(config)
     folder = Path(config["output_dir"]).expanduser() / config["name"]
     try:
@@ -74,7 +75,7 @@ def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
         )
         result = judge(chains, originals, folder, known_words(originals, config))
         if config["export_original"]:
-            result["original"] = export(chains, originals, folder, config)
+            result["original"] = export(chains, originals, folder, config, smoke_test)
     except (ValueError, TypeError, OSError, ImportError, TooManyFailures) as error:
         raise ConfigError(str(error)) from error
     sacred_run.info["rewrites"] = as_recorded(result | {"command": command("tasks/rate/create_dataset.py")})
@@ -118,10 +119,12 @@ def judge(chains: TextChains, originals: OriginalTexts, folder: Path, vocabulary
     }
 
 
-def export(chains: TextChains, originals: OriginalTexts, folder: Path, config: Mapping[str, Any]) -> str:
+def export(
+    chains: TextChains, originals: OriginalTexts, folder: Path, config: Mapping[str, Any], smoke_test: bool
+) -> str:
     """Write rewrites and template as the original does, below `original/data/rewrites`. Returns the name of the file."""
     target = folder / "original" / "data" / "rewrites"
-    name = original_file_name("rewrites", config["name"], smoke_test=config["limit"] == 30)
+    name = original_file_name("rewrites", config["name"], smoke_test=smoke_test)
     write_original_rewrites(chains, target / name)
     write_original_template(
         originals.attribute,

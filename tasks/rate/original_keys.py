@@ -113,8 +113,8 @@ def apply_original_keys(
     Example:
         ```python
         >>> from tasks.rate.original_keys import apply_original_keys
-        >>> apply_original_keys({"smoke_test": True, "rewrites": {"dataset_name": "imdb_sentiment"}}, "create")
-        {'dataset': 'stanfordnlp/imdb', 'split': 'train', 'layout': 'imdb', 'attribute': 'sentiment', 'limit': 30}
+        >>> apply_original_keys({"smoke_test": True, "rewrites": {"dataset_name": "imdb_sentiment"}}, "create")["attribute"]
+        'sentiment'
 
         ```
     """
@@ -128,8 +128,8 @@ def apply_original_keys(
         found = {"create": _create, "score": _score, "effects": _effects}[stage](section)
     resolved = {key: value for key, value in config.items() if key not in ORIGINAL_KEYS}
     given = {key for key, value in resolved.items() if value is not None and value != (defaults or {}).get(key)}
-    if "dataset" in given:  # of other data, the split may not be there and the layout another
-        given |= {"layout", "split"}
+    if "dataset" in given:  # other data have another layout, perhaps, and not this name
+        given |= {"layout", "split", "name"}
     resolved |= {key: value for key, value in found.items() if key not in given}
     if config.get("smoke_test") and stage != "effects":
         rows = CREATED_ROWS if stage == "create" else SCORED_ROWS
@@ -215,7 +215,7 @@ def _create(section: Mapping[str, str]) -> dict[str, Any]:
             f"config key 'rewrites.dataset_name' must be one of {', '.join(DATASETS)}, got {name!r}.{hint} For others, set "
             "`dataset` and `attribute`."
         )
-    return dict(DATASETS[name])
+    return DATASETS[name] | {"name": name}
 
 
 def _score(section: Mapping[str, str]) -> dict[str, Any]:

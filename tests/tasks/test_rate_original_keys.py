@@ -65,6 +65,7 @@ class TestStages:
         check_create_config(config)
         resolved = resolve(config)
         assert {key: resolved[key] for key in DATASETS[name]} == DATASETS[name]
+        assert resolved["name"] == name
         if resolved["attributes_file"] is not None:
             assert resolved["attribute"] in read_attributes(resolved["attributes_file"])
 

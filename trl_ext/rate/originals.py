@@ -168,7 +168,7 @@ def load_originals(
     if typos:
         chains = _with_typos(chains, typos, seed)
     report = {
-        "source": _name(source),
+        "source": str(source) if isinstance(source, str | Path) else _name(source),
         "layout": name,
         "split": split,
         "rows": read,
