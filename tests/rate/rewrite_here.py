@@ -1,6 +1,5 @@
 """A process that rewrites what a file says, to be killed: rewrite_here.py FOLDER URL."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -27,7 +26,5 @@ def rewriter_of(url: str, folder: Path) -> ChatRewriter:
 
 if __name__ == "__main__":
     folder, url = Path(sys.argv[1]), sys.argv[2]
-    rewriter = rewriter_of(url, folder)
     originals = TextChains.read(folder / "originals.jsonl")
-    rewrite_chains(originals, LENGTH, rewriter, path=folder / "rewrites.jsonl", progress=False)
-    print(json.dumps(rewriter.ledger.to_dict()))
+    rewrite_chains(originals, LENGTH, rewriter_of(url, folder), path=folder / "rewrites.jsonl", progress=False)

@@ -114,10 +114,9 @@ class TestAnswers:
             ("\n Fine. \n", "Fine.", "Fine."),
             ('"Fine."', '"Fine."', '"Fine."'),
             ("```\nFine.\n```", "```\nFine.\n```", "```\nFine.\n```"),
-            ("Sure, here is it:\n\nFine.", "Sure, here is it:\n\nFine.", "Fine."),
-            ("Here's a longer text:\nFine.", "Here's a longer text:\nFine.", "Fine."),
-            ("Here is a film. Watch it:\nnow", "Here is a film. Watch it:\nnow", "now"),
-            ("Surely a fine film:\nyes", "Surely a fine film:\nyes", "Surely a fine film:\nyes"),
+            ("Sure! Here is the text:\n\nFine.", "Sure! Here is the text:\n\nFine.", "Fine."),
+            ("Sure!\nHere's a longer text:\nFine.", "Sure!\nHere's a longer text:\nFine.", "Fine."),
+            ("Here is a film. Watch it:\nnow", "Here is a film. Watch it:\nnow", "Here is a film. Watch it:\nnow"),
             ("Sure:\n", "Sure:", "Sure:"),
             ("half \ud83d of a sign", "half \ufffd of a sign", "half \ufffd of a sign"),
         ],
@@ -193,7 +192,7 @@ class TestFailures:
 
     def test_limits_stop_a_run_that_makes_no_sense(self, served):
         served.server.refuse_with = (401, {"error": {"message": "bad key", "code": None}})
-        chains = chains_of(*(f"text {i}" for i in range(30)))
+        chains = chains_of(*(f"text {i}" for i in range(16)))
         with pytest.raises(TooManyFailures, match="requests in a row got no answer"):
             rewrite_chains(chains, LENGTH, served.rewriter(), path=served.folder / "r.jsonl", progress=False)
         assert not (served.folder / "r.jsonl").exists()

@@ -76,13 +76,13 @@ def test_a_server_that_fails_and_dies(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_kills_of_both_sides(seed, tmp_path):
     generator = random.Random(seed)
     chains = originals(200)
     chains.write(tmp_path / "originals.jsonl")
     store = tmp_path / "answers.jsonl"
-    kills = 8
+    kills = 6
     command = [sys.executable, str(Path(__file__).with_name("rewrite_here.py")), str(tmp_path)]
     with MortalServer(tmp_path, deaths=(120, 90, 150), faults=FAULTS, seconds=0.02) as server:
         before = b""
@@ -113,7 +113,8 @@ def test_kills_of_both_sides(seed, tmp_path):
     assert TextChains.read(tmp_path / "rewrites.jsonl").texts == expected(chains, 2)
     # delivered, and not on the disk when it was killed: what was under way, and the lines that this test tore
     lost = check_store(store, delivered, lost_at_most=kills * CONCURRENCY + kills // 2)
-    ledger = json.loads(last.stdout)
+    # That of the chains: the last process found the first step done, and its own ledger has the rest
+    ledger = json.loads((tmp_path / "rewrites.meta.json").read_text())["ledger"]
     lines = [json.loads(line) for line in store.read_text().splitlines()]
     assert ledger["answers"] == len(lines) == len(delivered) - lost
     for field in ("prompt_tokens", "completion_tokens"):
