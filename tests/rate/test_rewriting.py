@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.evaluation.doc_examples import failed_examples
@@ -52,6 +52,7 @@ def rewrite(chains, rewriter, **kwargs):
 
 
 class TestChains:
+    @settings(max_examples=25)
     @given(w=st.lists(st.booleans(), min_size=1, max_size=5), steps=st.integers(1, 5))
     def test_targets_alternate_from_the_opposite_of_w(self, w, steps):
         done = rewrite(chains_of(*map(str, range(len(w))), w=w), Marker(), steps=steps)

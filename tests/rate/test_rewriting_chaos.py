@@ -22,7 +22,8 @@ from trl_ext.rate import TextChains, rewrite_chains
 
 FAULTS = Faults(
     **dict.fromkeys(["rate_limit", "bare_rate_limit", "server_error", "drop", "cut", "malformed", "foreign"], 0.02),
-    **dict.fromkeys(["empty", "slow", "too_long"], 0.02),
+    **dict.fromkeys(["empty", "too_long"], 0.08),
+    slow=0.02,
     hang=0.005,
     slow_seconds=0.1,
 )
@@ -55,9 +56,12 @@ def check_store(path: Path, delivered: list, lost_at_most: int) -> int:
     return lost
 
 
-def test_a_server_that_fails_and_dies(tmp_path):
-    chains = originals(200)
-    with MortalServer(tmp_path, deaths=(150, 100), faults=FAULTS) as server:
+@pytest.mark.parametrize(
+    ("rows", "deaths"), [(70, (60, 40)), pytest.param(200, (150, 100), marks=pytest.mark.slow)], ids=["70", "200"]
+)
+def test_a_server_that_fails_and_dies(tmp_path, rows, deaths):
+    chains = originals(rows)
+    with MortalServer(tmp_path, deaths=deaths, faults=FAULTS) as server:
         rewriter = rewriter_of(server.url, tmp_path)
         done = rewrite_chains(chains, LENGTH, rewriter, path=tmp_path / "rewrites.jsonl", progress=False)
         delivered = server.delivered
@@ -70,7 +74,7 @@ def test_a_server_that_fails_and_dies(tmp_path):
     assert check_store(tmp_path / "answers.jsonl", delivered, lost_at_most=0) == 0
     ledger = rewriter.ledger
     assert (ledger.answers, ledger.prompt_tokens, ledger.completion_tokens) == sums(delivered)
-    assert ledger.unusable > 0 and ledger.answers == 400 + ledger.unusable
+    assert ledger.unusable > 0 and ledger.answers == 2 * rows + ledger.unusable
     record = json.loads((tmp_path / "rewrites.meta.json").read_text())
     assert record["ledger"] == ledger.to_dict()
 
