@@ -1,6 +1,7 @@
 """JSONL files: one object a line."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,3 +37,12 @@ def read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
 def as_lines(rows: Sequence[Mapping[str, Any]]) -> str:
     """Content of a JSONL file."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def append_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append objects to a JSONL file; they are on disk when this returns. Folders are made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(as_lines(rows))
+        file.flush()
+        os.fsync(file.fileno())

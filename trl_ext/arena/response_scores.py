@@ -1,14 +1,12 @@
 """Rewards of all models' responses: prompts computed once for all models, in a file that can be continued."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..atomic_files import write_text_atomically
-from ..json_lines import as_lines, read_lines
+from ..json_lines import read_lines
+from ..scoring.scored_folder import INPUT, REWARDS, check_complete, read_reward_rows, score_rows
 from .prompt_rows import check_prompt_rows
 from .response_table import ResponseTable
 from .score_table import ScoreTable
@@ -16,10 +14,6 @@ from .score_table import ScoreTable
 
 if TYPE_CHECKING:
     from ..scoring.base import Scorer
-
-
-INPUT = "input.jsonl"
-REWARDS = "rewards.jsonl"
 
 
 def score_responses(
@@ -49,17 +43,15 @@ def score_responses(
         ValueError: There is one model only, a response is empty or too long, or the folder has rewards of other responses
             or settings.
     """
-    from ..scoring.processes import on_main_process
-
     if len(responses.models) < 2:
         raise ValueError(
             f"there are responses of one model only, {responses.models[0]!r}: two or more are compared"
             if responses.models
             else "there are no models"
         )
-    folder = Path(folder)
-    on_main_process(lambda: _write_input(responses, folder, overwrite))
-    scorer.score_file(folder / INPUT, folder / REWARDS, overwrite=overwrite)
+    score_rows(
+        *(scorer, responses.rows(), folder), overwrite=overwrite, what="responses", parts="models, prompts or texts"
+    )
     return read_scores(folder)
 
 
@@ -78,19 +70,9 @@ def read_scores(folder: str | Path) -> ScoreTable:
             line, or model and prompt, are named.
     """
     folder = Path(folder)
-    path, record = folder / REWARDS, folder / f"{REWARDS}.meta.json"
-    if not path.is_file():
-        raise ValueError(f"{folder} has no {REWARDS}: score the responses first")
-    if not record.is_file():
-        raise ValueError(f"{path} has no record {record.name} of how it was made: score the responses again")
-    try:
-        made = json.loads(record.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{record} is not JSON ({error}): score the responses again with overwrite=True") from error
-    if not isinstance(made, dict) or not made.get("finished"):
-        raise ValueError(f"{path} is not finished: score with the same call as before, which continues")
-    rows = [_reward_row(path, number, row) for number, row in read_lines(path)]
-    _check_complete(path, rows, [row for _, row in read_lines(folder / INPUT)])
+    rows = read_reward_rows(folder, what="responses", column="source", called="model")
+    expected = [(str(row["id"]), source) for _, row in read_lines(folder / INPUT) for source in row["sources"]]
+    check_complete(folder / REWARDS, rows, expected, "source", "model")
     return ScoreTable.from_long(pd.DataFrame(rows))
 
 
@@ -124,42 +106,3 @@ def read_scored_responses(folder: str | Path) -> ResponseTable:
         tuple(models),
         tuple(tuple(row["responses"]) for row in rows),
     )
-
-
-def _write_input(responses: ResponseTable, folder: Path, overwrite: bool) -> None:
-    content = as_lines(responses.rows())
-    path = folder / INPUT
-    if path.is_file() and path.read_text(encoding="utf-8") == content:
-        return
-    if path.is_file() and (folder / REWARDS).exists() and not overwrite:
-        raise ValueError(
-            f"{folder} has rewards of other responses (models, prompts or texts differ from {path.name}). Give another "
-            "folder, or score again with overwrite=True."
-        )
-    write_text_atomically(path, content)
-
-
-def _reward_row(path: Path, number: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    for name in ("prompt_id", "source", "reward"):
-        if row.get(name) is None:
-            raise ValueError(f"{path}, line {number} has no {name!r}")
-    if isinstance(row["reward"], bool) or not isinstance(row["reward"], int | float):
-        raise ValueError(f"{path}, line {number}: 'reward' must be a number, got {row['reward']!r}")
-    # NaN would look like a missing score in a table: told here, with its line
-    if row["reward"] != row["reward"]:
-        raise ValueError(
-            f"{path}, line {number} (prompt {row['prompt_id']!r}, model {row['source']!r}): the reward is NaN. Score again, "
-            "or remove the prompt from all models."
-        )
-    return {"prompt_id": str(row["prompt_id"]), "source": row["source"], "reward": float(row["reward"])}
-
-
-def _check_complete(path: Path, rows: list[dict[str, Any]], inputs: list[dict[str, Any]]) -> None:
-    expected = [(str(row["id"]), source) for row in inputs for source in row["sources"]]
-    found = {(row["prompt_id"], row["source"]) for row in rows}
-    lacking = [pair for pair in expected if pair not in found]
-    if lacking:
-        raise ValueError(
-            f"{path} lacks {len(lacking)} of {len(expected)} rewards; first: model {lacking[0][1]!r}, prompt "
-            f"{lacking[0][0]!r}. Score with the same call as before, which continues, or with overwrite=True."
-        )

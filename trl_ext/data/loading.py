@@ -106,25 +106,48 @@ def load_preferences(
         >>> load_preferences("trl-lib/ultrafeedback_binarized:train")
         ```
     """
-    columns = columns or {}
-    if isinstance(source, (Dataset, DatasetDict, pd.DataFrame)):
-        name = f"{type(source).__name__} in memory"
-    elif isinstance(source, (str, Path)) and str(source):
-        name = f"'{source}'"
-    elif isinstance(source, IterableDataset):
+    if isinstance(source, IterableDataset):
         raise TypeError("preferences can't be loaded from an IterableDataset; pass it to the trainer as it is")
-    else:
+    columns = columns or {}
+    dataset = load_rows(source, split=split, columns=columns)
+    return rename_columns(dataset, columns, name=source_name(source))
+
+
+def source_name(source: Dataset | DatasetDict | pd.DataFrame | str | Path) -> str:
+    """How errors call a source of rows."""
+    return f"'{source}'" if isinstance(source, (str, Path)) else f"{type(source).__name__} in memory"
+
+
+def load_rows(
+    source: Dataset | DatasetDict | pd.DataFrame | str | Path,
+    *,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    what: str = "preferences",
+) -> Dataset:
+    """
+    Rows of any kind, as [`load_preferences`] reads them, with their columns as they are named in the source.
+
+    Args:
+        source ([`~datasets.Dataset`], [`~datasets.DatasetDict`], `pandas.DataFrame`, `str` or `Path`): As there.
+        split (`str`, *optional*): Split to load. Needed if there are several.
+        columns (`Mapping[str, str]`, *optional*): Our name -> name in the source: tells which columns of CSV are text.
+        what (`str`, *optional*, defaults to `"preferences"`): What errors call the rows.
+    """
+    name = source_name(source)
+    known = (Dataset, DatasetDict, pd.DataFrame, str, Path)
+    if not isinstance(source, known) or (isinstance(source, str) and not source):
         raise TypeError(
             "`source` must be a Dataset, a DatasetDict, a pandas DataFrame, a path or a Hub id 'owner/name', got "
             f"{source!r}"
         )
     try:
-        dataset = _read(source, split, columns)
+        dataset = _read(source, split, columns or {})
         if len(dataset) == 0:
             raise Unreadable("it has no rows")
     except (Unreadable, OSError, UnicodeError) as error:
-        raise ValueError(f"can't load preferences from {name}: {reason(error)}") from error
-    return rename_columns(dataset, columns, name=name)
+        raise ValueError(f"can't load {what} from {name}: {reason(error)}") from error
+    return dataset
 
 
 def _read(source: Any, split: str | None, columns: Mapping[str, str]) -> Dataset:

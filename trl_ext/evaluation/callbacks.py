@@ -1,27 +1,23 @@
 """Benchmarks of reward models during training."""
 
-import logging
-import math
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 from datasets import Dataset
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
 
+from .audit_callback import ScoredRowsCallback, logged_figures
 from .benchmark import Benchmark, BenchmarkResult
 from .benchmark_subsample import stratified_subsample
 from .benchmarks import get_benchmark
-from .training_scores import TrainingScorer, kept_random_states
 
-
-logger = logging.getLogger(__name__)
 
 Source = str | Path | Dataset
 Choice = str | Benchmark | tuple[str | Benchmark, Source]
 
 
-class RewardBenchmarkCallback(TrainerCallback):
+class RewardBenchmarkCallback(ScoredRowsCallback):
     """
     Evaluates the model of a trainer on benchmarks of reward models while it is trained.
 
@@ -86,6 +82,8 @@ class RewardBenchmarkCallback(TrainerCallback):
         ```
     """
 
+    kind = "benchmark"
+
     def __init__(
         self,
         trainer: Trainer,
@@ -101,118 +99,38 @@ class RewardBenchmarkCallback(TrainerCallback):
         max_length_policy: str = "error",
         max_tokens_per_batch: int | None = None,
     ):
-        if every_n_steps is not None and (isinstance(every_n_steps, bool) or every_n_steps < 1):
-            raise ValueError(f"`every_n_steps` must be None or at least 1, got {every_n_steps!r}")
-        self.trainer = trainer
-        self.every_n_steps = every_n_steps
-        self.at_start, self.at_end = at_start, at_end
-        self.metric_prefix = metric_prefix
+        super().__init__(
+            trainer,
+            every_n_steps=every_n_steps,
+            at_start=at_start,
+            at_end=at_end,
+            metric_prefix=metric_prefix,
+            max_length=max_length,
+            max_length_policy=max_length_policy,
+            max_tokens_per_batch=max_tokens_per_batch,
+        )
         self.results: dict[str, BenchmarkResult] = {}
         self.rows: dict[str, Dataset] = {}
         self._benchmarks: dict[str, Benchmark] = {}
-        self._scorers: dict[str, TrainingScorer] = {}
-        self._figures: dict[int, dict[str, float]] = {}  # by step, those of before a resume among them
         for name, benchmark, source in _choices(benchmarks):
             rows = benchmark.load(source)
             rows = rows if subsample is None else stratified_subsample(rows, subsample, seed)
-            try:
-                scorer = TrainingScorer(
-                    trainer,
-                    rows["prompt"][:],
-                    rows["responses"][:],
-                    max_length=max_length,
-                    max_length_policy=max_length_policy,
-                    max_tokens_per_batch=max_tokens_per_batch,
-                )
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"benchmark {name!r}: {error}") from error
-            if scorer.truncated:
-                logger.warning(
-                    "Benchmark %s: the prompts of %d responses are truncated to max_length=%d from the left.",
-                    name, scorer.truncated, max_length,
-                )  # fmt: skip
-            self.rows[name], self._benchmarks[name], self._scorers[name] = rows, benchmark, scorer
+            self.add_rows(name, rows["prompt"][:], rows["responses"][:])
+            self.rows[name], self._benchmarks[name] = rows, benchmark
 
-    # ---- When ----
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        """Look up what was evaluated before a resume, and evaluate what is due."""
-        self._figures = {}
-        for row in state.log_history:
-            figures = {name: value for name, value in row.items() if self._is_ours(name)}
-            if figures:
-                self._figures.setdefault(row["step"], {}).update(figures)
-        # After a resume: the process may have ended between the checkpoint and the evaluation
-        if self.at_start if state.global_step == 0 else self._is_due(state.global_step):
-            self._evaluate_once(state, control)
-
-    def on_step_end(self, args, state, control, **kwargs):
-        """Evaluate every N steps."""
-        if self._is_due(state.global_step):
-            self._evaluate_once(state, control)
-
-    def on_evaluate(self, args, state, control, metrics=None, **kwargs):
-        """Add the figures of this step to the metrics of the trainer's evaluation, by which it chooses the best model."""
-        if not self.trainer.is_in_train:
-            return
-        if self.every_n_steps is None or self._chooses_the_best(args.metric_for_best_model):
-            self._evaluate_once(state, control)
-        if metrics is not None:
-            metrics.update(self._figures.get(state.global_step, {}))
-
-    def on_train_end(self, args, state, control, **kwargs):
-        """Evaluate the model that training leaves."""
-        stopped = getattr(self.trainer, "_stop_is_agreed", None)  # of `ResumableTrainer`
-        if self.at_end and not (stopped is not None and stopped()):
-            self._evaluate_once(state, control, training=False)
-
-    def _is_due(self, step: int) -> bool:
-        return self.every_n_steps is not None and step % self.every_n_steps == 0
-
-    def _is_ours(self, name: str) -> bool:
+    def is_figure(self, name: str) -> bool:
+        """See [`ScoredRowsCallback.is_figure`]."""
         return any(name.startswith(f"{self.metric_prefix}{benchmark}/") for benchmark in self._benchmarks)
 
-    def _chooses_the_best(self, metric: str | None) -> bool:
-        return metric is not None and (self._is_ours(metric) or self._is_ours(f"eval_{metric}"))
-
-    # ---- What ----
-
-    def _evaluate_once(self, state, control, training: bool = True) -> None:
-        if state.global_step in self._figures:
-            return
-        figures = self.evaluate(training=training)
-        self._figures[state.global_step] = figures
-        should_log = control.should_log
-        # Not the trainer's own `log`: those of TRL add what they have summed up since the last log, and begin anew
-        Trainer.log(self.trainer, dict(figures))
-        control.should_log = should_log  # of this step's losses, which logging takes for done
-
-    def evaluate(self, *, training: bool = False) -> dict[str, float]:
-        """
-        Evaluate the model as it is now, without logging. All processes must call it.
-
-        Args:
-            training (`bool`, *optional*, defaults to `False`):
-                Whether training goes on: with `ema_decay`, the averaged weights are evaluated.
-
-        Returns:
-            `dict[str, float]`: The figures by their names in the log.
-        """
-        average = getattr(getattr(self.trainer, "_ema", None), "average", None) if training else None
-        with kept_random_states():
-            with nullcontext() if average is None else average.applied():
-                rewards = {name: scorer.score() for name, scorer in self._scorers.items()}
-            self.results = {
-                name: benchmark.evaluate(self.rows[name], rewards[name])
-                for name, benchmark in self._benchmarks.items()
-            }
+    def figures_of(self, rewards: dict[str, list[np.ndarray]]) -> dict[str, float]:
+        """See [`ScoredRowsCallback.figures_of`]."""
+        self.results = {
+            name: benchmark.evaluate(self.rows[name], rewards[name]) for name, benchmark in self._benchmarks.items()
+        }
         figures = {}
         for name, result in self.results.items():
             for figure, estimate in result.headline().items():
-                key = f"{self.metric_prefix}{name}/{figure}"
-                bounds = {f"{key}_ci_low": estimate.ci_low, f"{key}_ci_high": estimate.ci_high}
-                figures[key] = float(estimate.value)
-                figures |= {end: float(value) for end, value in bounds.items() if math.isfinite(value)}
+                figures |= logged_figures(f"{self.metric_prefix}{name}/{figure}", estimate)
         return figures
 
 
