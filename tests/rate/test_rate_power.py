@@ -63,6 +63,7 @@ class TestSampleSize:
         assert (found.ci_low / found.n, found.ci_high / found.n) == pytest.approx((low, high), rel=0.01)
         assert found.ci_low < found.n < found.ci_high
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("heavy", [False, True])
     def test_interval_covers_the_true_need(self, heavy):
         covered, truth = 0, sample_size(1.0, 0.1).n

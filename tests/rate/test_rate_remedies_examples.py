@@ -10,7 +10,7 @@ import pytest
     "module",
     [
         *("compliance_correction", "feature_adjustment", "longer_chains", "off_target_sensitivity", "doubly_robust"),
-        *("reward_model_contrasts", "effect_families", "power"),
+        *("reward_model_contrasts", "effect_families", "detectable_effect", "sample_sizes"),
     ],
 )
 def test_examples(module):
