@@ -42,7 +42,7 @@ _EXPORTS = {
     "Rule": "rules",
     "RuleRewriter": "rules",
     "SCENARIOS": "simulation",
-    "SampleSize": "power",
+    "SampleSize": "sample_sizes",
     "SelfTest": "self_test",
     "Sensitivity": "off_target_sensitivity",
     "Sweep": "sweep",
@@ -77,7 +77,7 @@ _EXPORTS = {
     "make_rewriter": "rewriter_choice",
     "measure_features": "features",
     "merge_original_scored": "original_scores",
-    "minimum_detectable_effect": "power",
+    "minimum_detectable_effect": "detectable_effect",
     "normalised_effects": "normalised",
     "observe_attribute": "compliance",
     "original_file_name": "original_layout",
@@ -97,7 +97,7 @@ _EXPORTS = {
     "rule_rewriter": "rules",
     "rule_texts": "rules",
     "sample_rows": "callbacks",
-    "sample_size": "power",
+    "sample_size": "sample_sizes",
     "score_chains": "scoring",
     "score_many": "scoring",
     "sensitivity": "off_target_sensitivity",
@@ -142,6 +142,7 @@ if TYPE_CHECKING:
     from .correlated_resampling import correlated_chains as correlated_chains
     from .correlated_resampling import correlated_counts as correlated_counts
     from .correlated_resampling import correlated_rows as correlated_rows
+    from .detectable_effect import minimum_detectable_effect as minimum_detectable_effect
     from .doubly_robust import AIPWEffects as AIPWEffects
     from .doubly_robust import aipw_effect as aipw_effect
     from .effect_families import EffectFamily as EffectFamily
@@ -180,9 +181,6 @@ if TYPE_CHECKING:
     from .originals import OriginalTexts as OriginalTexts
     from .originals import load_originals as load_originals
     from .originals import read_originals as read_originals
-    from .power import SampleSize as SampleSize
-    from .power import minimum_detectable_effect as minimum_detectable_effect
-    from .power import sample_size as sample_size
     from .quality import Limits as Limits
     from .quality import RewriteQuality as RewriteQuality
     from .quality import rewrite_quality as rewrite_quality
@@ -210,6 +208,8 @@ if TYPE_CHECKING:
     from .rules import synthetic_answers as synthetic_answers
     from .rules import synthetic_reviews as synthetic_reviews
     from .rules import world_vocabulary as world_vocabulary
+    from .sample_sizes import SampleSize as SampleSize
+    from .sample_sizes import sample_size as sample_size
     from .scoring import chat_prompts as chat_prompts
     from .scoring import read_reward_chains as read_reward_chains
     from .scoring import score_chains as score_chains
