@@ -8,15 +8,17 @@ import pandas as pd
 
 from ..arena.text_counts import FEATURES as MARKDOWN
 from ..arena.text_counts import text_features
-from .readability import count_sentences, reading_ease, words_of
+from .lexicons import LEXICONS, lexicon_score
+from .readability import count_sentences, reading_ease
 from .steps import step_names
 from .text_chains import TextChains
+from .words import words_of
 
 
 if TYPE_CHECKING:
+    from .rules import Vocabulary
     from .text_encoder import Encoder
 
-LEXICONS = ("sentiment", "politeness", "confidence", "complexity")
 PLAIN = ("characters", "sentences", "readability", "type_token_ratio", "punctuation_rate", "capital_rate")
 UNKNOWN, DISTANCE = "unknown_share", "embedding_distance"
 FEATURES = ("characters", *MARKDOWN, *PLAIN[1:], *LEXICONS, UNKNOWN, DISTANCE)
@@ -26,7 +28,7 @@ def measure_features(
     texts: Sequence[str],
     *,
     originals: Sequence[str] | None = None,
-    vocabulary: Any = None,
+    vocabulary: "Vocabulary | None" = None,
     encoder: "Encoder | None" = None,
     features: Sequence[str] | None = None,
 ) -> pd.DataFrame:
@@ -87,8 +89,6 @@ def measure_features(
         rows = pd.DataFrame([_plain(text) for text in texts], columns=list(PLAIN))
         columns |= rows.to_dict("series")
     for name in set(names) & set(LEXICONS):
-        from .lexicons import lexicon_score
-
         columns[name] = [lexicon_score(text, name) for text in texts]
     if UNKNOWN in names:
         columns[UNKNOWN] = [vocabulary.unknown_share(text) for text in texts]
@@ -101,7 +101,7 @@ def feature_differences(
     chains: TextChains,
     features: Sequence[str] | None = None,
     *,
-    vocabulary: Any = None,
+    vocabulary: "Vocabulary | None" = None,
     encoder: "Encoder | None" = None,
 ) -> pd.DataFrame:
     """
@@ -182,7 +182,7 @@ def _known(features: Sequence[str], can: Sequence[str]) -> list[str]:
 
 
 def _plain(text: str) -> tuple[float, ...]:
-    words = [word.lower() for word in words_of(text)]
+    words = words_of(text)
     letters = sum(map(str.isalpha, text))
     return (
         len(text),

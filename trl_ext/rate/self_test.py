@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
@@ -16,10 +16,14 @@ from .effects import estimate_effects
 from .feature_drift import ON_TARGET
 from .features import DISTANCE, features_of_step
 from .planted_rewards import PlantedReward, planted_rewards
-from .quality import BAD, RewriteQuality, rewrite_quality
+from .quality import RewriteQuality, rewrite_quality
+from .quality_verdict import BAD
 from .rewriter import Rewriter
 from .text_chains import TextChains
 
+
+if TYPE_CHECKING:
+    from .rules import Vocabulary
 
 PASS, DOUBTFUL, FAIL = "PASS", "DOUBTFUL", "FAIL"
 ESTIMANDS = ("ATE", "ATT", "ATU")
@@ -128,7 +132,7 @@ def planted_bias_test(
     effect: float = 1.0,
     margin: float = 0.2,
     level: float = 0.95,
-    vocabulary: Any = None,
+    vocabulary: "Vocabulary | None" = None,
     on_target: Sequence[str] | None = None,
     features: Sequence[str] | None = None,
     path: str | Path | None = None,
