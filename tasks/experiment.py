@@ -63,6 +63,7 @@ def make_experiment(
         rewrites=None,
         scoring=None,
         effects=None,
+        extra=None,
     ):
         raise_on_sigterm()
         return run(copy.deepcopy(dict(_config)), _run)

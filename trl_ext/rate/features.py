@@ -1,5 +1,6 @@
 """What can be counted of a text: its off-target features should not depend on the attribute it was rewritten to."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 PLAIN = ("characters", "sentences", "readability", "type_token_ratio", "punctuation_rate", "capital_rate")
 UNKNOWN, DISTANCE = "unknown_share", "embedding_distance"
+_PUNCTUATION = re.compile(r"[^\w\s]|_")
 FEATURES = ("characters", *MARKDOWN, *PLAIN[1:], *LEXICONS, UNKNOWN, DISTANCE)
 
 
@@ -189,7 +191,7 @@ def _plain(text: str) -> tuple[float, ...]:
         count_sentences(text),
         reading_ease(text),
         len(set(words)) / len(words) if words else np.nan,
-        sum(not (c.isalnum() or c.isspace()) for c in text) / len(text),
+        len(_PUNCTUATION.findall(text)) / len(text),
         sum(map(str.isupper, text)) / letters if letters else np.nan,
     )
 

@@ -1,6 +1,5 @@
 """Effects as bars, in the layouts of the paper: how much a second rewrite changes, and how far the naive difference is off."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..rate.report_text import interval, number
 from .figures import COLOURS, add_legend, new_figure, save_figure
 from .leaderboard_figures import check_columns
 from .model_names import label_width, short_names
@@ -79,7 +80,7 @@ def plot_effects(
     every = shown.loc[shown["estimator"] == estimator, list(numbers)].to_numpy().ravel().tolist() + naive.tolist()
     ends = limits([*every, *(-float(value) for value in shown.get("mde", []))])
     columns = _columns([len(own) for _, own in panels])
-    width, beside = label_width(labels.values()), 1.5
+    width, beside = label_width(labels.values()), 3.0
     heights = [sum(len(panels[i][1]) * _ROW + _HEADER for i in column) for column in columns]
     figure = new_figure(len(columns) * (width + beside + 3.6), max(heights) + 1.3)
     for column, part in zip(columns, figure.subfigures(1, len(columns), squeeze=False)[0], strict=True):
@@ -126,7 +127,7 @@ def _panel(axes, name, own, naive, styles, labels, ends) -> None:
         draw_interval(axes, entry["ci_low"], entry["ci_high"], row, ends, colour=colour)
         if np.isfinite(entry["value"]):
             axes.plot(entry["value"], row, marker, color=colour, markersize=4.5, zorder=3)
-            notes.append(f"n {int(entry['n']):,}" + (f"  MDE {_short(mde)}" if np.isfinite(mde) else ""))
+            notes.append(_note(entry, mde))
         else:
             notes.append("no estimate")
     axes.set_yticks(range(len(own)), [labels[model] for model in own.index])
@@ -140,10 +141,11 @@ def _panel(axes, name, own, naive, styles, labels, ends) -> None:
     axes.grid(axis="x", alpha=0.3)
 
 
-def _short(value: float) -> str:
-    """Two digits, without the zero before the point."""
-    text = f"{value:.2g}" if value < 1e-3 or value >= 100 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
-    return text.removeprefix("0") if text.startswith("0.") else text
+def _note(entry: pd.Series, mde: float) -> str:
+    """What stands beside a row: effect, interval, n, MDE."""
+    ends = interval(entry["ci_low"], entry["ci_high"])
+    figure = f"{number(entry['value'], sign=True)}{' ' + ends if ends else ''}"
+    return f"{figure}   n {int(entry['n']):,}" + (f"   MDE {number(mde)}" if np.isfinite(mde) else "")
 
 
 def _effects_legend(figure, estimator: str, naive: bool, mde: bool) -> None:
@@ -200,7 +202,7 @@ def plot_contrasts(
     groups = list(shown.assign(panel=concept_labels(shown), name=names).groupby("panel", sort=False))
     columns = _columns([len(own) for _, own in groups])
     heights = [sum(len(groups[i][1]) * _ROW + _HEADER for i in column) for column in columns]
-    figure = new_figure(len(columns) * (label_width(names) + 5.0), max(heights) + 1.3)
+    figure = new_figure(len(columns) * (label_width(names) + 6.0), max(heights) + 1.3)
     ends = limits(shown[["value", "ci_low", "ci_high"]].to_numpy().ravel())
     for column, part in zip(columns, figure.subfigures(1, len(columns), squeeze=False)[0], strict=True):
         ratios = [len(groups[i][1]) + 0.8 for i in column]
@@ -237,7 +239,7 @@ def _contrast_panel(axes, name, own, styles, ends) -> None:
     axes.set_xlim(*ends)
     axes.locator_params(axis="x", nbins=6)
     beside = axes.secondary_yaxis("right")
-    beside.set_yticks(range(len(own)), [f"n {int(n):,}" for n in own["n"]], fontsize=8, color="#444444")
+    beside.set_yticks(range(len(own)), [_note(row, np.nan) for _, row in own.iterrows()], fontsize=8, color="#444444")
     beside.tick_params(length=0)
     axes.set_title(name, fontsize=10, loc="left", fontweight="bold")
     axes.grid(axis="x", alpha=0.3)
