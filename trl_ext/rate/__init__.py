@@ -180,7 +180,6 @@ if TYPE_CHECKING:
     from .power import SampleSize as SampleSize
     from .power import minimum_detectable_effect as minimum_detectable_effect
     from .power import sample_size as sample_size
-    from .quality import Limits as Limits
     from .quality import RewriteQuality as RewriteQuality
     from .quality import rewrite_quality as rewrite_quality
     from .quality_verdict import Limits as Limits
