@@ -92,7 +92,10 @@ def test_planted_rewards_have_the_planted_effects(reviews):
     chains = reviews.select(np.array([np.flatnonzero(reviews.w)[0], np.flatnonzero(~reviews.w)[0]]))
     import pandas as pd
 
-    tables = [pd.DataFrame({"words": [4.0, 2.0], "same": [1.0, 1.0]}), pd.DataFrame({"words": [2.0, 4.0], "same": [1, 2]})]
+    tables = [
+        pd.DataFrame({"words": [4.0, 2.0], "same": [1.0, 1.0]}),
+        pd.DataFrame({"words": [2.0, 4.0], "same": [1, 2]}),
+    ]
     rewards = planted_rewards(chains, np.array([[1.0, 0.0], [0.0, np.nan]]), tables, effect=2.0)
     assert [reward.name for reward in rewards] == [ATTRIBUTE, MIXED, NULL, "off-target: words"]
     assert rewards[0].rewards.rewards.tolist() == [[2, 0], [0, 1]]  # what is not known is paid half
