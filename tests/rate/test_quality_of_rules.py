@@ -134,3 +134,14 @@ def test_an_attribute_without_a_classifier_leaves_compliance_open(vowels):
     quality = judge(rewritten(vowels, typo_rewriter(1.0)), bare)
     assert quality.verdict == "doubtful" and quality.observed is None
     assert quality.notes == ("Compliance is not known: there is no classifier of the attribute.",)
+
+
+def test_distance_to_the_original_is_reported_and_not_tested(vowels):
+    def encoder(texts):
+        return np.array([[len(text), text.count("e"), 1.0] for text in texts])
+
+    chains = rewritten(vowels, typo_rewriter(0.6), n=100)
+    quality = judge(chains, vowels, encoder=encoder, features=["words", "embedding_distance"])
+    distance = quality.drift[1]
+    assert distance.feature == "embedding_distance" and distance.p_values == {} and distance.flags == ()
+    assert distance.means["original"] == {"w_1": 0.0, "w_0": 0.0} and distance.means["rewrite"]["w_1"] > 0

@@ -42,6 +42,7 @@ def test_rules_pass_and_all_figures_are_written(tmp_path, capsys):
     assert "Self-test of rewriter rule for sentiment: PASS" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_fault_fails_with_exit_status_4(tmp_path):
     command = [sys.executable, SCRIPT, "with", "faulty", "limit=60", f"output_dir={tmp_path}", "progress=False"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=dict(os.environ))
