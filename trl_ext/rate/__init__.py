@@ -26,7 +26,7 @@ _EXPORTS = {
     "FeatureDrift": "feature_drift",
     "LexicalReward": "rules",
     "Lexicon": "lexicons",
-    "Limits": "quality",
+    "Limits": "quality_verdict",
     "OriginalTexts": "originals",
     "RateAuditCallback": "callbacks",
     "RateEffects": "effects",
@@ -181,9 +181,9 @@ if TYPE_CHECKING:
     from .originals import OriginalTexts as OriginalTexts
     from .originals import load_originals as load_originals
     from .originals import read_originals as read_originals
-    from .quality import Limits as Limits
     from .quality import RewriteQuality as RewriteQuality
     from .quality import rewrite_quality as rewrite_quality
+    from .quality_verdict import Limits as Limits
     from .readability import reading_ease as reading_ease
     from .reward_chains import RewardChains as RewardChains
     from .reward_model_contrasts import RewardModelComparison as RewardModelComparison
