@@ -243,17 +243,21 @@ def launched(config: str, folder: Path, watched: bool) -> dict:
     return json.loads(output.read_text())
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> dict:
+    return launched("cpu.yaml", tmp_path_factory.mktemp("alone"), True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("config", ["cpu_2proc.yaml", "zero3_cpu_2proc.yaml"])
-def test_two_processes(config, tmp_path):
+def test_two_processes(config, alone, tmp_path):
     skip_without_compiler(config)
-    (tmp_path / "alone").mkdir()
-    alone = launched("cpu.yaml", tmp_path / "alone", True)
     plain, watched = (launched(config, tmp_path, watched) for watched in (False, True))
     assert watched["losses"] == plain["losses"]
     assert watched["parameters"] == plain["parameters"]
     assert watched["steps"] == [[0, 2, 4]] * 2 and alone["steps"] == [[0, 2, 4]]
     assert watched["rewards"][0] == watched["rewards"][1]
-    np.testing.assert_allclose(watched["rewards"][0], alone["rewards"][0], atol=1e-4)
+    # After 4 steps, whose gradients are added up in another order
+    np.testing.assert_allclose(watched["rewards"][0], alone["rewards"][0], rtol=1e-3, atol=1e-3)
     assert watched["figures"][0] == watched["figures"][1]
     assert watched["lines"] == [0, 2, 4]
