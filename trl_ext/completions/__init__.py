@@ -8,6 +8,8 @@ _EXPORTS = {
     "Answer": "answers",
     "AnswerForm": "requests",
     "AnswerStore": "store",
+    "BatchBackend": "batch_backend",
+    "BatchesUnderWay": "batch_service",
     "CompletionRequest": "requests",
     "CompletionResult": "answers",
     "CompletionRun": "engine",
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from .answers import Failure as Failure
     from .answers import Job as Job
     from .answers import Outcome as Outcome
+    from .batch_backend import BatchBackend as BatchBackend
+    from .batch_service import BatchesUnderWay as BatchesUnderWay
     from .engine import CompletionRun as CompletionRun
     from .engine import TooManyFailures as TooManyFailures
     from .engine import complete_all as complete_all

@@ -67,19 +67,23 @@ def classify(error: BaseException) -> tuple[str, bool] | None:
     if isinstance(error, openai.APIConnectionError):
         return "connection", True
     if isinstance(error, openai.APIStatusError):
-        status = error.status_code
-        if error.code in _OUT_OF_MONEY:
-            return "quota", False
-        if error.code == "context_length_exceeded":
-            return "context_length", False
-        if status in _TRANSIENT_STATUS:
-            return _TRANSIENT_STATUS[status], True
-        if status >= 500:
-            return "server_error", True
-        return _FINAL_STATUS.get(status, f"http_{status}"), False
+        return classify_status(error.status_code, error.code)
     if isinstance(error, (MalformedResponse, openai.APIResponseValidationError, json.JSONDecodeError)):
         return "malformed_response", True
     return None
+
+
+def classify_status(status: int, code: str | None) -> tuple[str, bool]:
+    """Kind of an error by its HTTP status and the server's own code, and whether it may pass."""
+    if code in _OUT_OF_MONEY:
+        return "quota", False
+    if code == "context_length_exceeded":
+        return "context_length", False
+    if status in _TRANSIENT_STATUS:
+        return _TRANSIENT_STATUS[status], True
+    if status >= 500:
+        return "server_error", True
+    return _FINAL_STATUS.get(status, f"http_{status}"), False
 
 
 def retry_after(error: BaseException) -> float | None:

@@ -12,6 +12,12 @@ from .monitoring_figures import (
     plot_probability_histograms,
 )
 from .payment_figures import plot_bonus_by_effort, plot_payments
+from .rate_bars import plot_naive_vs_rate, plot_rewrite_bias
+from .rate_drift import plot_drift
+from .rate_examples import rewrite_examples
+from .rate_figures import plot_contrasts, plot_effects
+from .rate_lines import plot_audit, plot_power, plot_sweep
+from .rate_scores import plot_scores
 from .reliability_diagram import plot_reliability_diagram
 from .reward_figures import plot_accuracy_by_length, plot_best_of_k, plot_reward_distributions
 from .style_matrix import plot_style_matrices
@@ -19,9 +25,13 @@ from .style_matrix import plot_style_matrices
 
 __all__ = [
     "plot_accuracy_by_length",
+    "plot_audit",
     "plot_best_of_k",
     "plot_bonus_by_effort",
     "plot_contract_gaps",
+    "plot_contrasts",
+    "plot_drift",
+    "plot_effects",
     "plot_error_lower_bounds",
     "plot_gaps_by_delta",
     "plot_incentives",
@@ -31,13 +41,19 @@ __all__ = [
     "plot_mismatch_change",
     "plot_model_correlations",
     "plot_monitor_errors",
+    "plot_naive_vs_rate",
     "plot_payments",
+    "plot_power",
     "plot_probability_histograms",
     "plot_reliability_diagram",
     "plot_reward_against_rating",
     "plot_reward_distributions",
     "plot_reward_drift",
+    "plot_rewrite_bias",
+    "plot_scores",
     "plot_style_matrices",
     "plot_subset_distributions",
+    "plot_sweep",
     "plot_utility_profiles",
+    "rewrite_examples",
 ]

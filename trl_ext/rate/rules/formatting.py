@@ -4,23 +4,22 @@ import re
 
 import numpy as np
 
-from ...arena.text_counts import text_features
 from .base import Rule
 from .sentences import SENTENCE_GAP
 
 
-_MARKUP = ("headers", "lists", "bold", "code_blocks")
-_LIST_MARK = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s+(?=\S)")
-_HEADER_MARK = re.compile(r"^ {0,3}#{1,6}\s+(?=\S)")
+_LIST_MARK = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s+(?=\S)", re.MULTILINE)
+_HEADER_MARK = re.compile(r"^ {0,3}#{1,6}\s+(?=\S)", re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}(?:```+|~~~+).*$\n?", re.MULTILINE)
 _BOLD = re.compile(r"\*\*(?=\S)([^\n]+?)(?<=\S)\*\*|(?<!\w)__(?=\S)([^\n]+?)(?<=\S)__(?!\w)")
+_MARKDOWN = re.compile("|".join(mark.pattern for mark in (_LIST_MARK, _HEADER_MARK, _FENCE, _BOLD)), re.MULTILINE)
 _BLANK_LINES = re.compile(r"(\n\s*\n)")
 _FIRST_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
 def has_markdown(text: str) -> bool:
-    """Whether a text has headers, lists, bold words or blocks of code, as [`text_features`] counts them."""
-    return bool(text_features([text])[list(_MARKUP)].to_numpy().any())
+    """Whether a text has headers, items of lists, bold words or blocks of code."""
+    return _MARKDOWN.search(text) is not None
 
 
 def formatting_rule() -> Rule:

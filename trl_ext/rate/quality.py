@@ -1,0 +1,358 @@
+"""Can effects be estimated from these rewrites? What is wrong with them, counted, and what has to be left out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.checks import counted
+from .attribute import Attribute
+from .compliance import Compliance, measure_compliance, observe_attribute
+from .exclusions import (
+    Exclusion,
+    Selection,
+    chain_faults,
+    count_exclusions,
+    count_faults,
+    measure_selection,
+    reasons_of,
+)
+from .feature_drift import ON_TARGET, FeatureDrift, measure_drift
+from .features import features_of_step
+from .text_chains import TextChains
+from .text_faults import FAULTS
+
+
+if TYPE_CHECKING:
+    from .text_encoder import Encoder
+
+GOOD, DOUBTFUL, BAD = "good", "doubtful", "bad"
+# Rewrites with these faults are not what was asked for; an unchanged or unflipped one is, badly done
+EXCLUDED = ("refusal", "preamble", "closing", "quoted", "truncated", "too_long", "too_short")
+LENGTH_RATIO, LENGTH_RATIO_ON_TARGET = 3.0, 10.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    From where on something is doubtful, or bad.
+
+    Args:
+        compliance (`tuple[float, float]`): Share of flipped rewrites of a step and direction, below.
+        unknown (`tuple[float, float]`): Share of rewrites of which the classifier says nothing, above.
+        excluded (`tuple[float, float]`): Share of rows left out, above.
+        drift (`tuple[float, float]`): Off-target drift in standard deviations, from. Less than the first is not flagged.
+        disagreement (`tuple[float, float]`): Share of originals whose `w` the classifier denies, above.
+    """
+
+    compliance: tuple[float, float] = (0.9, 0.7)
+    unknown: tuple[float, float] = (0.1, 0.5)
+    excluded: tuple[float, float] = (0.05, 0.2)
+    drift: tuple[float, float] = (0.1, 0.3)
+    disagreement: tuple[float, float] = (0.1, 0.3)
+
+    def __post_init__(self):
+        for name, (first, second) in self.__dict__.items():
+            right = 0 <= second <= first <= 1 if name == "compliance" else 0 <= first <= second
+            if not right:
+                order = "falling, in [0, 1]" if name == "compliance" else "at least 0 and rising"
+                raise ValueError(f"limits of {name} must be {order} (doubtful, bad), got {(first, second)}")
+
+
+@dataclass(frozen=True)
+class RewriteQuality:
+    """
+    What is wrong with the rewrites of N originals.
+
+    Args:
+        attribute (`str`): Name of the attribute.
+        steps (`int`): Number of rewrites K.
+        keep (`np.ndarray` of shape `(N,)`, bool): Rows to estimate effects from: `chains.select(quality.keep)`.
+        reasons (`tuple[tuple[str, ...], ...]`): Of every row the reasons to leave it out, the first in front.
+        exclusions (`dict[str, Exclusion]`): Rows by reason.
+        selection ([`Selection`]): Share of rows left out by `w`.
+        selection_note (`str`, *optional*): A warning, if that share depends on `w`.
+        faults (`dict[str, dict[str, int]]`): Texts by step and fault, also by those that leave no row out.
+        identical_to_original (`int`): Rewritten rewrites that are the original again, of rows that are kept. No fault.
+        observed (`np.ndarray` of shape `(N, K + 1)`, *optional*): See [`observe_attribute`]; `None` without a classifier.
+        compliance (`tuple[Compliance, ...]`): By step and direction, of rows that are kept.
+        drift (`tuple[FeatureDrift, ...]`): By feature, of rows that are kept.
+        verdict (`str`): `"good"`, `"doubtful"` or `"bad"`.
+        notes (`tuple[str, ...]`): Why, in sentences; the worst first.
+        settings (`dict`): What all this depends on, for JSON.
+    """
+
+    attribute: str
+    steps: int
+    keep: np.ndarray
+    reasons: tuple[tuple[str, ...], ...]
+    exclusions: Mapping[str, Exclusion]
+    selection: Selection
+    selection_note: str | None
+    faults: Mapping[str, Mapping[str, int]]
+    identical_to_original: int
+    observed: np.ndarray | None
+    compliance: tuple[Compliance, ...]
+    drift: tuple[FeatureDrift, ...]
+    verdict: str
+    notes: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.keep)
+
+    @property
+    def flagged(self) -> tuple[FeatureDrift, ...]:
+        """Features that drift although they should not, the worst first."""
+        return tuple(sorted((d for d in self.drift if d.flags), key=lambda d: -d.worst))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts and figures without the rows, for JSON."""
+        return {
+            "attribute": self.attribute,
+            "verdict": self.verdict,
+            "notes": list(self.notes),
+            "rows": len(self),
+            "rows_kept": int(self.keep.sum()),
+            "rewrites_of_each": self.steps,
+            "exclusions": {name: part.to_dict() for name, part in self.exclusions.items()},
+            "selection": self.selection.to_dict() | {"note": self.selection_note},
+            "faults": {step: dict(part) for step, part in self.faults.items()},
+            "identical_to_original": self.identical_to_original,
+            "compliance": [part.to_dict() for part in self.compliance],
+            "drift": [part.to_dict() for part in self.drift],
+            "settings": dict(self.settings),
+        }
+
+    def format(self) -> str:
+        """Text of several lines for the command line."""
+        from .quality_text import quality_text
+
+        return quality_text(self)
+
+
+def rewrite_quality(
+    chains: TextChains,
+    attribute: Attribute | None = None,
+    *,
+    vocabulary: Any = None,
+    encoder: "Encoder | None" = None,
+    features: Sequence[str] | None = None,
+    on_target: Sequence[str] | None = None,
+    max_length_ratio: float | None = None,
+    exclude: Sequence[str] = EXCLUDED,
+    limits: Limits | None = None,
+    level: float = 0.95,
+) -> RewriteQuality:
+    """
+    Judge rewrites before effects are estimated from them.
+
+    RATE is right if rewrites flip the attribute, and what else they change depends neither on the direction nor on how
+    often a text was rewritten. The first is compliance, measured by the attribute's classifier; the second is measured on
+    features of the texts. A feature that is not measured may drift all the same: a good verdict is no proof.
+
+    Rows are left out if a rewrite is missing or has a fault that is in `exclude`. Rewrites that leave the attribute as it
+    was are kept: to leave them out selects texts by how they answer to rewriting, while
+    [`compliance_corrected_effects`] corrects for them.
+
+    References:
+        - RATE: Causal Explainability of Reward Models with Imperfect Counterfactuals, theorem 4.1 (the assumptions).
+
+    Args:
+        chains ([`TextChains`]):
+            N chains of K rewrites, K at least 1. Drift needs two.
+        attribute ([`Attribute`], *optional*):
+            Its classifier measures compliance.
+        vocabulary ([`Vocabulary`], *optional*):
+            Known words, for the share of unknown ones: how typos are found.
+        encoder (`Callable`, *optional*):
+            Function from texts to vectors, for their distance to the original. It is reported, not tested: a rewrite that
+            does as it should is farther from the original than one that goes back.
+        features (`Sequence[str]`, *optional*):
+            Features to measure, see [`measure_features`]. By default all that can be.
+        on_target (`Sequence[str]`, *optional*):
+            Features that the attribute is meant to change: they are not tested. By default those of the attribute's name:
+            for `length` the numbers of characters, words and sentences, and so on.
+        max_length_ratio (`float`, *optional*):
+            See [`text_faults`]. By default 3, or 10 if `characters` are on target.
+        exclude (`Sequence[str]`, *optional*):
+            Faults for which a row is left out, of `refusal`, `preamble`, `closing`, `quoted`, `truncated`, `too_long`,
+            `too_short` (these by default) and `unchanged`. Failed rewrites always are.
+        limits ([`Limits`], *optional*):
+            For the verdict.
+        level (`float`, *optional*, defaults to `0.95`):
+            Level of the intervals; 1 - level is that of the tests.
+
+    Returns:
+        [`RewriteQuality`]
+
+    Raises:
+        ValueError: There is no rewrite, the attribute is another one than the chains', or an option is wrong.
+
+    Example:
+        ```python
+        >>> from trl_ext.rate import Attribute, TextChains, rewrite_quality
+        >>> texts = (("A good day.", "A bad day.", "A good day."), ("A bad film.", "Sorry, I can't rewrite this.", "No."))
+        >>> chains = TextChains("mood", ("a", "b"), ("Write.", "Write."), np.array([True, False]), texts)
+        >>> mood = Attribute("mood", "good", "bad", "Make it {target}: {text}", lambda text, row: "good" in text)
+        >>> quality = rewrite_quality(chains, mood, features=["words"])
+        >>> quality.keep.tolist(), quality.reasons[1], quality.exclusions["refusal"].to_dict()
+        ([True, False], ('refusal', 'too_short'), {'rows': 1, 'all_rows': 1, 'w_1': 0, 'w_0': 1})
+
+        ```
+    """
+    limits = limits or Limits()
+    if chains.steps < 1:
+        raise ValueError("there are no rewrites to judge: the chains have originals only")
+    if attribute is not None and attribute.name != chains.attribute:
+        raise ValueError(f"the chains are of attribute {chains.attribute!r}, got attribute {attribute.name!r}")
+    unknown = [name for name in exclude if name not in FAULTS]
+    if isinstance(exclude, str) or unknown:
+        raise ValueError(
+            f"exclude must be a list of {', '.join(FAULTS)}; got {exclude if not unknown else unknown[0]!r}"
+        )
+    on_target = ON_TARGET.get(chains.attribute, ()) if on_target is None else tuple(on_target)
+    if max_length_ratio is None:
+        max_length_ratio = LENGTH_RATIO_ON_TARGET if "characters" in on_target else LENGTH_RATIO
+    if not max_length_ratio > 1:
+        raise ValueError(f"max_length_ratio must be above 1, got {max_length_ratio}")
+    faults = chain_faults(chains, max_length_ratio=max_length_ratio)
+    reasons = reasons_of(chains, faults, exclude)
+    keep = np.array([not row for row in reasons])
+    clusters = None if chains.clusters is None else np.array(chains.clusters, dtype=object)
+    selection = measure_selection(~keep, chains.w, clusters, level)
+    observed = None
+    if attribute is not None and attribute.classifier is not None:
+        observed = observe_attribute(chains, attribute)
+    compliance = () if observed is None or not keep.any() else measure_compliance(chains, observed, keep, level=level)
+    drift: tuple[FeatureDrift, ...] = ()
+    identical = 0
+    if keep.any():
+        kept = chains.select(keep)
+        options = {"features": features, "vocabulary": vocabulary, "encoder": encoder}
+        drift = measure_drift(
+            [features_of_step(kept, step, **options) for step in range(kept.steps + 1)],
+            kept.w,
+            clusters=None if clusters is None else clusters[keep],
+            on_target=on_target,
+            min_drift=limits.drift[0],
+            level=level,
+        )
+        if kept.steps > 1:
+            identical = sum(a.split() == b.split() for a, b in zip(kept.of(0), kept.of(2), strict=True))
+    found = [
+        *_judge_exclusions(keep, limits),
+        *(note := _judge_selection(selection, level)),
+        *_judge_compliance(compliance, attribute, limits),
+        *_judge_drift(drift, chains.steps, limits),
+    ]
+    found.sort(key=lambda part: (BAD, DOUBTFUL).index(part[0]))
+    return RewriteQuality(
+        attribute=chains.attribute,
+        steps=chains.steps,
+        keep=keep,
+        reasons=tuple(map(tuple, reasons)),
+        exclusions=count_exclusions(reasons, chains.w),
+        selection=selection,
+        selection_note=note[0][1] if note else None,
+        faults=count_faults(faults, chains.steps),
+        identical_to_original=identical,
+        observed=observed,
+        compliance=compliance,
+        drift=drift,
+        verdict=found[0][0] if found else GOOD,
+        notes=tuple(text for _, text in found),
+        settings={
+            "max_length_ratio": max_length_ratio,
+            "exclude": list(exclude),
+            "on_target": list(on_target),
+            "features": [part.feature for part in drift],
+            "limits": {name: list(pair) for name, pair in limits.__dict__.items()},
+            "level": level,
+            "classifier": dict(attribute.settings) if observed is not None else None,
+        },
+    )
+
+
+# What is found is a level and a sentence
+Finding = tuple[str, str]
+
+
+def _level(value: float, limits: tuple[float, float]) -> str | None:
+    return BAD if value > limits[1] else DOUBTFUL if value > limits[0] else None
+
+
+def _judge_exclusions(keep: np.ndarray, limits: Limits) -> list[Finding]:
+    share = float(1 - keep.mean())
+    level = BAD if not keep.any() else _level(share, limits.excluded)
+    return [(level, f"{share:.1%} of the rows are left out ({int((~keep).sum())} of {len(keep)}).")] if level else []
+
+
+def _judge_selection(selection: Selection, level: float) -> list[Finding]:
+    if selection.p_value is None or selection.p_value >= 1 - level:
+        return []
+    shares = f"{selection.w_1.value:.1%} of those with the attribute, {selection.w_0.value:.1%} of those without"
+    return [
+        (
+            DOUBTFUL,
+            f"Rows are left out selectively: {shares} (p = {selection.p_value:.2g}). Effects are those among the texts that "
+            "are left, which differ from all texts.",
+        )
+    ]
+
+
+def _judge_compliance(compliance: Sequence[Compliance], attribute: Attribute | None, limits: Limits) -> list[Finding]:
+    if not compliance:
+        if attribute is None or attribute.classifier is None:
+            return [(DOUBTFUL, "Compliance is not known: there is no classifier of the attribute.")]
+        return []
+    found = []
+    for part in compliance:
+        total = part.known + part.unknown
+        level = _level(part.unknown / total, limits.unknown)
+        if level and part.target is None:
+            found.append((level, f"The classifier says nothing of {part.unknown} of {total} texts: {part.step}."))
+        if part.share is None:
+            continue
+        share = part.share.value
+        if part.step == "original":
+            level = _level(1 - share, limits.disagreement) if part.target is None else None
+            if level:
+                found.append((level, f"The classifier denies w of {1 - share:.1%} of the originals."))
+        elif part.target is not None:
+            low, lowest = limits.compliance
+            level = BAD if share < lowest else DOUBTFUL if share < low else None
+            if level:
+                side = "into" if part.target else "out of"
+                found.append(
+                    (
+                        level,
+                        f"Only {share:.1%} of the rewrites {side} the attribute have flipped ({part.complied} of "
+                        f"{part.known}, {part.step}): effects are too small. Correct for compliance.",
+                    )
+                )
+    return found
+
+
+_BIASED = {
+    "asymmetry": "it differs between directions, which biases the ATE",
+    "asymmetry_w_1": "the second rewrite of texts with the attribute changes it, which biases the ATT",
+    "asymmetry_w_0": "the second rewrite of texts without the attribute changes it, which biases the ATU",
+    "repetition": "a second rewrite goes on changing it: the first does not wash it out",
+}
+
+
+def _judge_drift(drift: Sequence[FeatureDrift], steps: int, limits: Limits) -> list[Finding]:
+    if drift and steps < 2:
+        return [(DOUBTFUL, "Off-target drift is not known: it needs two rewrites of every text.")]
+    found = []
+    for part in sorted(drift, key=lambda part: -part.worst):
+        if part.flags:
+            details = "; ".join(f"{_BIASED[test]} ({part.standardised(test):+.2f} sd)" for test in part.flags)
+            level = BAD if part.worst >= limits.drift[1] else DOUBTFUL
+            found.append((level, f"Off-target drift of {part.feature}: {details}."))
+    if missing := [part for part in drift if part.missing]:
+        worst = max(missing, key=lambda part: part.missing)
+        found.append((DOUBTFUL, f"{counted(worst.missing, 'row')} without {worst.feature}: not in its drift."))
+    return found
