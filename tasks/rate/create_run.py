@@ -11,7 +11,7 @@ from tasks.json_files import as_recorded, write_json
 from tasks.provenance import command, package_versions
 from tasks.rate.create_attribute import configured_originals
 from tasks.rate.create_config import RULES, resolve
-from tasks.rate.create_rewriter import configured_rewriter, estimate
+from tasks.rate.create_rewriter import configured_rewriter, estimate, known_words
 from tasks.train_config import ConfigError
 from trl_ext.atomic_files import write_text_atomically
 from trl_ext.completions import TooManyFailures
@@ -58,18 +58,21 @@ def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
         _print_originals(originals)
         if config["dry_run"]:
             return _tell(estimate(originals, config, folder / ANSWERS), sacred_run)
+        rewriter = configured_rewriter(
+            originals, config, folder / ANSWERS
+        )  # what it lacks is found before files are written
         write_originals(originals, folder, config["overwrite"])
         chains = rewrite_chains(
             originals.chains,
             originals.attribute,
-            configured_rewriter(originals, config, folder / ANSWERS),
+            rewriter,
             steps=config["steps"],
             path=folder / REWRITES,
             overwrite=config["overwrite"],
             retry_failures=config["retry_failures"],
             progress=config["progress"],
         )
-        result = judge(chains, originals, folder, config["vocabulary"])
+        result = judge(chains, originals, folder, known_words(originals, config))
         if config["export_original"]:
             result["original"] = export(chains, originals, folder, config)
     except (ValueError, TypeError, OSError, ImportError, TooManyFailures) as error:
@@ -100,12 +103,9 @@ def write_originals(originals: OriginalTexts, folder: Path, overwrite: bool) -> 
     )
 
 
-def judge(chains: TextChains, originals: OriginalTexts, folder: Path, vocabulary: str | None) -> dict[str, Any]:
+def judge(chains: TextChains, originals: OriginalTexts, folder: Path, vocabulary: Vocabulary | None) -> dict[str, Any]:
     """Write and print what is wrong with the rewrites."""
-    words = getattr(originals.attribute.classifier, "words", None)
-    if vocabulary is not None:
-        words = Vocabulary.read(Path(vocabulary).expanduser())
-    quality = rewrite_quality(chains, originals.attribute, vocabulary=words)
+    quality = rewrite_quality(chains, originals.attribute, vocabulary=vocabulary)
     write_json(folder / QUALITY, quality.to_dict())
     print(quality.format())
     return {

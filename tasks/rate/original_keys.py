@@ -127,10 +127,10 @@ def apply_original_keys(
     if section:
         found = {"create": _create, "score": _score, "effects": _effects}[stage](section)
     resolved = {key: value for key, value in config.items() if key not in ORIGINAL_KEYS}
-    for key, value in found.items():
-        default = None if defaults is None else defaults.get(key)
-        if resolved.get(key) in (None, default):
-            resolved[key] = value
+    given = {key for key, value in resolved.items() if value is not None and value != (defaults or {}).get(key)}
+    if "dataset" in given:  # of other data, the split may not be there and the layout another
+        given |= {"layout", "split"}
+    resolved |= {key: value for key, value in found.items() if key not in given}
     if config.get("smoke_test") and stage != "effects":
         rows = CREATED_ROWS if stage == "create" else SCORED_ROWS
         resolved["limit"] = rows if resolved.get("limit") is None else min(rows, resolved["limit"])

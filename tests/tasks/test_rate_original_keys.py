@@ -72,6 +72,7 @@ class TestStages:
         resolved = resolve(config)
         assert (resolved["dataset"], resolved["limit"], resolved["threshold"]) == ("reviews.jsonl", 50, 970.0)
         assert resolved["name"] == "reviews_length"
+        assert resolved["layout"] is None and resolved["split"] is None
         assert not {"smoke_test", "rewrites", "scoring", "effects"} & set(resolved)
 
     def test_smoke_tests_are_small(self):
