@@ -127,6 +127,7 @@ class TestFigures:
         assert {NAME, f"{NAME}_ATT", f"{NAME}_ATT_raw_ci_low"} <= set(figures)
         assert not any("_ATU" in name for name in figures) and not any(np.isnan(list(figures.values())))
 
+    @pytest.mark.slow
     def test_average_of_the_weights_is_audited(self, tmp_path, tokenizer):
         trainer = make(tmp_path, tokenizer, ema_decay=0.9)
         callback = train(trainer, every_n_steps=1)
@@ -224,6 +225,12 @@ class TestRows:
             (CHAINS, {"rows": 2}, ValueError, "chains 'indeed': `rows` must be at least 4"),
             (CHAINS, {"max_length": 20}, ValueError, "chains 'indeed': prompt .*max_length=20"),
             ({}, {}, ValueError, "give at least one"),
+            (
+                {"a": CHAINS, "a_ATT": CHAINS},
+                {},
+                ValueError,
+                "'eval_rate/a_ATT' would be a figure of other chains, too",
+            ),
             ({"a": 1}, {}, TypeError, "chains 'a' must be TextChains, got int"),
             (3, {}, TypeError, "must be TextChains, a mapping of them, or a path; got int"),
             (tmp_path / "nothing", {}, ValueError, "there is no such file, nor a folder with rewrites.jsonl"),

@@ -171,7 +171,7 @@ def test_failed_rewrites_are_told_before_a_model_is_loaded(output, models):
     assert not (output / "first" / "scores").exists()
     score(model="lexical", name="first", on_failure="drop")
     record = json.loads((output / "first" / "scores" / "lexical" / "chains.json").read_text())
-    assert record["failed"] == {"timeout": 1} and record["rows"] == 7
+    assert record["left_out"] == {"timeout": 1} and record["rows"] == 7
 
 
 def test_files_of_the_original(tmp_path, monkeypatch, models):
