@@ -17,6 +17,7 @@ _EXPORTS = {
     "OriginalTexts": "originals",
     "RateAuditCallback": "callbacks",
     "RateEffects": "effects",
+    "RateReport": "report",
     "RewardChains": "reward_chains",
     "RewardProcess": "simulation",
     "RewriteEstimate": "rewrite_estimate",
@@ -27,6 +28,7 @@ _EXPORTS = {
     "SCENARIOS": "simulation",
     "Sweep": "sweep",
     "TextChains": "text_chains",
+    "TextFacts": "text_facts",
     "attribute_names": "attributes",
     "chat_prompts": "scoring",
     "classify_texts": "classifiers",
@@ -50,6 +52,7 @@ _EXPORTS = {
     "observe_attribute": "compliance",
     "original_file_name": "original_layout",
     "paired_effects": "estimands",
+    "rate_report": "report",
     "read_all_chains": "chain_folders",
     "read_attributes": "attributes",
     "read_original_effects": "original_effects",
@@ -122,6 +125,8 @@ if TYPE_CHECKING:
     from .quality import RewriteQuality as RewriteQuality
     from .quality import rewrite_quality as rewrite_quality
     from .readability import reading_ease as reading_ease
+    from .report import RateReport as RateReport
+    from .report import rate_report as rate_report
     from .reward_chains import RewardChains as RewardChains
     from .rewrite_estimate import RewriteEstimate as RewriteEstimate
     from .rewrite_estimate import estimate_rewrites as estimate_rewrites
@@ -142,6 +147,7 @@ if TYPE_CHECKING:
     from .sweep import sweep_effects as sweep_effects
     from .text_chains import TextChains as TextChains
     from .text_encoder import load_encoder as load_encoder
+    from .text_facts import TextFacts as TextFacts
 
 
 def __getattr__(name: str):
