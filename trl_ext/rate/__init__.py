@@ -5,13 +5,20 @@ from typing import TYPE_CHECKING
 
 
 _EXPORTS = {
+    "AIPWEffects": "doubly_robust",
     "Attribute": "attribute",
     "AuditedEffects": "callbacks",
     "ChatRewriter": "chat_rewriter",
     "ClassifierReward": "classifier_reward",
     "CombinedEffect": "aggregation",
     "Compliance": "compliance",
+    "ComplianceCorrectedEffects": "compliance_correction",
+    "DepthTest": "longer_chains",
+    "EffectFamily": "effect_families",
+    "EffectsByDepth": "longer_chains",
     "Exclusion": "exclusions",
+    "FamilyMember": "effect_families",
+    "FeatureAdjustedEffects": "feature_adjustment",
     "FeatureDrift": "feature_drift",
     "Limits": "quality",
     "OriginalTexts": "originals",
@@ -19,6 +26,8 @@ _EXPORTS = {
     "RateEffects": "effects",
     "RateReport": "report",
     "RewardChains": "reward_chains",
+    "RewardModelComparison": "reward_model_contrasts",
+    "RewardModelContrast": "reward_model_contrasts",
     "RewardProcess": "simulation",
     "RewriteEstimate": "rewrite_estimate",
     "RewriteQuality": "quality",
@@ -26,18 +35,26 @@ _EXPORTS = {
     "Rewriter": "rewriter",
     "Rewritten": "rewriter",
     "SCENARIOS": "simulation",
+    "SampleSize": "power",
+    "Sensitivity": "off_target_sensitivity",
     "Sweep": "sweep",
     "TextChains": "text_chains",
     "TextFacts": "text_facts",
+    "adjust_family": "effect_families",
+    "aipw_effect": "doubly_robust",
     "attribute_names": "attributes",
     "chat_prompts": "scoring",
     "classify_texts": "classifiers",
     "combine_data_sets": "aggregation",
+    "compare_reward_models": "reward_model_contrasts",
+    "compliance_corrected_effects": "compliance_correction",
     "correlated_chains": "correlated_resampling",
     "correlated_counts": "correlated_resampling",
     "correlated_rows": "correlated_resampling",
+    "depth_test": "longer_chains",
     "estimate_effects": "effects",
     "estimate_rewrites": "rewrite_estimate",
+    "feature_adjusted_effects": "feature_adjustment",
     "feature_differences": "features",
     "find_chains": "chain_folders",
     "fit_attribute": "classifiers",
@@ -48,6 +65,7 @@ _EXPORTS = {
     "make_rewriter": "rewriter_choice",
     "measure_features": "features",
     "merge_original_scored": "original_scores",
+    "minimum_detectable_effect": "power",
     "normalised_effects": "normalised",
     "observe_attribute": "compliance",
     "original_file_name": "original_layout",
@@ -65,11 +83,14 @@ _EXPORTS = {
     "rewrite_chains": "rewriting",
     "rewrite_quality": "quality",
     "sample_rows": "callbacks",
+    "sample_size": "power",
     "score_chains": "scoring",
     "score_many": "scoring",
+    "sensitivity": "off_target_sensitivity",
     "simulate_rewards": "simulation",
     "step_names": "steps",
     "sweep_effects": "sweep",
+    "symmetric_effects": "longer_chains",
     "write_original_effects": "original_effects",
     "write_original_rewrites": "original_layout",
     "write_original_scored": "original_scores",
@@ -97,17 +118,32 @@ if TYPE_CHECKING:
     from .classifiers import make_classifier as make_classifier
     from .compliance import Compliance as Compliance
     from .compliance import observe_attribute as observe_attribute
+    from .compliance_correction import ComplianceCorrectedEffects as ComplianceCorrectedEffects
+    from .compliance_correction import compliance_corrected_effects as compliance_corrected_effects
     from .correlated_resampling import correlated_chains as correlated_chains
     from .correlated_resampling import correlated_counts as correlated_counts
     from .correlated_resampling import correlated_rows as correlated_rows
+    from .doubly_robust import AIPWEffects as AIPWEffects
+    from .doubly_robust import aipw_effect as aipw_effect
+    from .effect_families import EffectFamily as EffectFamily
+    from .effect_families import FamilyMember as FamilyMember
+    from .effect_families import adjust_family as adjust_family
     from .effects import RateEffects as RateEffects
     from .effects import estimate_effects as estimate_effects
     from .estimands import paired_effects as paired_effects
     from .exclusions import Exclusion as Exclusion
+    from .feature_adjustment import FeatureAdjustedEffects as FeatureAdjustedEffects
+    from .feature_adjustment import feature_adjusted_effects as feature_adjusted_effects
     from .feature_drift import FeatureDrift as FeatureDrift
     from .features import feature_differences as feature_differences
     from .features import measure_features as measure_features
+    from .longer_chains import DepthTest as DepthTest
+    from .longer_chains import EffectsByDepth as EffectsByDepth
+    from .longer_chains import depth_test as depth_test
+    from .longer_chains import symmetric_effects as symmetric_effects
     from .normalised import normalised_effects as normalised_effects
+    from .off_target_sensitivity import Sensitivity as Sensitivity
+    from .off_target_sensitivity import sensitivity as sensitivity
     from .original_effects import read_original_effects as read_original_effects
     from .original_effects import write_original_effects as write_original_effects
     from .original_layout import original_file_name as original_file_name
@@ -121,6 +157,9 @@ if TYPE_CHECKING:
     from .originals import OriginalTexts as OriginalTexts
     from .originals import load_originals as load_originals
     from .originals import read_originals as read_originals
+    from .power import SampleSize as SampleSize
+    from .power import minimum_detectable_effect as minimum_detectable_effect
+    from .power import sample_size as sample_size
     from .quality import Limits as Limits
     from .quality import RewriteQuality as RewriteQuality
     from .quality import rewrite_quality as rewrite_quality
@@ -128,6 +167,9 @@ if TYPE_CHECKING:
     from .report import RateReport as RateReport
     from .report import rate_report as rate_report
     from .reward_chains import RewardChains as RewardChains
+    from .reward_model_contrasts import RewardModelComparison as RewardModelComparison
+    from .reward_model_contrasts import RewardModelContrast as RewardModelContrast
+    from .reward_model_contrasts import compare_reward_models as compare_reward_models
     from .rewrite_estimate import RewriteEstimate as RewriteEstimate
     from .rewrite_estimate import estimate_rewrites as estimate_rewrites
     from .rewriter import Rewriter as Rewriter

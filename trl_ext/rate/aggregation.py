@@ -92,13 +92,19 @@ def combine_data_sets(estimates: Sequence[Estimate], *, method: str = "mean", le
     weights = 1 / ses**2
     q = float(np.sum(weights * (values - weights @ values / weights.sum()) ** 2))
     degrees = len(values) - 1
-    tau = 0.0 if degrees == 0 else float(np.sqrt(combine_effects(values, ses**2, method_re="iterated").tau2))
+    tau = _between(values, ses) if degrees else 0.0
     return CombinedEffect(
         _combine(estimates, values, ses, tau, method, level),
         q,
         float(stats.chi2.sf(q, degrees)) if degrees else float("nan"),
         tau,
     )
+
+
+def _between(values: np.ndarray, ses: np.ndarray) -> float:
+    """Standard deviation between data sets, by Paule and Mandel."""
+    with np.errstate(divide="ignore"):  # of another figure of the function, where all effects are the same
+        return float(np.sqrt(combine_effects(values, ses**2, method_re="iterated").tau2))
 
 
 def _combine(
