@@ -39,10 +39,13 @@ REWRITER_KEYS: Keys = {
     "api_key_env": ("OPENAI_API_KEY", (str,), None),  # environment variable with the key; "": a server without keys
     "temperature": (0.7, (float,), None),
     "top_p": (None, (float,), None),
+    "extra": ({}, (dict,), None),  # further fields of requests to a server, such as {"reasoning_effort": "low"}
     "max_tokens": (None, (int,), None),  # of a rewrite; None: by the length of its text
     "sampling_seed": (0, (int,), None),
     "concurrency": (8, (int,), None),  # requests to a server under way at once
     "timeout": (600.0, (float,), None),  # seconds a server may take to answer
+    "max_tokens_field": ("max_tokens", (str,), ("max_tokens", "max_completion_tokens")),  # as the server calls it
+    "poll_seconds": (30.0, (float,), None),  # between questions whether a batch is done
     "batch_size": (16, (int,), None),  # texts that a local model rewrites at once
     "dtype": ("auto", (str,), ("auto", "float32", "bfloat16", "float16")),
     "device": (None, (str,), None),
@@ -54,6 +57,7 @@ CREATE_KEYS: Keys = {
     **SOURCE_KEYS,
     "steps": (2, (int,), None),  # rewrites of every text: 2 for RATE, 3 for the symmetric correction
     **REWRITER_KEYS,
+    "vocabulary": (None, (str,), None),  # file of known words, one a line, to find typing mistakes in rewrites
     "retry_failures": (False, (bool,), None),  # ask again for rewrites that failed
     "output_dir": ("outputs/rate", (str,), None),
     "name": (None, (str,), None),  # of the folder in it; default: <dataset>_<attribute>
@@ -94,6 +98,8 @@ def check_create_config(config: Mapping[str, Any]) -> None:
     check_range(config, "typos", 0, 1)
     check_range(config, "steps", 1)
     check_range(config, "temperature", 0)
+    for key in ("timeout", "poll_seconds"):
+        check_range(config, key, 0.001)
     for key in ("seed", "sampling_seed"):
         check_range(config, key, 0)
     for key in ("max_tokens", "concurrency", "batch_size"):

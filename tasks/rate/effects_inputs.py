@@ -79,14 +79,14 @@ def read_inputs(config: Mapping[str, Any]) -> EffectInputs:
         for place in sorted((folder / SCORES).iterdir()):
             if (place / REWARDS).is_file() and (config["models"] is None or place.name in config["models"]):
                 rewards[place.name] = read_reward_chains(place)
-                attribute = _attribute_of(place)
+                attribute = attribute_of(place)
                 inputs.files[f"{folder.name}/{place.name}"] = hash_file(place / REWARDS)
         if not rewards:
             continue
         if config["models"] is not None:  # in the order that was asked for
             rewards = {name: rewards[name] for name in config["models"] if name in rewards}
         texts = TextChains.read(folder / REWRITES) if (folder / REWRITES).is_file() else None
-        _add(inputs, (_data_set(folder.name, attribute), attribute), rewards, texts, folder, config["texts"])
+        _add(inputs, (data_set_of(folder.name, attribute), attribute), rewards, texts, folder, config["texts"])
     missing = set(config["models"] or ()) - {name for own in inputs.chains.values() for name in own}
     if missing or not inputs.chains:
         what = f"of {', '.join(sorted(missing))}" if missing else f"in */{SCORES}/*/{REWARDS}"
@@ -108,13 +108,13 @@ def _folders(config: Mapping[str, Any]) -> list[Path]:
     return folders
 
 
-def _attribute_of(place: Path) -> str:
+def attribute_of(place: Path) -> str:
     """The attribute that rewards are of, from the first row that was scored."""
     with (place / "input.jsonl").open(encoding="utf-8") as file:
         return json.loads(file.readline())["attribute"]
 
 
-def _data_set(folder: str, attribute: str) -> str:
+def data_set_of(folder: str, attribute: str) -> str:
     """`imdb` of `imdb_length`: the folder's name without the attribute that it ends with."""
     return folder.removesuffix(f"_{attribute}") or folder
 
@@ -174,7 +174,7 @@ def _add(
 
 def _attribute(name: str, folder: Path | None) -> Attribute | None:
     """The attribute as it was when the data set was made, or else as the package knows it, if it does."""
-    record = {} if folder is None else _record(folder / ORIGINALS_RECORD)
+    record = {} if folder is None else read_record(folder / ORIGINALS_RECORD)
     if record.get("classifier"):
         try:
             classifier = make_classifier(record["classifier"])
@@ -190,5 +190,5 @@ def _attribute(name: str, folder: Path | None) -> Attribute | None:
         return None
 
 
-def _record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

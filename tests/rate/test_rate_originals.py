@@ -51,7 +51,12 @@ class TestIMDB:
 
     @pytest.mark.parametrize(
         ("wanted", "treated", "untreated"),
-        [({"limit": 9, "balanced": True}, 4, 4), ({"per_side": 7}, 7, 7), ({"balanced": True}, 100, 100), ({}, 100, 100)],
+        [
+            ({"limit": 9, "balanced": True}, 4, 4),
+            ({"per_side": 7}, 7, 7),
+            ({"balanced": True}, 100, 100),
+            ({}, 100, 100),
+        ],
     )
     def test_sizes_are_exact(self, imdb, wanted, treated, untreated):
         chains = read_originals(imdb, "sentiment", **wanted)
@@ -189,7 +194,10 @@ class TestPreferencesAndPlainRows:
 
     def test_typos_go_into_texts_with_the_attribute(self, tmp_path):
         pytest.importorskip("trl_ext.rate.rules")
-        rows = [{"prompt": "Q", "text": f"{word} wonderful evening together {i}"} for i, word in enumerate(("An", "The") * 4)]
+        rows = [
+            {"prompt": "Q", "text": f"{word} wonderful evening together {i}"}
+            for i, word in enumerate(("An", "The") * 4)
+        ]
         path = write_jsonl(tmp_path / "t.jsonl", rows)
         clean, typed = (load_originals(path, "vowel_start", typos=share) for share in (0.0, 1.0))
         changed = np.array([a != b for a, b in zip(clean.chains.texts, typed.chains.texts, strict=True)])
@@ -232,7 +240,10 @@ class TestMistakes:
             ({"seed": -1}, "`seed` must be a whole number"),
             ({"split": "test"}, "no split 'test'"),
             ({"columns": {"text": "body"}}, "no column 'body'"),
-            ({"classifier": {"kind": "metadata", "column": "stars", "treated": [1], "untreated": [0]}}, "nothing can be said"),
+            (
+                {"classifier": {"kind": "metadata", "column": "stars", "treated": [1], "untreated": [0]}},
+                "nothing can be said",
+            ),
         ],
     )
     def test_arguments(self, imdb, options, message):

@@ -8,6 +8,7 @@ _EXPORTS = {
     "AIPWEffects": "doubly_robust",
     "Attribute": "attribute",
     "AuditedEffects": "callbacks",
+    "ChatClassifier": "chat_classifier",
     "ChatRewriter": "chat_rewriter",
     "ClassifierReward": "classifier_reward",
     "CombinedEffect": "aggregation",
@@ -18,8 +19,11 @@ _EXPORTS = {
     "EffectsByDepth": "longer_chains",
     "Exclusion": "exclusions",
     "FamilyMember": "effect_families",
+    "FaultyRewriter": "rules",
     "FeatureAdjustedEffects": "feature_adjustment",
     "FeatureDrift": "feature_drift",
+    "LexicalReward": "rules",
+    "Lexicon": "lexicons",
     "Limits": "quality",
     "OriginalTexts": "originals",
     "RateAuditCallback": "callbacks",
@@ -34,12 +38,17 @@ _EXPORTS = {
     "RewriteRequest": "rewriter",
     "Rewriter": "rewriter",
     "Rewritten": "rewriter",
+    "Rule": "rules",
+    "RuleRewriter": "rules",
     "SCENARIOS": "simulation",
     "SampleSize": "power",
+    "SelfTest": "self_test",
     "Sensitivity": "off_target_sensitivity",
     "Sweep": "sweep",
     "TextChains": "text_chains",
     "TextFacts": "text_facts",
+    "Vocabulary": "rules",
+    "add_typos": "rules",
     "adjust_family": "effect_families",
     "aipw_effect": "doubly_robust",
     "attribute_names": "attributes",
@@ -59,6 +68,9 @@ _EXPORTS = {
     "find_chains": "chain_folders",
     "fit_attribute": "classifiers",
     "get_attribute": "attributes",
+    "get_lexicon": "lexicons",
+    "lexicon_hits": "lexicons",
+    "lexicon_score": "lexicons",
     "load_encoder": "text_encoder",
     "load_originals": "originals",
     "make_classifier": "classifiers",
@@ -70,6 +82,7 @@ _EXPORTS = {
     "observe_attribute": "compliance",
     "original_file_name": "original_layout",
     "paired_effects": "estimands",
+    "planted_bias_test": "self_test",
     "rate_report": "report",
     "read_all_chains": "chain_folders",
     "read_attributes": "attributes",
@@ -82,6 +95,8 @@ _EXPORTS = {
     "reading_ease": "readability",
     "rewrite_chains": "rewriting",
     "rewrite_quality": "quality",
+    "rule_rewriter": "rules",
+    "rule_texts": "rules",
     "sample_rows": "callbacks",
     "sample_size": "power",
     "score_chains": "scoring",
@@ -91,6 +106,9 @@ _EXPORTS = {
     "step_names": "steps",
     "sweep_effects": "sweep",
     "symmetric_effects": "longer_chains",
+    "synthetic_answers": "rules",
+    "synthetic_reviews": "rules",
+    "world_vocabulary": "rules",
     "write_original_effects": "original_effects",
     "write_original_rewrites": "original_layout",
     "write_original_scored": "original_scores",
@@ -111,6 +129,7 @@ if TYPE_CHECKING:
     from .callbacks import sample_rows as sample_rows
     from .chain_folders import find_chains as find_chains
     from .chain_folders import read_all_chains as read_all_chains
+    from .chat_classifier import ChatClassifier as ChatClassifier
     from .chat_rewriter import ChatRewriter as ChatRewriter
     from .classifier_reward import ClassifierReward as ClassifierReward
     from .classifiers import classify_texts as classify_texts
@@ -137,6 +156,10 @@ if TYPE_CHECKING:
     from .feature_drift import FeatureDrift as FeatureDrift
     from .features import feature_differences as feature_differences
     from .features import measure_features as measure_features
+    from .lexicons import Lexicon as Lexicon
+    from .lexicons import get_lexicon as get_lexicon
+    from .lexicons import lexicon_hits as lexicon_hits
+    from .lexicons import lexicon_score as lexicon_score
     from .longer_chains import DepthTest as DepthTest
     from .longer_chains import EffectsByDepth as EffectsByDepth
     from .longer_chains import depth_test as depth_test
@@ -177,10 +200,23 @@ if TYPE_CHECKING:
     from .rewriter import Rewritten as Rewritten
     from .rewriter_choice import make_rewriter as make_rewriter
     from .rewriting import rewrite_chains as rewrite_chains
+    from .rules import FaultyRewriter as FaultyRewriter
+    from .rules import LexicalReward as LexicalReward
+    from .rules import Rule as Rule
+    from .rules import RuleRewriter as RuleRewriter
+    from .rules import Vocabulary as Vocabulary
+    from .rules import add_typos as add_typos
+    from .rules import rule_rewriter as rule_rewriter
+    from .rules import rule_texts as rule_texts
+    from .rules import synthetic_answers as synthetic_answers
+    from .rules import synthetic_reviews as synthetic_reviews
+    from .rules import world_vocabulary as world_vocabulary
     from .scoring import chat_prompts as chat_prompts
     from .scoring import read_reward_chains as read_reward_chains
     from .scoring import score_chains as score_chains
     from .scoring import score_many as score_many
+    from .self_test import SelfTest as SelfTest
+    from .self_test import planted_bias_test as planted_bias_test
     from .simulation import SCENARIOS as SCENARIOS
     from .simulation import RewardProcess as RewardProcess
     from .simulation import simulate_rewards as simulate_rewards
