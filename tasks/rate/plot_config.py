@@ -14,7 +14,7 @@ PLOT_KEYS: Keys = {
     "normalised": (True, (bool,), None),  # in standard deviations of reward, or in units of reward
     "examples": (6, (int,), None),  # rows of the tables of rewrites; 0: no tables
     "audits": (None, (list, str), None),  # files that RateAuditCallback wrote, a panel each
-    "sweeps": (None, (list, str), None),  # files of sweeps; default: **/sweep*.json in output_dir
+    "sweeps": (None, (list, str), None),  # files of synthetic.py; default: all synthetic.json in output_dir
     "seed": (0, (int,), None),  # of the draw of examples
 }
 

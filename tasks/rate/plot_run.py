@@ -10,7 +10,7 @@ from tasks.atomic_files import remove_stale
 from tasks.provenance import command
 from tasks.rate.effects_inputs import ORIGINALS_RECORD, REWARDS, REWRITES, SCORES, read_record
 from tasks.rate.plot_config import listed
-from tasks.rate.plot_tables import audit_table, drift_table, effect_tables, read_json, sweep_tables
+from tasks.rate.plot_tables import audit_table, drift_table, effect_tables, sweeps_of
 from tasks.train_config import ConfigError
 from trl_ext import reporting
 from trl_ext.privacy import hide_private
@@ -21,6 +21,7 @@ logger = logging.getLogger("tasks.rate")
 
 EFFECTS_FILE = Path("effects", "effects.json")
 FIGURES = "figures"
+SWEEPS = "synthetic.json"
 # a path without its ending -> a figure
 Jobs = dict[str, Callable[[Path], Any]]
 
@@ -94,10 +95,10 @@ def find_figures(config: Mapping[str, Any], output: Path) -> Jobs:
     if audits:
         jobs["audit.png"] = lambda path: reporting.plot_audit(audit_table(audits), path)
     sweeps = listed(config, "sweeps")
-    found = [_existing(name) for name in sweeps] if sweeps is not None else sorted(output.rglob("sweep*.json"))
-    for path in found:
-        name = path.stem if path.parent == output else f"{path.stem}_{path.parent.name}"
-        jobs[f"{name}.png"] = functools.partial(_draw_sweep, path)
+    for path in [_existing(name) for name in sweeps] if sweeps is not None else sorted(output.rglob(SWEEPS)):
+        for name, arguments in sweeps_of(path).items():
+            table = arguments.pop("table")
+            jobs[f"sweep_{name}.png"] = functools.partial(reporting.plot_sweep, table, **arguments)
     return jobs
 
 
@@ -144,12 +145,3 @@ def _draw_scores(places: list[Path], folder: Path, path: Path) -> None:
     sides = {name: f"originals: {record[name]}" for name in ("treated", "untreated") if name in record}
     chains = {place.name: read_reward_chains(place) for place in places}
     reporting.plot_scores(chains, path, title=folder.name, **sides)
-
-
-def _draw_sweep(source: Path, path: Path) -> None:
-    content = read_json(source)
-    table, slopes = sweep_tables(source)
-    if list(dict.fromkeys(table["reward_model"])) == [""]:
-        table, slopes = table.drop(columns="reward_model"), slopes.drop(columns="reward_model")
-    known = {key: content[key] for key in ("axis", "truth", "unit", "title") if content.get(key) is not None}
-    reporting.plot_sweep(table, path, slopes=slopes, **known)

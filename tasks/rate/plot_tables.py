@@ -1,7 +1,7 @@
 """Tables to draw, read from the files of the other scripts."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,24 +109,42 @@ def audit_table(paths: Sequence[Path]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def sweep_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def sweeps_of(path: Path) -> dict[str, dict[str, Any]]:
     """
-    A sweep: the effects by level, and their slopes.
+    Sweeps that `tasks/rate/synthetic.py` wrote: arguments of [`~trl_ext.reporting.plot_sweep`] by experiment.
 
     Args:
-        path (`Path`): JSON file with [`~trl_ext.rate.Sweep.to_dict`], or with one for each reward model by its name.
+        path (`Path`): Its `synthetic.json`.
+
+    Raises:
+        ValueError: The file is another one.
     """
     content = read_json(path)
-    parts = {"": content} if "levels" in content else content.get("reward_models", content)
+    try:
+        normalised = content["normalised"]
+        return {
+            name: {
+                **_sweep(experiment["reward_models"]),
+                "axis": experiment["axis"],
+                # of rewards as they are
+                "truth": None if normalised else experiment["truth"],
+                "unit": "sd of reward" if normalised else "reward",
+                "title": name.replace("_", " "),
+            }
+            for name, experiment in content["experiments"].items()
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not of tasks/rate/synthetic.py: {error!r}") from error
+
+
+def _sweep(models: Mapping[str, Mapping[str, Any]]) -> dict[str, pd.DataFrame]:
     tables, slopes = [], []
-    for model, part in parts.items():
-        if not isinstance(part, dict) or "levels" not in part or "slopes" not in part:
-            raise ValueError(
-                f"{path} is not of a sweep: `levels` and `slopes` are missing" + (f" of {model!r}" * bool(model))
-            )
-        tables.append(pd.DataFrame(part["levels"]).assign(reward_model=model))
-        for estimator, slope in part["slopes"].items():
-            slope = slope or dict.fromkeys(_ENDS)
-            slopes.append({"reward_model": model, "estimator": estimator, "slope": slope["value"],
-                           "ci_low": slope["ci_low"], "ci_high": slope["ci_high"]})  # fmt: skip
-    return pd.concat(tables, ignore_index=True), pd.DataFrame(slopes)
+    for model, part in models.items():
+        head = {"reward_model": model} if len(models) > 1 else {}
+        known = {name: slope or dict.fromkeys(_ENDS) for name, slope in part["slopes"].items()}
+        levels = pd.DataFrame(part["levels"]).assign(**head)
+        tables.append(levels[levels["estimator"].isin(list(known))])
+        for name, slope in known.items():
+            ends = {"ci_low": slope["ci_low"], "ci_high": slope["ci_high"]}
+            slopes.append({**head, "estimator": name, "slope": slope["value"], **ends})
+    return {"table": pd.concat(tables, ignore_index=True), "slopes": pd.DataFrame(slopes)}
