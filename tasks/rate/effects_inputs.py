@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -167,27 +167,27 @@ def _add(
         np.array(texts.ids, dtype=object),
         None if quality.observed is None else quality.observed[quality.keep],
         feature_differences(texts, off_target) if texts.steps > 1 and off_target else None,
-        measure_features(texts.of(0), off_target) if off_target else None,
+        measure_features(texts.of(0), features=off_target) if off_target else None,
         excluded,
     )
 
 
 def _attribute(name: str, folder: Path | None) -> Attribute | None:
     """The attribute as it was when the data set was made, or else as the package knows it, if it does."""
-    record = {} if folder is None else read_record(folder / ORIGINALS_RECORD)
-    if record.get("classifier"):
-        try:
-            classifier = make_classifier(record["classifier"])
-        except ValueError as error:
-            logger.warning("%s: compliance is not measured: %s", folder, error)
-            classifier = None
-        return Attribute(
-            name, record["treated"], record["untreated"], "{text} {target}", classifier, settings=record["classifier"]
-        )
     try:
-        return get_attribute(name)
+        known = get_attribute(name)
     except ValueError:
-        return None
+        known = Attribute(name, f"with {name}", f"without {name}", "{text} {target}")
+    record = {} if folder is None else read_record(folder / ORIGINALS_RECORD)
+    if not record.get("classifier"):
+        return known if known.classifier is not None else None
+    try:
+        classifier = make_classifier(record["classifier"])
+    except ValueError as error:
+        logger.warning("%s: compliance is not measured: %s", folder, error)
+        classifier = None
+    words = {side: record[side] for side in ("treated", "untreated") if isinstance(record.get(side), str)}
+    return replace(known, classifier=classifier, settings=record["classifier"], **words)
 
 
 def read_record(path: Path) -> dict[str, Any]:

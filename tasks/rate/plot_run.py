@@ -142,6 +142,8 @@ def _of_data_set(config: Mapping[str, Any], folder: Path) -> Jobs:
 
 def _draw_scores(places: list[Path], folder: Path, path: Path) -> None:
     record = read_record(folder / ORIGINALS_RECORD)
-    sides = {name: f"originals: {record[name]}" for name in ("treated", "untreated") if name in record}
+    sides = {
+        name: f"originals: {record[name]}" for name in ("treated", "untreated") if isinstance(record.get(name), str)
+    }
     chains = {place.name: read_reward_chains(place) for place in places}
     reporting.plot_scores(chains, path, title=folder.name, **sides)

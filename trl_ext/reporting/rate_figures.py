@@ -67,6 +67,8 @@ def plot_effects(
         raise ValueError(f"table has several effects of {main.loc[repeated, keys].iloc[0].to_dict()}")
     shown, unit = choose_scale(rows, normalised)
     shown = shown.assign(panel=concept_labels(shown))
+    if "mde" in shown:
+        shown["mde"] = pd.to_numeric(shown["mde"]).astype(float)
     styles = model_styles(shown["reward_model"], models)
     labels = short_names(styles, 34)
     panels = [
@@ -76,9 +78,14 @@ def plot_effects(
     naive = shown[shown["estimator"] == "naive"].set_index(["panel", "reward_model"])["value"]
     if estimator == "naive":
         naive = naive.iloc[:0]
-    numbers = ("value", "ci_low", "ci_high", *(("mde",) if "mde" in shown else ()))
-    every = shown.loc[shown["estimator"] == estimator, list(numbers)].to_numpy().ravel().tolist() + naive.tolist()
-    ends = limits([*every, *(-float(value) for value in shown.get("mde", []))])
+    every = (
+        shown.loc[shown["estimator"] == estimator, ["value", "ci_low", "ci_high"]].to_numpy().ravel().tolist()
+        + naive.tolist()
+    )
+    if "mde" in shown:
+        bands = shown.loc[shown["estimator"] == estimator, "mde"]
+        every += [*bands, *-bands]
+    ends = limits(every)
     columns = _columns([len(own) for _, own in panels])
     width, beside = label_width(labels.values()), 3.0
     heights = [sum(len(panels[i][1]) * _ROW + _HEADER for i in column) for column in columns]
@@ -118,7 +125,7 @@ def _panel(axes, name, own, naive, styles, labels, ends) -> None:
     axes.axvline(0, color="black", linewidth=0.8, zorder=1)
     for row, (model, entry) in enumerate(own.iterrows()):
         colour, marker = styles[model]
-        mde = float(entry["mde"]) if "mde" in own and entry["mde"] is not None else np.nan
+        mde = float(entry["mde"]) if "mde" in own else np.nan
         if np.isfinite(mde):
             axes.fill_betweenx([row - 0.5, row + 0.5], -mde, mde, color="#DDDDDD", linewidth=0, zorder=0)
         value = naive.get((name, model), np.nan)
