@@ -8,6 +8,7 @@ from typing import Any
 from tasks.config_keys import Keys, check_folder_name, check_keys, check_range, defaults
 from tasks.rate.original_keys import ORIGINAL_KEYS, apply_original_keys
 from tasks.train_config import ConfigError
+from trl_ext.data.readers import FILE_TYPES
 
 
 LAYOUTS = ("imdb", "helpsteer", "hh_rlhf", "eli5", "preferences", "plain")
@@ -80,8 +81,8 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def dataset_label(dataset: str) -> str:
     """A short name of a data set, for folders: that of the file or repository."""
-    name = Path(dataset.split(":")[0]).name
-    label = re.sub(r"[^\w+-]+", "-", Path(name).stem if Path(name).suffix else name).strip("-")
+    path = Path(dataset.split(":")[0])
+    label = re.sub(r"[^\w+-]+", "-", path.stem if path.suffix in FILE_TYPES else path.name).strip("-")
     return label or "texts"
 
 
