@@ -41,20 +41,23 @@ def test_rates(spoiled):
     assert sum(counts.values()) == len(rewriter.faults)
 
 
+DONE = {
+    None: lambda before, right, text: text == right,
+    "refusal": lambda before, right, text: right not in text and len(text) < 80,
+    "empty": lambda before, right, text: text is None,
+    "error": lambda before, right, text: text is None,
+    "preamble": lambda before, right, text: text.endswith(right) and text != right,
+    "truncate": lambda before, right, text: right.startswith(text) and len(text) <= 0.7 * len(right),
+    "blow_up": lambda before, right, text: text.split() == right.split() * 5,
+    "no_flip": lambda before, right, text: text == before,
+}
+
+
 def test_what_each_fault_does(spoiled):
     chains, clean, rewriter = spoiled
     for row, name in enumerate(chains.ids):
-        kind, text, right = rewriter.faults.get((name, 1)), chains.texts[row][1], clean.texts[row][1]
-        assert {
-            None: lambda text, right: text == right,
-            "refusal": lambda text, right: right not in text and len(text) < 80,
-            "empty": lambda text, right: text is None,
-            "error": lambda text, right: text is None,
-            "preamble": lambda text, right: text.endswith(right) and text != right,
-            "truncate": lambda text, right: right.startswith(text) and len(text) <= 0.7 * len(right),
-            "blow_up": lambda text, right: text.split() == right.split() * 5,
-            "no_flip": lambda text, right: text == chains.texts[row][0],
-        }[kind](text, right)
+        kind = rewriter.faults.get((name, 1))
+        assert DONE[kind](*clean.texts[row], chains.texts[row][1]), kind
         assert chains.failures[row][0] == (kind if kind in ("empty", "error") else None)
         assert chains.finish_reasons[row][0] == {"truncate": "length", "empty": None, "error": None}.get(kind, "stop")
 

@@ -7,6 +7,8 @@ in the first rewrite and (1 - p)^2 in the second, whose difference is p (1 - p):
 share of typos, of all rows.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,14 +35,22 @@ REWARD = LexicalReward({"unknown_share": -4.0, "words": 0.01, "sentiment": 0.3},
 VOWELS = get_attribute("vowel_start")
 
 
-def rewritten(level, repair):
+def rewritten(originals, repair):
     rewriter = rule_rewriter("vowel_start", repair_typos=repair, vocabulary=VOCABULARY)
-    return rewrite_chains(synthetic_reviews(N, 0, typo_share=level), VOWELS, rewriter, progress=False)
+    return rewrite_chains(originals, VOWELS, rewriter, progress=False)
 
 
 @pytest.fixture(scope="module")
 def chains():
-    return {1.0: {level: rewritten(level, 1.0) for level in LEVELS}, 0.6: {0.3: rewritten(0.3, 0.6)}}
+    """By probability of repair and level. Reviews without typos are the same at all levels, and rewritten once."""
+    clean = rewritten(synthetic_reviews(N, 0), 1.0)
+    perfect = {0.0: clean}
+    for level in LEVELS[1:]:
+        originals = synthetic_reviews(N, 0, typo_share=level)
+        treated = iter(rewritten(originals.select(originals.w), 1.0).texts)
+        texts = tuple(next(treated) if w else row for w, row in zip(clean.w, clean.texts, strict=True))
+        perfect[level] = replace(clean, texts=texts)
+    return {1.0: perfect, 0.6: {0.3: rewritten(synthetic_reviews(N, 0, typo_share=0.3), 0.6)}}
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +103,13 @@ def test_the_diagnostics_flag_faulty_repair_alone(chains):
     assert faulty.verdict != "good"
     # a perfect rewriter takes typos from treated rows alone, but what it writes does not depend on the direction
     perfect = rewrite_quality(chains[1.0][0.3].select(few), VOWELS, vocabulary=VOCABULARY, features=features)
-    assert all(part.share == 1 for part in perfect.compliance)
+    assert all(part.share.value == 1 for part in perfect.compliance)
     differences = feature_differences(chains[1.0][0.3].select(few), features, vocabulary=VOCABULARY)
     assert not differences.to_numpy().any()
 
 
 def test_adjustment_for_the_feature_takes_the_bias_away(chains, rewards):
-    differences = feature_differences(chains[0.6][0.3], ["unknown_share"], vocabulary=VOCABULARY)
+    differences = feature_differences(chains[0.6][0.3], ["unknown_share", "sentiment"], vocabulary=VOCABULARY)
     adjusted = feature_adjusted_effects(rewards[0.6][0.3], differences)
     assert abs(adjusted["ATE"].value) < 1e-9
 

@@ -160,23 +160,23 @@ def _latents(
 def _text(world: str, values: Mapping[str, bool], rng: np.random.Generator) -> str:
     content = _content(world)
     count = int(rng.integers(6, 9) if values.get("length") else rng.integers(2, 5))
-    kinds = ["judging", "asserting", *rng.choice(["judging", "judging", "plain"], 10)]
+    kinds = ["judging", "asserting", *(("judging", "judging", "plain")[kind] for kind in rng.integers(3, size=10))]
     # twice: with ten more there may be too few of a kind
     order = {
         kind: [*rng.permutation(len(content[kind])), *rng.permutation(len(content[kind]))]
         for kind in ("judging", "asserting", "plain")
     }
     sentences = [_filled(content[kind][order[kind].pop(0)], content["slots"], rng) for kind in kinds]
-    rendered = [_turned(sentence, *_sides(values)) for sentence in sentences]
+    sides = [_sides(values)] * len(sentences)
     if world == "reviews" and rng.random() < _CONTRARY:
-        contrary = _turned(sentences[3], not values["sentiment"], *_sides(values)[1:])
-        judged = get_lexicon("sentiment").score(" ".join([*rendered[:3], contrary]))
+        otherwise = [*sides[:3], (not values["sentiment"], *sides[3][1:])]
+        judged = get_lexicon("sentiment").score(" ".join(map(_turned, sentences, otherwise)))
         if judged and (judged > 0) is values["sentiment"]:
-            rendered[3] = contrary
+            sides[:4] = otherwise
     opener = OPENERS[rng.integers(12)][0 if values["vowel_start"] else 1]
 
     def assembled(number: int) -> str:
-        first, *rest = rendered[:number]
+        first, *rest = map(_turned, sentences[:number], sides)
         text = " ".join([f"{opener}, {first}.", *(f"{s[0].upper()}{s[1:]}." for s in rest)])
         if "helpfulness" in values:
             before, after = ADDED["politeness"][0 if values["helpfulness"] else 1]
@@ -185,9 +185,9 @@ def _text(world: str, values: Mapping[str, bool], rng: np.random.Generator) -> s
             text = formatting_rule().flip(text, True, rng)
         return text
 
-    while values.get("length") and len(assembled(count)) <= LONG:
+    while values.get("length") and count < len(sentences) and len(assembled(count)) <= LONG:
         count += 1
-    while not values.get("length") and len(assembled(count)) > LONG:
+    while not values.get("length") and count > 1 and len(assembled(count)) > LONG:
         count -= 1
     return assembled(count)
 
@@ -197,7 +197,7 @@ def _sides(values: Mapping[str, bool]) -> tuple[bool | None, ...]:
 
 
 @lru_cache(maxsize=50_000)
-def _turned(sentence: str, *sides: bool | None) -> str:
+def _turned(sentence: str, sides: tuple[bool | None, ...]) -> str:
     for lexicon, side in zip(_TURNED, sides, strict=True):
         if side is not None:
             sentence = get_lexicon(lexicon).turn(sentence, side)

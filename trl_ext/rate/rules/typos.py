@@ -44,8 +44,8 @@ def add_typos(text: str, share: float, rng: np.random.Generator, *, keep: Collec
         ```python
         >>> import numpy as np
         >>> from trl_ext.rate import add_typos
-        >>> add_typos("The film was short\nand the acting was good.", 0.3, np.random.default_rng(0))
-        'The film was shrot\nand teh acting was good.'
+        >>> add_typos("The film was short and the acting was good.", 0.3, np.random.default_rng(0))
+        'The film was short adn teh acting was good.'
 
         ```
     """
