@@ -29,7 +29,7 @@ def config(tmp_path, **changes):
 
 def test_synthetic_texts(tmp_path, capsys):
     pytest.importorskip("matplotlib")
-    slopes = run_synthetic(config(tmp_path, experiments=["typos"], n=80, typo_levels=[0, 30]))
+    slopes = run_synthetic(config(tmp_path, experiments="typos", n=80, typo_levels=[0, 30]))
     assert (
         slopes["typos"]["reward"]["naive_effect"] < -0.01 and slopes["typos"]["reward"]["ATE_rewritten_rewrite"] == 0
     )
@@ -112,6 +112,7 @@ def test_file_with_a_second_attribute(tmp_path):
     ("changes", "message"),
     [
         ({"experiments": ["typo"]}, "may have typos, length_sentiment, helpfulness_complexity; got 'typo'"),
+        ({"experiments": "typos,lengths"}, "got 'lengths'"),
         ({"experiments": []}, "is empty"),
         ({"levels": [0, 11]}, r"in \[0, 10\], got 11"),
         ({"levels": [3]}, "two levels or more"),
