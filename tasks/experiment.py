@@ -63,6 +63,9 @@ def make_experiment(
         rewrites=None,
         scoring=None,
         effects=None,
+        create=None,
+        extra=None,
+        lexical_weights=None,
     ):
         raise_on_sigterm()
         return run(copy.deepcopy(dict(_config)), _run)

@@ -5,16 +5,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.config_keys import Keys, check_keys, check_range, defaults
+from tasks.config_keys import Keys, check_folder_name, check_keys, check_range, defaults
 from tasks.rate.create_config import CREATE_KEYS, check_create_config, dataset_label
+from tasks.rate.effects_config import EFFECTS_KEYS, check_effects_config
+from tasks.rate.local_server import LocalServer, check_can_serve
+from tasks.rate.plot_config import PLOT_KEYS, check_plot_config
+from tasks.rate.score_rate_config import LEXICAL, RATE_SCORE_KEYS, check_rate_score_config
+from tasks.train import ex as train_experiment
 from tasks.train_config import ConfigError
+from tasks.train_config import check_config as check_train_config
 
 
 STAGES = ("reward_models", "rewrite", "score", "effects", "plot")
 REWRITERS = ("rules", "local", "server", "openai", "batch")
 DEMO = "demo"
 BUNDLED = "bundled:smollm2-135m-instruct"
-LEXICAL = "lexical"
 
 RUN_ALL_KEYS: Keys = {
     "output_dir": ("outputs/rate", (str,), None),
@@ -57,6 +62,8 @@ _OWN_KEYS = {
     "train": {"output_dir", "seed", "rapl_method", "rapl_col_id", "train_data_path"},
 }
 
+_TRAIN_DEFAULTS = dict(train_experiment.configurations[0]())
+
 
 def is_demo(config: Mapping[str, Any]) -> bool:
     """Whether the demo's reward models are to be trained."""
@@ -92,7 +99,7 @@ class Plan:
         """Folder of the texts of a rewriter."""
         return f"{dataset_label(self.config['dataset'])}_{self.config['attribute']}_{rewriter}"
 
-    def creation(self, rewriter: str, server: "LocalServer | None" = None) -> dict[str, Any]:
+    def creation(self, rewriter: str, server: LocalServer | None = None) -> dict[str, Any]:
         """Keys of create_dataset.py for a rewriter; `server` is the one that was started, if it is needed."""
         keys: dict[str, Any] = {key: self.config[key] for key in ("dataset", "attribute", "attributes_file", "limit", "seed")}
         if self.config["dataset"] == DEMO:
@@ -106,3 +113,43 @@ class Plan:
         elif rewriter != "rules":
             keys["model"] = self.config["rewriter_model"]
         return defaults(CREATE_KEYS) | self.config["create"] | keys
+
+    def scoring(self) -> dict[str, Any]:
+        """Keys of score.py: all reward models, all rewriters."""
+        own = {"models": self.reward_models, "output_dir": str(self.root)}
+        return defaults(RATE_SCORE_KEYS) | {"on_failure": "drop"} | self.config["score"] | own
+
+    def effects(self) -> dict[str, Any]:
+        """Keys of effects.py."""
+        own = {"output_dir": str(self.root), "baseline": self.config["baseline"]}
+        return defaults(EFFECTS_KEYS) | self.config["effects"] | own
+
+    def plotting(self) -> dict[str, Any]:
+        """Keys of plot.py."""
+        return defaults(PLOT_KEYS) | {"output_dir": str(self.root)}
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raise a `ConfigError` on a mistake in the configuration of any stage, before the first begins."""
+    check_keys(config, RUN_ALL_KEYS)
+    check_range(config, "seed", 0)
+    for script, own in _OWN_KEYS.items():
+        if taken := sorted(own & set(config[script])):
+            raise ConfigError(f"'{script}.{taken[0]}' follows from the other keys of run_all.py: leave it out")
+    plan = Plan(config)
+    if not plan.rewriters or len(set(plan.rewriters)) < len(plan.rewriters):
+        raise ConfigError(f"config key 'rewriters' must be a list of rewriters, each once, got {config['rewriters']!r}")
+    if bad := [name for name in plan.rewriters if name not in REWRITERS]:
+        raise ConfigError(f"config key 'rewriters' must name some of {', '.join(REWRITERS)}, got {bad[0]!r}")
+    if not plan.reward_models or not all(isinstance(name, str) and name for name in plan.reward_models):
+        raise ConfigError(f"config key 'reward_models' must be a list of names, got {config['reward_models']!r}")
+    if "server" in plan.rewriters:
+        check_can_serve()
+    for name in plan.trained:
+        check_train_config(_TRAIN_DEFAULTS | plan.training(name), _TRAIN_DEFAULTS)
+    for rewriter in plan.rewriters:
+        check_create_config(plan.creation(rewriter))
+        check_folder_name(plan.chains_name(rewriter), "dataset")
+    check_rate_score_config(plan.scoring())
+    check_effects_config(plan.effects())
+    check_plot_config(plan.plotting())

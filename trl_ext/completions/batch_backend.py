@@ -185,7 +185,8 @@ class BatchBackend(OpenAIBackend):
 
     def _line(self, job: Job) -> bytes:
         arguments = self._arguments(job)
-        return input_line(job, {**arguments, **(arguments.pop("extra_body") or {})})
+        extra = arguments.pop("extra_body") or {}
+        return input_line(job, arguments | extra)
 
 
 class _Round:
@@ -306,7 +307,7 @@ class _Round:
                 self.finished(Outcome(self.waiting.pop(name), Failure("too_large", message)))
             else:
                 lines[name] = line
-        self.submissions.update(lines)
+        self.submissions.update(lines.keys())
         for part in split(lines.values(), self.backend.max_requests, self.backend.max_bytes):
             self.under_way.append(self.folder.add(part))
         for batch in self.under_way:

@@ -55,7 +55,7 @@ def score_chains(
         on_failure (`str`, *optional*, defaults to `"error"`):
             What becomes of rows with a rewrite that failed: `"error"`, or `"drop"`, which leaves them out and counts them.
         facts (`Mapping`, *optional*):
-            More to record in `chains.json`, such as what was left out before. Plain JSON types.
+            More to record in `chains.json`, or in place of what it has, such as rows left out before. Plain JSON types.
 
     Returns:
         [`RewardChains`]: Rows in the order of `chains`, less those that are left out.
@@ -136,19 +136,20 @@ def score_many(
     return rewards
 
 
-def read_reward_chains(folder: str | Path) -> RewardChains:
+def read_reward_chains(folder: str | Path, chains: TextChains | None = None) -> RewardChains:
     """
     Read the rewards that [`score_chains`] wrote.
 
     Args:
         folder (`str` or `Path`): Its folder.
+        chains ([`TextChains`], *optional*): Texts that must be those that were scored, as far as rows were.
 
     Returns:
         [`RewardChains`]: With ids, and clusters if there are any; rows in the order of `input.jsonl`.
 
     Raises:
-        ValueError: A file is missing, torn, not finished or changed, or a reward is missing, twice there or not finite.
-            File and line, or row and step, are named.
+        ValueError: A file is missing, torn, not finished or changed, `chains` has other texts, or a reward is missing,
+            twice there or not finite. File and line, or row and step, are named.
     """
     folder = Path(folder)
     rows = read_reward_rows(folder, what="chains", column="response_id", called="step")
@@ -158,6 +159,8 @@ def read_reward_chains(folder: str | Path) -> RewardChains:
         missing = [name for name in ("id", "w", "responses", "ids") if name not in row]
         if missing or row["ids"] != list(step_names(len(row["ids"]))):
             raise ValueError(f"{path}, line {number} is not of chains of rewrites: column {missing or ['ids']} is not")
+    if chains is not None:
+        _check_texts(path, [row for _, row in inputs], chains)
     names = inputs[0][1]["ids"]
     expected = [(row["id"], name) for _, row in inputs for name in names]
     check_complete(folder / REWARDS, rows, expected, "response_id", "step")
@@ -238,6 +241,16 @@ def _input_rows(chains: TextChains) -> list[dict[str, Any]]:
             row["cluster"] = chains.clusters[i]
         rows.append(row | {"prompt": chains.prompts[i], "responses": list(chains.texts[i]), "ids": names})
     return rows
+
+
+def _check_texts(path: Path, scored: list[dict[str, Any]], chains: TextChains) -> None:
+    known = {name: (bool(w), list(texts)) for name, w, texts in zip(chains.ids, chains.w, chains.texts, strict=True)}
+    other = [row["id"] for row in scored if known.get(row["id"]) != (row["w"], row["responses"])]
+    if other:
+        raise ValueError(
+            f"{len(other)} of {len(scored)} rows that were scored have other texts now, or another w; first: id "
+            f"{other[0]!r} of {path}. Score the chains again with overwrite=True."
+        )
 
 
 def _counts(left_out: Mapping[str, int]) -> str:

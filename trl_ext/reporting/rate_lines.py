@@ -5,43 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from .figures import COLOURS, add_legend, new_figure, save_figure
 from .leaderboard_figures import check_columns
 from .model_names import short_names
-from .rate_style import ESTIMATORS, choose_scale, concept_labels, errors, estimates, model_styles, panels_across
+from .rate_style import ESTIMATORS, concept_labels, errors, estimates, model_styles, panels_across
 
 
+# names of effects -> estimators of a report
+_EFFECTS = {"naive_effect": "naive", "ATE_single_rewrite": "single_rewrite", "ATE_rewritten_rewrite": "rate"}
 _LINES = ("-", "--", ":", "-.")
-
-
-def fit_slope(levels: np.ndarray, table: pd.DataFrame, level: float = 0.95) -> tuple[float, float, float]:
-    """
-    Slope of effects along levels with its interval: weighted least squares with the variances of the effects, which are
-    taken as known and independent of one another.
-
-    Args:
-        levels (`np.ndarray` of shape `(K,)`): Where the effects were measured.
-        table (`pandas.DataFrame`): K rows with `value` and `se`.
-        level (`float`, *optional*, defaults to `0.95`): Confidence level.
-
-    Returns:
-        `tuple[float, float, float]`: Slope, lower and upper end; `nan` with fewer than two levels, and an interval of `nan`
-        where a standard error is unknown or 0.
-    """
-    x, y, se = (np.asarray(values, dtype=float) for values in (levels, table["value"], table["se"]))
-    known = np.isfinite(y)
-    x, y, se = x[known], y[known], se[known]
-    if len(np.unique(x)) < 2:
-        return (np.nan,) * 3
-    weighted = bool(np.all(np.isfinite(se) & (se > 0)))
-    weights = se**-2.0 if weighted else np.ones_like(x)
-    centred = x - np.average(x, weights=weights)
-    spread = np.sum(weights * centred**2)
-    slope = np.sum(weights * centred * y) / spread
-    half = stats.norm.ppf((1 + level) / 2) / np.sqrt(spread) if weighted else np.nan
-    return float(slope), float(slope - half), float(slope + half)
 
 
 def plot_sweep(
@@ -54,16 +27,16 @@ def plot_sweep(
 
     Args:
         table (`pandas.DataFrame`):
-            Columns `level, estimator, value, ci_low, ci_high`; `se` (needed for slopes unless they are given),
-            `reward_model` if there are several.
+            Columns `level, estimator, value, ci_low, ci_high`, and `reward_model` if there are several: `table` of
+            [`~trl_ext.rate.Sweep`].
         path (`str` or `pathlib.Path`):
             The PNG file. The CSV file has the table with the slope of each line (`slope`, `slope_ci_low`,
             `slope_ci_high`).
         axis (`str`, *optional*, defaults to `"level"`):
             What the level is, for the axis.
         slopes (`pandas.DataFrame`, *optional*):
-            Columns `estimator, slope, ci_low, ci_high`, and `reward_model` if the table has it. By default those of
-            weighted least squares over the levels.
+            Columns `estimator, slope, ci_low, ci_high`, and `reward_model` if the table has it; missing where there is no
+            slope.
         truth (`float`, *optional*):
             The true effect, drawn as a line.
         unit (`str`, *optional*, defaults to `"sd of reward"`):
@@ -77,7 +50,6 @@ def plot_sweep(
     check_columns(table, ("level", "estimator"))
     shown = estimates(table)
     shown = shown if "reward_model" in shown else shown.assign(reward_model="")
-    shown = shown if "se" in shown else shown.assign(se=np.nan)
     if slopes is not None:
         check_columns(slopes, ("estimator", "slope", "ci_low", "ci_high"))
         slopes = slopes if "reward_model" in slopes else slopes.assign(reward_model="")
@@ -95,9 +67,11 @@ def plot_sweep(
             axes.axhline(truth, color="black", linewidth=0.9, linestyle="--", label=f"truth {truth:g}")
         for estimator, own in shown[shown["reward_model"] == model].groupby("estimator", sort=False):
             own = own.sort_values("level", kind="stable")
-            slope = _slope(own, slopes, estimator, model)
+            slope = (np.nan,) * 3 if slopes is None else _slope(slopes, estimator, model)
             found.append(own.assign(slope=slope[0], slope_ci_low=slope[1], slope_ci_high=slope[2]))
-            name, colour, marker = ESTIMATORS.get(estimator, (str(estimator), COLOURS[6], "."))
+            name, colour, marker = ESTIMATORS.get(
+                _EFFECTS.get(estimator, estimator), (str(estimator), COLOURS[6], ".")
+            )
             axes.fill_between(own["level"], own["ci_low"], own["ci_high"], color=colour, alpha=0.2, linewidth=0)
             axes.plot(own["level"], own["value"], color=colour, marker=marker, markersize=4, label=name + _say(slope))
         axes.grid(alpha=0.3)
@@ -109,12 +83,12 @@ def plot_sweep(
     if title:
         figure.suptitle(title)
     numbers = pd.concat(found, ignore_index=True)
-    return save_figure(figure, numbers if len(labels) > 1 or "" not in labels else numbers.drop(columns="reward_model"), path)  # fmt: skip
+    if list(labels) == [""]:
+        numbers = numbers.drop(columns="reward_model")
+    return save_figure(figure, numbers, path)
 
 
-def _slope(own: pd.DataFrame, slopes: pd.DataFrame | None, estimator: str, model: str) -> tuple[float, float, float]:
-    if slopes is None:
-        return fit_slope(own["level"].to_numpy(dtype=float), own)
+def _slope(slopes: pd.DataFrame, estimator: str, model: str) -> tuple[float, float, float]:
     given = slopes[(slopes["estimator"] == estimator) & (slopes["reward_model"] == model)]
     if len(given) != 1:
         raise ValueError(

@@ -16,7 +16,7 @@ from .attribute_rules import rule_texts
 from .chance import check_probability, keyed_rng
 from .formatting import formatting_rule
 from .length import LONG
-from .typos import add_typos
+from .typos import add_typos, typo_rule
 from .vocabulary import Vocabulary
 from .vowel_start import OPENERS
 from .word_swaps import ADDED
@@ -31,8 +31,8 @@ _SLOT = re.compile(r"\{(\w+)\}")
 _TURNED = ("sentiment", "complexity", "confidence")
 # Share of reviews with a sentence that judges otherwise than the rest
 _CONTRARY = 0.3
-# Where typos are the attribute: the least `typo_share`, and the least share of words that must have one afterwards
-_TYPO_SHARE, _SPOILED = 0.2, 0.08
+# The least `typo_share` where typos are the attribute
+_TYPO_SHARE = 0.2
 
 
 def synthetic_texts(
@@ -72,23 +72,41 @@ def synthetic_texts(
             f"{typos_in!r} and {typo_share}"
         )
 
-    latent = _latents(n, seed, world, shares, correlated, correlation)
+    latent, clean = _clean_texts(world, n, seed, tuple(shares.items()), correlated, correlation)
     w = latent[attribute]
-    misspelled = {"treated": w, "untreated": ~w, "all": np.ones(n, bool)}[typos_in]
-    ids = [f"{world[:-1]}-{row}" for row in range(n)]
-    prompts, clusters, texts, metadata = [], [], [], []
+    misspelled = {"treated": w, "untreated": ~w, "all": np.ones(n, bool)}[typos_in] & (typo_share > 0)
+    prompts, texts, metadata = [], [], []
     for row in range(n):
-        values = {name: bool(latent[name][row]) for name in latent}
-        text = _text(world, values, keyed_rng(seed, world, row))
-        share = typo_share if misspelled[row] else 0.0
+        text, share = clean[row], typo_share if misspelled[row] else 0.0
         if share:
             text = _spoiled(text, share, attribute, keyed_rng(seed, world, row, "typos"))
-        cluster = row // rows_per_prompt
-        prompts.append(_prompt(world, keyed_rng(seed, world, "prompt", cluster)))
-        clusters.append(f"prompt-{cluster}")
+        prompts.append(_prompt(world, keyed_rng(seed, world, "prompt", row // rows_per_prompt)))
         texts.append((text,))
-        metadata.append(values | {"typo_share": share})
-    return TextChains(attribute, ids, prompts, w, texts, clusters=clusters, metadata=tuple(metadata))
+        metadata.append({name: bool(values[row]) for name, values in latent.items()} | {"typo_share": share})
+    return TextChains(
+        attribute,
+        tuple(f"{world[:-1]}-{row}" for row in range(n)),
+        tuple(prompts),
+        w,
+        tuple(texts),
+        clusters=tuple(f"prompt-{row // rows_per_prompt}" for row in range(n)),
+        metadata=tuple(metadata),
+    )
+
+
+# Levels of typos have these in common
+@lru_cache(maxsize=2)
+def _clean_texts(
+    world: str,
+    n: int,
+    seed: int,
+    shares: tuple[tuple[str, float], ...],
+    correlated: tuple[str, str],
+    correlation: float,
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    latent = _latents(n, seed, world, dict(shares), correlated, correlation)
+    rows = ({name: bool(values[row]) for name, values in latent.items()} for row in range(n))
+    return latent, [_text(world, values, keyed_rng(seed, world, row)) for row, values in enumerate(rows)]
 
 
 @cache
@@ -191,20 +209,14 @@ def _filled(sentence: str, slots: Mapping[str, list[str]], rng: np.random.Genera
 
 
 def _spoiled(text: str, share: float, attribute: str, rng: np.random.Generator) -> str:
-    """A text with typos, not in its first word, nor in words by which the attribute is told."""
+    """A text with typos, but not in its first word, nor in words by which the attribute is told."""
+    if attribute == "typos":
+        return typo_rule(vocabulary=world_vocabulary(), share=share).flip(text, True, rng)
     lexicon = {"helpfulness": "politeness"}.get(attribute, attribute)
     keep = {words_of(text)[0]}
     if lexicon in LEXICONS:
         keep |= {word for entry in get_lexicon(lexicon).entries() for word in words_of(entry)}
-    spoiled = add_typos(text, share, rng, keep=keep)
-    while attribute == "typos" and _changed(text, spoiled) < _SPOILED:
-        spoiled = add_typos(text, share, rng, keep=keep)
-    return spoiled
-
-
-def _changed(text: str, spoiled: str) -> float:
-    pairs = list(zip(text.split(), spoiled.split(), strict=True))
-    return sum(one != other for one, other in pairs) / len(pairs)
+    return add_typos(text, share, rng, keep=keep)
 
 
 def _prompt(world: str, rng: np.random.Generator) -> str:

@@ -5,12 +5,14 @@ from collections.abc import Collection
 
 import numpy as np
 
-from ..words import words_of
+from ..words import WORD, words_of
 from .base import Rule
 from .chance import check_probability
-from .vocabulary import Vocabulary
+from .vocabulary import SHORTEST, Vocabulary
 
 
+# Short texts may draw only words that can't be misspelled
+_DRAWS = 50
 _PARTS = re.compile(r"\S+")
 
 
@@ -19,8 +21,8 @@ def add_typos(text: str, share: float, rng: np.random.Generator, *, keep: Collec
     Exchange two neighbouring letters in some words.
 
     Of the words between white space, the whole number of `share` times their number is drawn without replacement. Of
-    those, words of up to two characters, and words without two different letters side by side, stay as they are. White
-    space and line ends stay too.
+    those, words of up to two letters, and words without two different letters side by side, stay as they are. White space
+    and line ends stay too.
 
     Args:
         text (`str`):
@@ -64,7 +66,9 @@ def add_typos(text: str, share: float, rng: np.random.Generator, *, keep: Collec
 def typo_rule(*, vocabulary: Vocabulary | None = None, share: float = 0.2, threshold: float = 0.05) -> Rule:
     """
     Misspelled words are added, or those repaired that the vocabulary can repair. Only words are misspelled that can be
-    repaired again, so that typos that were added by this rule all go.
+    repaired again, so that typos that were added by this rule all go, and not the first word.
+
+    Misspelled words are in no lexicon: scores of lexicons change too.
 
     Args:
         vocabulary ([`Vocabulary`]):
@@ -81,26 +85,44 @@ def typo_rule(*, vocabulary: Vocabulary | None = None, share: float = 0.2, thres
     check_probability(share, "share")
     check_probability(threshold, "threshold")
 
+    def has_typos(text: str) -> bool:
+        return vocabulary.unknown_share(text) > threshold
+
     def flip(text: str, target: bool, rng: np.random.Generator) -> str:
         if not target:
             return vocabulary.repair(text)
-        spoiled = add_typos(text, share, rng)
-        # exchanging letters keeps all places
-        return _PARTS.sub(lambda word: reparable(word.group(), spoiled[word.start() : word.end()]), text)
-
-    def reparable(word: str, spoiled: str) -> str:
-        return spoiled if vocabulary.repair(spoiled) == word else word
+        # the first word tells whether a text starts with a vowel
+        keep = words_of(text)[:1]
+        for _ in range(_DRAWS):
+            new = reparable(text, add_typos(text, share, rng, keep=keep), vocabulary)
+            if has_typos(new):
+                break
+        return new
 
     return Rule(
-        lambda text: vocabulary.unknown_share(text) > threshold,
+        has_typos,
         flip,
         {"rule": "typos", "vocabulary_of_typos": vocabulary.version, "share": share, "threshold": threshold},
         reversible=False,
     )
 
 
-def _places(word: str) -> list[int]:
-    """Where exchanging a letter with the next one changes a word of more than two characters."""
-    if len(word) <= 2:
-        return []
-    return [i for i in range(len(word) - 1) if word[i : i + 2].isalpha() and word[i] != word[i + 1]]
+def reparable(text: str, spoiled: str, vocabulary: Vocabulary) -> str:
+    """A text with those of its typos that the vocabulary can repair. Exchanging letters keeps all places."""
+
+    def chosen(word: re.Match) -> str:
+        new = spoiled[word.start() : word.end()]
+        return new if vocabulary.repair(new) == word.group() else word.group()
+
+    return _PARTS.sub(chosen, text)
+
+
+def _places(text: str) -> list[int]:
+    """Where exchanging a letter with the next one changes a word of three letters and more."""
+    return [
+        place
+        for word in WORD.finditer(text)
+        if len(word.group()) >= SHORTEST
+        for place in range(word.start(), word.end() - 1)
+        if text[place : place + 2].isalpha() and text[place] != text[place + 1]
+    ]

@@ -13,7 +13,7 @@ from ..words import WORD, words_of
 
 
 # Two letters can't be told to be misspelled, and `add_typos` leaves them alone
-_SHORTEST = 3
+SHORTEST = 3
 
 
 class Vocabulary:
@@ -93,7 +93,7 @@ class Vocabulary:
 
     def unknown_share(self, text: str) -> float:
         """Share of the words of three letters and more that are unknown, in [0, 1]; 0 without such words."""
-        words = [word for word in words_of(text) if len(word) >= _SHORTEST]
+        words = [word for word in words_of(text) if len(word) >= SHORTEST]
         return sum(word not in self.words for word in words) / len(words) if words else 0.0
 
     def correction(self, word: str) -> str | None:
@@ -104,7 +104,7 @@ class Vocabulary:
         exchanged, if there is only one.
         """
         word = word.lower().replace("’", "'")
-        if word in self.words or len(word) < _SHORTEST:
+        if word in self.words or len(word) < SHORTEST:
             return None
         candidates = self._anagrams.get("".join(sorted(word)), [])
         if len(candidates) > 1:
@@ -130,7 +130,7 @@ class Vocabulary:
 
         def repaired(match) -> str:
             word = match.group()
-            right = self.correction(word)
+            right = None if word.lower() in self.words else self.correction(word)
             if right is None or (probability != 1 and rng.random() >= probability):
                 return word
             if word.isupper():

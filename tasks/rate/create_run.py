@@ -1,0 +1,156 @@
+"""Creation of a data set: texts are read and written down, rewritten, judged, and written in the original's layout."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from tasks.json_files import as_recorded, write_json
+from tasks.provenance import command, package_versions
+from tasks.rate.create_attribute import configured_originals
+from tasks.rate.create_config import RULES, resolve
+from tasks.rate.create_rewriter import configured_rewriter, estimate, known_words
+from tasks.train_config import ConfigError
+from trl_ext.atomic_files import write_text_atomically
+from trl_ext.completions import TooManyFailures
+from trl_ext.json_lines import as_lines
+from trl_ext.rate import (
+    OriginalTexts,
+    TextChains,
+    Vocabulary,
+    original_file_name,
+    rewrite_chains,
+    rewrite_quality,
+    write_original_rewrites,
+    write_original_template,
+)
+
+
+logger = logging.getLogger("tasks.rate")
+
+ORIGINALS, REWRITES, ANSWERS, QUALITY = "originals.jsonl", "rewrites.jsonl", "answers.jsonl", "quality.json"
+ORIGINALS_RECORD = "originals.meta.json"
+
+
+def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
+    """
+    Create a data set of texts and rewrites in `<output_dir>/<name>`.
+
+    Args:
+        config (`Mapping`): Configuration of the script.
+        sacred_run (`Run`): Sacred's record.
+
+    Returns:
+        `dict`: Counts, the verdict on the rewrites, and the folder; of a dry run, the estimate.
+
+    Raises:
+        ConfigError: On a mistake in the configuration or the data, or if too many rewrites failed.
+    """
+    transformers.utils.logging.set_verbosity_warning()
+    for name, level in (("trl_ext", logging.INFO), ("tasks", logging.INFO), ("httpx", logging.WARNING)):
+        logging.getLogger(name).setLevel(level)
+    smoke_test = config["smoke_test"]
+    config = resolve(config)
+    folder = Path(config["output_dir"]).expanduser() / config["name"]
+    try:
+        originals = configured_originals(config)
+        _print_originals(originals)
+        if config["dry_run"]:
+            return _tell(estimate(originals, config, folder / ANSWERS), sacred_run)
+        rewriter = configured_rewriter(
+            originals, config, folder / ANSWERS
+        )  # what it lacks is found before files are written
+        write_originals(originals, folder, config["overwrite"])
+        chains = rewrite_chains(
+            originals.chains,
+            originals.attribute,
+            rewriter,
+            steps=config["steps"],
+            path=folder / REWRITES,
+            overwrite=config["overwrite"],
+            retry_failures=config["retry_failures"],
+            progress=config["progress"],
+        )
+        result = judge(chains, originals, folder, known_words(originals, config))
+        if config["export_original"]:
+            result["original"] = export(chains, originals, folder, config, smoke_test)
+    except (ValueError, TypeError, OSError, ImportError, TooManyFailures) as error:
+        raise ConfigError(str(error)) from error
+    sacred_run.info["rewrites"] = as_recorded(result | {"command": command("tasks/rate/create_dataset.py")})
+    print(f"Rewrites: {folder / REWRITES}")
+    return result
+
+
+def write_originals(originals: OriginalTexts, folder: Path, overwrite: bool) -> None:
+    """Write the originals and how they were found, or check that they are those that are there."""
+    path = folder / ORIGINALS
+    content = as_lines(originals.chains.rows())
+    if path.is_file() and not overwrite and path.read_text(encoding="utf-8") != content:
+        raise ValueError(f"{path} has other texts. Give another `name` or output_dir, or set overwrite=True")
+    write_text_atomically(path, content)
+    write_json(
+        folder / ORIGINALS_RECORD,
+        {
+            "attribute": originals.attribute.name,
+            "treated": originals.attribute.treated,
+            "untreated": originals.attribute.untreated,
+            "classifier": dict(originals.attribute.settings),
+            **originals.report,
+            "versions": package_versions(),
+            "command": command("tasks/rate/create_dataset.py"),
+        },
+    )
+
+
+def judge(chains: TextChains, originals: OriginalTexts, folder: Path, vocabulary: Vocabulary | None) -> dict[str, Any]:
+    """Write and print what is wrong with the rewrites."""
+    quality = rewrite_quality(chains, originals.attribute, vocabulary=vocabulary)
+    # with the rows to keep, which score.py reads
+    write_json(folder / QUALITY, quality.to_dict() | {"keep": quality.keep.tolist()})
+    print(quality.format())
+    return {
+        "rows": len(chains),
+        "complete": int(chains.complete.sum()),
+        "kept": int(quality.keep.sum()),
+        "verdict": quality.verdict,
+        "folder": str(folder),
+    }
+
+
+def export(
+    chains: TextChains, originals: OriginalTexts, folder: Path, config: Mapping[str, Any], smoke_test: bool
+) -> str:
+    """Write rewrites and template as the original does, below `original/data/rewrites`. Returns the name of the file."""
+    target = folder / "original" / "data" / "rewrites"
+    name = original_file_name("rewrites", config["name"], smoke_test=smoke_test)
+    write_original_rewrites(chains, target / name)
+    write_original_template(
+        originals.attribute,
+        target / original_file_name("template", config["name"]),
+        dataset=config["name"],
+        rows=len(chains),
+        model=config["model"] or config["rewriter"],
+        temperature=None if config["rewriter"] == RULES else config["temperature"],
+    )
+    print(f"Original layout: {target / name}")
+    return name
+
+
+def _print_originals(originals: OriginalTexts) -> None:
+    report = originals.report
+    left_out = ", ".join(f"{reason} {count}" for reason, count in report["left_out"].items()) or "none"
+    print(
+        f"{report['kept']} texts of {report['source']} (layout {report['layout']}): {report['treated']} "
+        f"{originals.attribute.treated}, {report['untreated']} {originals.attribute.untreated}; left out: {left_out}"
+    )
+
+
+def _tell(found: dict[str, Any], sacred_run: Any) -> dict[str, Any]:
+    sacred_run.info["estimate"] = as_recorded(found)
+    for key, value in found.items():
+        if key != "steps":
+            print(f"{key:<24} {value}")
+    print("Dry run: nothing was sent or written.")
+    return found
