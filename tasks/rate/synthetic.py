@@ -3,7 +3,7 @@
 The synthetic experiments: effects where something goes with the attribute ever more, and the slope of each estimator.
 
     python tasks/rate/synthetic.py                                            # three experiments, offline, a minute
-    python tasks/rate/synthetic.py with experiments='[typos]' repair_typos=0.6
+    python tasks/rate/synthetic.py with experiments=typos repair_typos=0.6
     python tasks/rate/synthetic.py with data=outputs/rate/imdb_length second=sentiment
     python tasks/rate/synthetic.py with data=rewards_by_level.csv
     python tasks/rate/synthetic.py print_config

@@ -10,7 +10,11 @@ from tasks.train_config import ConfigError
 
 NAMES = ("typos", "length_sentiment", "helpfulness_complexity")
 SYNTHETIC_KEYS: Keys = {
-    "experiments": (list(NAMES), (list,), None),  # with synthetic texts, rewritten by rules, scored by counting words
+    "experiments": (
+        list(NAMES),
+        (list, str),
+        None,
+    ),  # or names with commas; with synthetic texts, rewritten by rules, scored by counting words
     "n": (2500, (int,), None),  # texts of each
     "typo_levels": ([0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0], (list,), None),  # % of words with typos
     "levels": ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], (list,), None),  # correlations of other attributes, in tenths
@@ -29,6 +33,12 @@ SYNTHETIC_KEYS: Keys = {
 }
 
 
+def experiment_names(config: Mapping[str, Any]) -> list[str]:
+    """`experiments` of the configuration as a list."""
+    given = config["experiments"]
+    return [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
+
+
 def check_synthetic_config(config: Mapping[str, Any]) -> None:
     """
     Check the configuration.
@@ -45,7 +55,7 @@ def check_synthetic_config(config: Mapping[str, Any]) -> None:
     check_range(config, "levels", 0, 10)
     if not 0 < config["level"] < 1:
         raise ConfigError(f"config key 'level' must lie strictly between 0 and 1, got {config['level']!r}")
-    unknown = [name for name in config["experiments"] if name not in NAMES]
+    unknown = [name for name in experiment_names(config) if name not in NAMES]
     if unknown:
         raise ConfigError(f"config key 'experiments' may have {', '.join(NAMES)}; got {unknown[0]!r}")
     for key in ("levels", "typo_levels"):

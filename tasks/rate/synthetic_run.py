@@ -9,6 +9,7 @@ import pandas as pd
 from tasks.atomic_files import atomic_path, remove_stale
 from tasks.json_files import write_json
 from tasks.provenance import command, package_versions
+from tasks.rate.synthetic_config import experiment_names
 from tasks.rate.synthetic_data import load_levels
 from tasks.train_config import ConfigError
 from trl_ext.rate import EXPERIMENTS, RewardChains, sweep_effects, synthetic_experiment
@@ -77,7 +78,7 @@ def _experiments(
     config: Mapping[str, Any],
 ) -> dict[str, tuple[str, float | None, dict[str, dict[float, RewardChains]]]]:
     found = {}
-    for name in config["experiments"]:
+    for name in experiment_names(config):
         experiment = EXPERIMENTS[name]
         rewards = synthetic_experiment(
             name,

@@ -1,5 +1,6 @@
 """tasks/rate/synthetic.py: on synthetic texts, on files of scored rewrites, and with mistakes."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from tasks.config_keys import defaults
 from tasks.rate.synthetic_config import SYNTHETIC_KEYS, check_synthetic_config
+from tasks.rate.synthetic_data import second_attribute
 from tasks.rate.synthetic_run import run_synthetic
 from tasks.train_config import ConfigError
 from trl_ext.rate import (
@@ -29,7 +31,7 @@ def config(tmp_path, **changes):
 
 def test_synthetic_texts(tmp_path, capsys):
     pytest.importorskip("matplotlib")
-    slopes = run_synthetic(config(tmp_path, experiments=["typos"], n=80, typo_levels=[0, 30]))
+    slopes = run_synthetic(config(tmp_path, experiments="typos", n=80, typo_levels=[0, 30]))
     assert (
         slopes["typos"]["reward"]["naive_effect"] < -0.01 and slopes["typos"]["reward"]["ATE_rewritten_rewrite"] == 0
     )
@@ -112,6 +114,7 @@ def test_file_with_a_second_attribute(tmp_path):
     ("changes", "message"),
     [
         ({"experiments": ["typo"]}, "may have typos, length_sentiment, helpfulness_complexity; got 'typo'"),
+        ({"experiments": "typos,lengths"}, "got 'lengths'"),
         ({"experiments": []}, "is empty"),
         ({"levels": [0, 11]}, r"in \[0, 10\], got 11"),
         ({"levels": [3]}, "two levels or more"),
@@ -130,3 +133,14 @@ def test_file_with_a_second_attribute(tmp_path):
 def test_bad_configurations(tmp_path, changes, message):
     with pytest.raises(ConfigError, match=message):
         config(tmp_path, **changes)
+
+
+def test_second_attribute_is_recognised_where_metadata_lack_it():
+    texts = synthetic_reviews(60, 0, attribute="length")
+    known = second_attribute(texts, "vowel_start")
+    assert known == second_attribute(dataclasses.replace(texts, metadata=()), "vowel_start")
+    assert {True, False} == set(known)
+    with pytest.raises(ValueError, match="metadata 'mood' must be true or false, got 'glad' in row 0"):
+        second_attribute(dataclasses.replace(texts, metadata=({"mood": "glad"},) * 60), "mood")
+    with pytest.raises(ValueError, match="no attribute 'mood'"):
+        second_attribute(texts, "mood")
