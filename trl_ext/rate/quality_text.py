@@ -66,19 +66,21 @@ def _drift(quality: "RewriteQuality") -> list[str]:
         "Drift in standard deviations (! flagged, * meant to change):",
         f"  {'feature':<20} {'ATE':>8} {'ATT':>8} {'ATU':>8} {'repetition':>11} {'into':>8} {'out of':>8}",
     ]
+    still = []
     for part in quality.drift:
+        numbers = [part.standardised(name) for name in _SHOWN]
+        if not any(numbers):  # nan is true
+            still.append(part.feature)
+            continue
         mark = "*" if part.on_target else "!" if part.flags else " "
-        numbers = [
-            part.standardised(name)
-            for name in ("asymmetry", "asymmetry_w_1", "asymmetry_w_0", "repetition", "to_1", "to_0")
-        ]
         shown = [f"{number:+.2f}" if number == number else "-" for number in numbers]
         lines.append(
             f"{mark} {part.feature:<20} " + " ".join(f"{t:>{w}}" for t, w in zip(shown, _WIDTHS, strict=True))
         )
-    return lines
+    return [*lines, f"  no change at all: {', '.join(still)}"] if still else lines
 
 
+_SHOWN = ("asymmetry", "asymmetry_w_1", "asymmetry_w_0", "repetition", "to_1", "to_0")
 _WIDTHS = (8, 8, 8, 11, 8, 8)
 
 
