@@ -311,6 +311,13 @@ class TestKinds:
         assert batch.backend.folder == tmp_path / "batches"
         assert batch.settings() == self.make("batch", options={"offline": True, "max_requests": 9}).settings()
 
+    def test_rules_rewrite_without_a_model(self):
+        rewriter = make_rewriter("rules", LENGTH, options={"measure": "words", "threshold": 8})
+        done = rewrite_chains(chains_of("A short text."), LENGTH, rewriter, progress=False)
+        assert done.complete.all() and len(done.texts[0][1].split()) < 8 <= len(done.texts[0][2].split())
+        with pytest.raises(ValueError, match="has no option 'treshold'"):
+            make_rewriter("rules", LENGTH, options={"treshold": 8})
+
     @pytest.mark.parametrize(
         ("kind", "arguments", "message"),
         [

@@ -1,6 +1,7 @@
 """A real server of a real model: `transformers serve` with the bundled one, on the loopback interface."""
 
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -68,10 +69,10 @@ def test_a_served_model_rewrites_and_is_not_asked_again(server, tmp_path):
 
     done = rewrite_chains(chains, LENGTH, rewriter(url), path=tmp_path / "rewrites.jsonl", progress=False)
     assert done.complete.all(), done.failures
-    assert all(row[1] != row[0] for row in done.texts), "nothing was rewritten"
+    assert any(row[1] != row[0] for row in done.texts), "nothing was rewritten"
     assert {reason for row in done.finish_reasons for reason in row} <= {"stop", "length"}
-    ledger = rewriter(url).ledger_of([])
-    assert ledger.answers == 0
+    ledger = json.loads((tmp_path / "rewrites.meta.json").read_text())["ledger"]
+    assert ledger["answers"] == 4 and ledger["without_usage"] == 0 and ledger["completion_tokens"] > 0
     # no server any more: everything is stored
     again = rewrite_chains(chains, LENGTH, rewriter("http://127.0.0.1:1/v1"), progress=False)
     assert again.texts == done.texts
