@@ -123,10 +123,10 @@ def test_bad_input(data, change, message):
 @pytest.mark.slow
 def test_coverage():
     inside = {"ATE": 0, "ATT": 0}
-    for seed in range(500):
+    for seed in range(200):
         w, rewards, features = confounded(400, seed)
         effects = aipw_effect(w, rewards, features)
         # E x given w = 1 by integration over the logistic propensity
-        for name, truth in (("ATE", 0.5), ("ATT", 0.5 + 0.3 * 0.41330)):
+        for name, truth in (("ATE", 0.5), ("ATT", 0.5 + 0.3 * 0.41324)):
             inside[name] += effects[name].ci_low <= truth <= effects[name].ci_high
-    assert all(0.92 <= count / 500 <= 0.975 for count in inside.values())
+    assert all(0.91 <= count / 200 <= 0.985 for count in inside.values())

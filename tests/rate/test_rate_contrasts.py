@@ -163,6 +163,8 @@ class TestAdjustFamily:
     def test_copies_of_one_effect_cost_nothing(self):
         table = scored({"a": 0.08}, n=100)["a"]
         single = adjust_family({("a", "length", "imdb"): table}).members[0]
+        assert single.max_t == pytest.approx(single.p_value)
+        assert single.simultaneous.ci_low == pytest.approx(single.estimate.ci_low)
         copies = adjust_family({(f"m{i}", "length", "imdb"): table for i in range(20)}).members[0]
         assert copies.holm == pytest.approx(min(1.0, 20 * single.p_value))
         assert copies.max_t == pytest.approx(single.p_value, abs=0.02)

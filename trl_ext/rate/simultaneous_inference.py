@@ -75,7 +75,8 @@ def joint_tests(
         above = draws - np.searchsorted(largest, deviates, side="left")
         joint = (above + 1) / (draws + 1)
         corrected["max_t"][known] = np.maximum(np.minimum(joint, tested * p_values[known]), p_values[known])
-        critical = 2 * stats.norm.sf(np.quantile(largest, level))
+        # between that of a single figure and Bonferroni's, whatever the draws
+        critical = np.clip(2 * stats.norm.sf(np.quantile(largest, level)), (1 - level) / tested, 1 - level)
     method = f"simultaneous t interval, max-t over {tested} figures ({draws} draws, seed {seed}, {level:g} level)"
     simultaneous = []
     for figure, se in zip(figures, ses.tolist(), strict=True):
