@@ -258,6 +258,13 @@ def test_results_are_plain_json_and_readable_text(clean):
     assert "Rows kept: 199 of 200" in text and "preamble" in text and "punctuation_rate" in text
 
 
+def test_what_a_single_row_can_not_tell_is_null(clean):
+    quality = judge(clean.select([0]))
+    content = json.loads(json.dumps(quality.to_dict(), allow_nan=False))
+    assert content["compliance"][0]["share"]["ci_low"] is None and content["drift"][0]["asymmetry"]["se"] is None
+    assert quality.flagged == () and "nan" not in quality.format()
+
+
 def test_clusters_widen_intervals():
     chains = make_chains(80, clusters=tuple(f"c{i // 8}" for i in range(80)))
     rows = range(16)  # two clusters
