@@ -40,7 +40,6 @@ REWRITER_KEYS: Keys = {
     "temperature": (0.7, (float,), None),
     "top_p": (None, (float,), None),
     "max_tokens": (None, (int,), None),  # of a rewrite; None: by the length of its text
-    "extra": ({}, (dict,), None),  # further fields of a request, as the server knows them
     "sampling_seed": (0, (int,), None),
     "concurrency": (8, (int,), None),  # requests to a server under way at once
     "timeout": (600.0, (float,), None),  # seconds a server may take to answer
@@ -58,6 +57,7 @@ CREATE_KEYS: Keys = {
     "steps": (2, (int,), None),  # rewrites of every text: 2 for RATE, 3 for the symmetric correction
     **REWRITER_KEYS,
     "vocabulary": (None, (str,), None),  # file of known words, one a line, to find typing mistakes in rewrites
+    "repair_typos": (0.0, (float,), None),  # probability that rules repair one in passing, as chat models do
     "retry_failures": (False, (bool,), None),  # ask again for rewrites that failed
     "output_dir": ("outputs/rate", (str,), None),
     "name": (None, (str,), None),  # of the folder in it; default: <dataset>_<attribute>
@@ -95,7 +95,8 @@ def check_create_config(config: Mapping[str, Any]) -> None:
     config = resolve(config)
     check_folder_name(config["name"], "name")
     check_range(config, "limit", 2 if config["balanced"] else 1)
-    check_range(config, "typos", 0, 1)
+    for key in ("typos", "repair_typos"):
+        check_range(config, key, 0, 1)
     check_range(config, "steps", 1)
     check_range(config, "temperature", 0)
     for key in ("timeout", "poll_seconds"):
@@ -127,6 +128,8 @@ def _check_rewriter(config: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"`{given[0]}` is of a model that rewrites, and rewriter=rules: set rewriter=local or openai"
             )
+    elif config["repair_typos"]:
+        raise ConfigError("repair_typos is of rewriter=rules: models repair what they will")
     elif config["model"] is None:
         raise ConfigError(f"rewriter={rewriter} needs `model`")
     if prices is not None:

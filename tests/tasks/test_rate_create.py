@@ -10,7 +10,7 @@ from tasks.rate.create_dataset import ex
 from tasks.rate.create_run import run_creation
 from tasks.train_config import ConfigError
 from tests.servers.openai_compatible import CompletionServer
-from trl_ext.rate import TextChains, read_original_rewrites, read_original_template
+from trl_ext.rate import TextChains, read_original_rewrites, read_original_template, world_vocabulary
 
 
 def run(**updates):
@@ -43,7 +43,7 @@ def test_offline_by_rules_and_in_the_original_layout(folder):
     assert all((len(text) > threshold) != w for text, w in zip(chains.of(1), chains.w, strict=True))
     assert record["kept"] == 8 and record["decided_by"]["fitted"]["threshold"] == "median" and record["versions"]
     quality = json.loads((here / "quality.json").read_text())
-    assert quality["rows"] == 8 and quality["compliance"]
+    assert quality["rows"] == 8 and quality["compliance"] and quality["keep"] == [True] * 8
     original = here / "original" / "data" / "rewrites"
     again = read_original_rewrites(original / result["original"], "length")
     assert (again.ids, again.texts) == (chains.ids, chains.texts)
@@ -105,6 +105,23 @@ def test_data_of_the_original_by_its_keys(folder, tmp_path):
     assert result["rows"] == 30
     # the original's trial run had negative reviews only
     assert TextChains.read(folder / "imdb_sentiment" / "originals.jsonl").w.sum() == 15
+
+
+def test_typos_that_rules_repair_in_passing_are_found(folder):
+    job = {"attribute": "vowel_start", "typos": 0.3, "limit": 60}
+    unknown = {}
+    for probability in (0.0, 1.0):
+        run(**job, repair_typos=probability, name=f"repair-{probability:.0f}")
+        chains = TextChains.read(folder / f"repair-{probability:.0f}" / "rewrites.jsonl")
+        words = world_vocabulary()
+        unknown[probability] = [
+            sum(words.unknown_share(text) for text, w in zip(chains.of(step), chains.w, strict=True) if w)
+            for step in range(3)
+        ]
+        assert all(words.unknown_share(text) == 0 for text, w in zip(chains.of(0), chains.w, strict=True) if not w)
+    assert unknown[0.0][0] == unknown[1.0][0] > 3 and unknown[0.0][2] > 3
+    # but for a word or two whose letters are those of several words
+    assert max(unknown[1.0][1:]) < 0.03 * unknown[1.0][0]
 
 
 def test_one_sided_data_of_the_users_attribute(folder, tmp_path):

@@ -168,7 +168,7 @@ def load_originals(
     if typos:
         chains = _with_typos(chains, typos, seed)
     report = {
-        "source": _name(source),
+        "source": str(source) if isinstance(source, str | Path) else _name(source),
         "layout": name,
         "split": split,
         "rows": read,
@@ -258,7 +258,10 @@ def _usable(found: Sequence[Candidate]) -> tuple[list[Candidate], Counter]:
     texts, ids = set(), {}
     for row, candidate in enumerate(found):
         if candidate.id in ids:
-            raise ValueError(f"id {candidate.id!r} of text {row} is that of text {ids[candidate.id]} already")
+            raise ValueError(
+                f"id {candidate.id!r} of text {row} is that of text {ids[candidate.id]} already: give each row its own, or "
+                "remove the column"
+            )
         ids[candidate.id] = row
         checked = candidate.checked()
         if checked.problem is not None:

@@ -65,7 +65,12 @@ def is_refusal(text: str) -> bool:
 
 def has_preamble(text: str) -> bool:
     """Whether a text begins by speaking of itself: `Sure! Here is the rewritten review:`."""
-    return any(pattern.search(text) for pattern in _PREAMBLES)
+    return preamble_end(text) > 0
+
+
+def preamble_end(text: str) -> int:
+    """Where the text begins after what [`has_preamble`] finds; 0 if it finds nothing."""
+    return max((match.end() for pattern in _PREAMBLES if (match := pattern.search(text))), default=0)
 
 
 def has_closing(text: str) -> bool:

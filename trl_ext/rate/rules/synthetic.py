@@ -72,23 +72,41 @@ def synthetic_texts(
             f"{typos_in!r} and {typo_share}"
         )
 
-    latent = _latents(n, seed, world, shares, correlated, correlation)
+    latent, clean = _clean_texts(world, n, seed, tuple(shares.items()), correlated, correlation)
     w = latent[attribute]
-    misspelled = {"treated": w, "untreated": ~w, "all": np.ones(n, bool)}[typos_in]
-    ids = [f"{world[:-1]}-{row}" for row in range(n)]
-    prompts, clusters, texts, metadata = [], [], [], []
+    misspelled = {"treated": w, "untreated": ~w, "all": np.ones(n, bool)}[typos_in] & (typo_share > 0)
+    prompts, texts, metadata = [], [], []
     for row in range(n):
-        values = {name: bool(latent[name][row]) for name in latent}
-        text = _text(world, values, keyed_rng(seed, world, row))
-        share = typo_share if misspelled[row] else 0.0
+        text, share = clean[row], typo_share if misspelled[row] else 0.0
         if share:
             text = _spoiled(text, share, attribute, keyed_rng(seed, world, row, "typos"))
-        cluster = row // rows_per_prompt
-        prompts.append(_prompt(world, keyed_rng(seed, world, "prompt", cluster)))
-        clusters.append(f"prompt-{cluster}")
+        prompts.append(_prompt(world, keyed_rng(seed, world, "prompt", row // rows_per_prompt)))
         texts.append((text,))
-        metadata.append(values | {"typo_share": share})
-    return TextChains(attribute, ids, prompts, w, texts, clusters=clusters, metadata=tuple(metadata))
+        metadata.append({name: bool(values[row]) for name, values in latent.items()} | {"typo_share": share})
+    return TextChains(
+        attribute,
+        tuple(f"{world[:-1]}-{row}" for row in range(n)),
+        tuple(prompts),
+        w,
+        tuple(texts),
+        clusters=tuple(f"prompt-{row // rows_per_prompt}" for row in range(n)),
+        metadata=tuple(metadata),
+    )
+
+
+# Levels of typos have these in common
+@lru_cache(maxsize=2)
+def _clean_texts(
+    world: str,
+    n: int,
+    seed: int,
+    shares: tuple[tuple[str, float], ...],
+    correlated: tuple[str, str],
+    correlation: float,
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    latent = _latents(n, seed, world, dict(shares), correlated, correlation)
+    rows = ({name: bool(values[row]) for name, values in latent.items()} for row in range(n))
+    return latent, [_text(world, values, keyed_rng(seed, world, row)) for row, values in enumerate(rows)]
 
 
 @cache
