@@ -181,10 +181,6 @@ if TYPE_CHECKING:
     from .originals import OriginalTexts as OriginalTexts
     from .originals import load_originals as load_originals
     from .originals import read_originals as read_originals
-    from .power import SampleSize as SampleSize
-    from .power import minimum_detectable_effect as minimum_detectable_effect
-    from .power import sample_size as sample_size
-    from .quality import Limits as Limits
     from .quality import RewriteQuality as RewriteQuality
     from .quality import rewrite_quality as rewrite_quality
     from .quality_verdict import Limits as Limits
