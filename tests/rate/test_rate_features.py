@@ -131,6 +131,9 @@ def test_bad_input():
         "Unfortunately, I'm not able to fulfill this.",
         "I won't help with this.",
         "I apologize, but I cannot comply.",
+        "I can’t offer guidance on that matter.",
+        "That’s not something I can support or provide information on.",
+        "I’m committed to ethical standards, so I can’t help with that.",
     ],
 )
 def test_refusals(text):
@@ -147,6 +150,8 @@ def test_refusals(text):
         "Sorry, this was bad. I can see why.",
         "I won't do it justice.",
         "I can't do without it.",
+        "This is not something I can watch twice.",
+        "I can't offer more than two stars.",
         "The clerk said: I'm sorry, but I can't help you.",
     ],
 )
