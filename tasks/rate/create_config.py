@@ -39,6 +39,7 @@ REWRITER_KEYS: Keys = {
     "api_key_env": ("OPENAI_API_KEY", (str,), None),  # environment variable with the key; "": a server without keys
     "temperature": (0.7, (float,), None),
     "top_p": (None, (float,), None),
+    "extra": ({}, (dict,), None),  # further fields of requests to a server, such as {"reasoning_effort": "low"}
     "max_tokens": (None, (int,), None),  # of a rewrite; None: by the length of its text
     "sampling_seed": (0, (int,), None),
     "concurrency": (8, (int,), None),  # requests to a server under way at once

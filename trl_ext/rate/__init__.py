@@ -30,6 +30,7 @@ _EXPORTS = {
     "OriginalTexts": "originals",
     "RateAuditCallback": "callbacks",
     "RateEffects": "effects",
+    "RateReport": "report",
     "RewardChains": "reward_chains",
     "RewardModelComparison": "reward_model_contrasts",
     "RewardModelContrast": "reward_model_contrasts",
@@ -47,6 +48,7 @@ _EXPORTS = {
     "Sensitivity": "off_target_sensitivity",
     "Sweep": "sweep",
     "TextChains": "text_chains",
+    "TextFacts": "text_facts",
     "Vocabulary": "rules",
     "add_typos": "rules",
     "adjust_family": "effect_families",
@@ -83,6 +85,7 @@ _EXPORTS = {
     "original_file_name": "original_layout",
     "paired_effects": "estimands",
     "planted_bias_test": "self_test",
+    "rate_report": "report",
     "read_all_chains": "chain_folders",
     "read_attributes": "attributes",
     "read_original_effects": "original_effects",
@@ -185,6 +188,8 @@ if TYPE_CHECKING:
     from .quality import rewrite_quality as rewrite_quality
     from .quality_verdict import Limits as Limits
     from .readability import reading_ease as reading_ease
+    from .report import RateReport as RateReport
+    from .report import rate_report as rate_report
     from .reward_chains import RewardChains as RewardChains
     from .reward_model_contrasts import RewardModelComparison as RewardModelComparison
     from .reward_model_contrasts import RewardModelContrast as RewardModelContrast
@@ -226,6 +231,7 @@ if TYPE_CHECKING:
     from .synthetic_experiments import synthetic_experiment as synthetic_experiment
     from .text_chains import TextChains as TextChains
     from .text_encoder import load_encoder as load_encoder
+    from .text_facts import TextFacts as TextFacts
 
 
 def __getattr__(name: str):

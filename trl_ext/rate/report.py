@@ -13,7 +13,7 @@ import pandas as pd
 from ..atomic_files import write_text_atomically
 from ..evaluation.multiple_testing import CORRECTIONS
 from .report_contrasts import CONTRAST_COLUMNS, contrast_rows
-from .report_estimates import combined_rows, effect_rows
+from .report_estimates import ESTIMANDS, combined_rows, effect_rows
 from .report_rows import COLUMNS, as_table
 from .report_text import markdown, sentences
 from .reward_chains import RewardChains
@@ -40,7 +40,8 @@ class RateReport:
             (`normalised`, ...); `n` rows, of which `n1` have the attribute and `n0` have not, and `clusters`; `p_value`,
             `p_adjusted` for all tests of the same estimator, and `significant`. Missing where there is no estimate.
         contrasts (`pandas.DataFrame`):
-            Reward models against a baseline on the same texts.
+            Reward models against a baseline on the same texts: `value` is how much more each pays, with `unit` `sd` or
+            `reward`; `p_max_t` is corrected for the models of a data set and attribute, `p_adjusted` for all.
         combined (`pandas.DataFrame`):
             Attributes that several data sets have: the mean of their effects. Rows are never put together.
         excluded (`dict[tuple[str, str], dict[str, int]]`):
@@ -117,6 +118,7 @@ def rate_report(
     correction: str = "holm",
     seed: int = 0,
     baseline: str | None = None,
+    estimands: Sequence[str] = ESTIMANDS,
     texts: Mapping[Key, TextFacts] | None = None,
     treated: Mapping[str, str] | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -142,6 +144,8 @@ def rate_report(
             Seed of resampling and cross-fitting.
         baseline (`str`, *optional*):
             Reward model that others are compared with. By default the first one.
+        estimands (`Sequence[str]`, *optional*):
+            Of `"ATE"`, `"ATT"` and `"ATU"`, those to report; the correction for many tests counts no others.
         texts (`Mapping[tuple[str, str], TextFacts]`, *optional*):
             What is measured of the texts, for corrections; rewards then need ids.
         treated (`Mapping[str, str]`, *optional*):
@@ -171,6 +175,10 @@ def rate_report(
     """
     chains = _checked(chains)
     _check_options(level, bootstrap, power, correction, se)
+    other = [name for name in estimands if name not in ESTIMANDS]
+    if not estimands or isinstance(estimands, str) or other:
+        raise ValueError(f"estimands must be a list of some of {', '.join(ESTIMANDS)}, got {estimands!r}")
+    left_out = set(ESTIMANDS) - set(estimands)
     texts = dict(texts or {})
     unknown = [key for key in texts if key not in chains]
     if unknown:
@@ -192,13 +200,14 @@ def rate_report(
             contrasts.extend(found)
             notes |= dict.fromkeys(f"{'/'.join(key)}: {note}" for note in said)
     corrected = {"correction": correction, "level": level}
+    rows, contrasts = ([row for row in found if row["estimand"] not in left_out] for found in (rows, contrasts))
     effects = as_table(rows, COLUMNS, ("estimator",), **corrected)
     combined, said = combined_rows(effects, level)
     notes |= dict.fromkeys(said)
     excluded = {key: dict(facts.excluded) for key, facts in texts.items()}
     return RateReport(
         effects,
-        as_table(contrasts, CONTRAST_COLUMNS, ("estimand",), **corrected),
+        as_table(contrasts, CONTRAST_COLUMNS, ("unit", "estimand"), **corrected),
         combined,
         {key: reasons for key, reasons in excluded.items() if reasons},
         tuple(notes),

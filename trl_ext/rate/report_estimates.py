@@ -7,17 +7,21 @@ import numpy as np
 import pandas as pd
 
 from ..evaluation.statistics import Estimate
+from .aggregation import combine_data_sets
+from .effects import estimate_effects
+from .normalised import normalised_effects
 from .report_rows import ZeroTest, divided, effect_row, zero_test
 from .reward_chains import RewardChains
 from .text_facts import TextFacts, take
 
 
-_ESTIMANDS = ("ATE", "ATT", "ATU")
+ESTIMANDS = ("ATE", "ATT", "ATU")
+_ROWS_PER_FEATURE = 10  # at least, of a regression
 # name of an effect -> estimator, estimand
 NAMES = {
     "naive_effect": ("naive", "difference"),
-    **{f"{name}_single_rewrite": ("single_rewrite", name) for name in _ESTIMANDS},
-    **{f"{name}_rewritten_rewrite": ("rate", name) for name in _ESTIMANDS},
+    **{f"{name}_single_rewrite": ("single_rewrite", name) for name in ESTIMANDS},
+    **{f"{name}_rewritten_rewrite": ("rate", name) for name in ESTIMANDS},
     "rewrite_effect_w_1": ("rewrite", "w=1"),
     "rewrite_effect_w_0": ("rewrite", "w=0"),
 }
@@ -43,9 +47,6 @@ def effect_rows(
     Returns:
         `tuple[list[dict], list[str]]`
     """
-    from .effects import estimate_effects
-    from .normalised import normalised_effects
-
     effects = estimate_effects(chains, se=se, level=level)
     if se == "reference":
         normalised = {name: divided(effects[name], effects.reward_std) for name in NAMES}
@@ -70,7 +71,7 @@ def effect_rows(
         return rows, notes
     for estimator, found, note in _remedies(chains, facts, level=level, seed=seed, paired=se == "paired"):
         notes.extend([note] if note else [])
-        for estimand in _ESTIMANDS if found else ():
+        for estimand in ESTIMANDS if found else ():
             estimate = found[estimand]
             test = zero_test(estimate, level=level, power=power)
             if estimator == "wald" and estimate is not None:
@@ -91,10 +92,7 @@ def _remedies(
     chains: RewardChains, facts: TextFacts | None, *, level: float, seed: int, paired: bool
 ) -> Iterator[tuple[str, Any, str | None]]:
     """Name, effects, and a note, of each estimator that there are data for."""
-    from .compliance_correction import compliance_corrected_effects
-    from .doubly_robust import aipw_effect
-    from .feature_adjustment import feature_adjusted_effects
-    from .longer_chains import symmetric_effects
+    from . import aipw_effect, compliance_corrected_effects, feature_adjusted_effects, symmetric_effects
 
     table = RewardChains(chains.w, chains.rewards, ids=chains.ids) if paired else chains
     if chains.steps >= 3:
@@ -106,30 +104,31 @@ def _remedies(
         observed = take(facts.observed, rows)[:, : chains.steps + 1]
         if np.isfinite(observed[:, 1:3]).all(axis=1).any():
             found = compliance_corrected_effects(table, observed[:, 1:3], unknown="drop", level=level)
-            lost = (
-                f"{found.unknown} rows are not in `wald`: it can't be said whether their rewrites have the attribute"
-            )
+            lost = f"{found.unknown} rows left out of `wald`: it can't be said what the rewrites are"
             yield "wald", found, lost if found.unknown else None
-    differences = _usable(facts.differences, rows)
-    if chains.steps >= 2 and differences is not None:
-        yield "feature_adjusted", feature_adjusted_effects(table, differences, level=level), None
-    covariates = _usable(facts.covariates, rows)
-    if covariates is not None:
-        try:
-            yield "aipw", aipw_effect(
-                chains.w, chains.original, covariates, clusters=table.clusters, seed=seed, level=level
-            ), None  # fmt: skip
-        except ValueError as error:  # too few rows of a group, or groups without counterparts
-            yield "aipw", None, f"no `aipw`: {error}"
+    for estimator, features in (("feature_adjusted", facts.differences), ("aipw", facts.covariates)):
+        if features is None or (estimator == "feature_adjusted" and chains.steps < 2):
+            continue
+        own = _varying(take(features, rows))
+        if own.shape[1] == 0:
+            continue
+        if len(own) < _ROWS_PER_FEATURE * own.shape[1]:
+            yield estimator, None, f"no `{estimator}`: {len(own)} rows are too few for {own.shape[1]} features"
+        elif estimator == "feature_adjusted":
+            yield estimator, feature_adjusted_effects(table, own, level=level), None
+        else:
+            try:
+                found = aipw_effect(table.w, table.original, own, clusters=table.clusters, seed=seed, level=level)
+            except ValueError as error:  # too few rows in a group, or groups that can't be compared
+                yield estimator, None, f"no `aipw`: {error}"
+            else:
+                yield estimator, found, None
 
 
-def _usable(table: pd.DataFrame | None, rows: np.ndarray) -> pd.DataFrame | None:
-    """Columns that vary and are complete."""
-    if table is None:
-        return None
-    own = take(table, rows).astype(np.float64)
-    own = own.loc[:, np.isfinite(own).all() & (own.nunique() > 1)]
-    return own if own.shape[1] and len(own) > own.shape[1] + 2 else None
+def _varying(table: pd.DataFrame) -> pd.DataFrame:
+    """Columns that are complete and not the same in all rows."""
+    own = table.astype(np.float64)
+    return own.loc[:, np.isfinite(own).all() & (own.nunique() > 1)]
 
 
 def combined_rows(effects: pd.DataFrame, level: float) -> tuple[pd.DataFrame, list[str]]:
@@ -143,8 +142,6 @@ def combined_rows(effects: pd.DataFrame, level: float) -> tuple[pd.DataFrame, li
     Returns:
         `tuple[pandas.DataFrame, list[str]]`: The table, and notes.
     """
-    from .aggregation import combine_data_sets
-
     known = effects[effects["estimator"].isin(("rate", "naive")) & effects["normalised"].notna()]
     rows, notes = [], []
     keys = ["attribute", "reward_model", "estimator", "estimand"]

@@ -36,8 +36,8 @@ class ZeroTest:
 
 def zero_test(estimate: Estimate | None, *, level: float, power: float) -> ZeroTest:
     r"""
-    Test of no effect by the t distribution that the interval was made with, and the minimum detectable effect
-    \( (t_{(1 + level)/2} + t_{power}) \cdot se \): what is found with this power if it is there.
+    Test of no effect by the t distribution that the interval was made with, and the minimum detectable effect of that
+    test ([`minimum_detectable_effect`]).
 
     The degrees of freedom are those of the interval, of which half the length is \( t \cdot se \).
 
@@ -58,6 +58,8 @@ def zero_test(estimate: Estimate | None, *, level: float, power: float) -> ZeroT
 
         ```
     """
+    from . import minimum_detectable_effect
+
     if estimate is None or not np.isfinite(estimate.se):
         return ZeroTest(None, None)
     if estimate.se == 0:  # all rows alike
@@ -65,10 +67,10 @@ def zero_test(estimate: Estimate | None, *, level: float, power: float) -> ZeroT
     lengths = estimate.ci_high - estimate.value, estimate.value - estimate.ci_low
     if not np.isfinite(lengths).all() or not np.isclose(*lengths, rtol=1e-6):
         return ZeroTest(None, None)
-    quantile = lengths[0] / estimate.se
-    degrees = _degrees(quantile, level)
+    degrees = _degrees(lengths[0] / estimate.se, level)
     p_value = 2 * stats.t.sf(abs(estimate.value) / estimate.se, degrees)
-    return ZeroTest(float(p_value), float(estimate.se * (quantile + stats.t.ppf(power, degrees))))
+    mde = minimum_detectable_effect(estimate.se, degrees=degrees, power=power, alpha=1 - level)
+    return ZeroTest(float(p_value), float(mde))
 
 
 def _degrees(quantile: float, level: float) -> float:
@@ -160,5 +162,5 @@ _NUMBERS = frozenset(
         "normalised_ci_high",
         "mde",
     )
-    + ("mde_normalised", "p_value", "p_adjusted", "q_p_value", "tau")
+    + ("mde_normalised", "p_value", "p_adjusted", "q_p_value", "tau", "p_max_t")
 )

@@ -17,22 +17,28 @@ _SHOWN = {"rate": "RATE", "single_rewrite": "single rewrite", "wald": "RATE / co
 }
 
 
-def number(value: float | None, *, sign: bool = False) -> str:
-    """Two digits after the point without the zero before it, more for small numbers: `.05`, `+1.20`, `.0031`."""
+def number(value: float | None, *, sign: bool = False, digits: int = 2) -> str:
+    """A number without the zero before the point: `.05`, `+1.20`, `∞`; `–` if there is none."""
     if value is None or pd.isna(value):
         return "–"
     if not np.isfinite(value):
-        return "∞" if value > 0 else "−∞"
-    small = 0 < abs(value) < 0.0095
-    text = f"{abs(value):.2g}" if small else f"{abs(value):.2f}"
+        return "∞" if value > 0 else "-∞"
+    text = f"{abs(value):,.{digits}f}"
     text = text.removeprefix("0") if text.startswith("0.") else text
     minus = value < 0 and text.strip("0.") != ""
     return ("-" if minus else "+" if sign else "") + text
 
 
-def interval(low: float | None, high: float | None) -> str:
+def interval(low: float | None, high: float | None, *, digits: int = 2) -> str:
     """`[.27, .35]`, or nothing if it is not known."""
-    return "" if pd.isna(low) or pd.isna(high) else f"[{number(low)}, {number(high)}]"
+    return "" if pd.isna(low) or pd.isna(high) else f"[{number(low, digits=digits)}, {number(high, digits=digits)}]"
+
+
+def digits_of(low: float | None, high: float | None) -> int:
+    """Digits after the point that show how long an interval is: two, or more if it is short."""
+    if pd.isna(low) or pd.isna(high) or not 0 < (half := (high - low) / 2) < np.inf:
+        return 2
+    return int(np.clip(1 + np.floor(-np.log10(half)), 2, 6))
 
 
 def sentences(
@@ -64,13 +70,13 @@ def _sentence(row: Mapping[str, Any], treated: Mapping[str, str]) -> str:
     if pd.isna(row["value"]):
         return f"{start}: what it pays for {texts} can't be estimated from these rows."
     normalised = pd.notna(row["normalised"])
-    unit, names = (" sd", "normalised{}") if normalised else (" of reward", "{}")
+    unit = " sd" if normalised else " of reward"
     value = row["normalised"] if normalised else row["value"]
-    ends = interval(row[names.format("_ci_low" if normalised else "ci_low")],
-                    row[names.format("_ci_high" if normalised else "ci_high")])  # fmt: skip
-    figure = f"{number(value, sign=True)}{unit}{' ' + ends if ends else ''}"
+    bounds = [row[f"normalised_{end}" if normalised else end] for end in ("ci_low", "ci_high")]
+    digits, ends = digits_of(*bounds), interval(*bounds, digits=digits_of(*bounds))
+    figure = f"{number(value, sign=True, digits=digits)}{unit}{' ' + ends if ends else ''}"
     mde = row["mde_normalised" if normalised else "mde"]
-    power = f"; minimum detectable {number(mde)}" if pd.notna(mde) else ""
+    power = f"; minimum detectable {number(mde, digits=digits)}" if pd.notna(mde) else ""
     count = f"n = {int(row['n']):,}"
     if pd.isna(row["significant"]):
         return f"{start} pays {figure} for {texts} ({count}; uncertainty unknown)."
@@ -101,6 +107,7 @@ def markdown(
     ]
     for (data_set, attribute), own in effects.groupby(["dataset", "attribute"], sort=False):
         lines += [f"## {data_set}: {attribute}", "", to_markdown(_effects(own))]
+    contrasts = contrasts[contrasts["unit"] == "sd"]
     if len(contrasts):
         lines += ["## Reward models against one another", "", to_markdown(_contrasts(contrasts))]
     if len(combined):
@@ -111,15 +118,17 @@ def markdown(
 
 
 def _effects(own: pd.DataFrame) -> pd.DataFrame:
+    rewards = _figures(own, "value", "ci_low", "ci_high")
+    figures = _figures(own, "normalised", "normalised_ci_low", "normalised_ci_high", mde="mde_normalised")
     return pd.DataFrame(
         {
             "reward model": own["reward_model"],
             "estimator": own["estimator"].map(lambda name: _SHOWN.get(name, name)),
             "of": own["estimand"],
-            "reward": [number(value, sign=True) for value in own["value"]],
-            "sd": [number(value, sign=True) for value in own["normalised"]],
-            "interval (sd)": _intervals(own, "normalised_ci_low", "normalised_ci_high"),
-            "MDE (sd)": [number(value) for value in own["mde_normalised"]],
+            "reward": rewards["value"],
+            "sd": figures["value"],
+            "interval (sd)": figures["interval"],
+            "MDE (sd)": figures["mde"],
             "p": [_p(value) for value in own["p_adjusted"]],
             "n": own["n"],
         }
@@ -127,6 +136,7 @@ def _effects(own: pd.DataFrame) -> pd.DataFrame:
 
 
 def _contrasts(own: pd.DataFrame) -> pd.DataFrame:
+    figures = _figures(own, "value", "ci_low", "ci_high")
     return pd.DataFrame(
         {
             "data set": own["dataset"],
@@ -134,8 +144,8 @@ def _contrasts(own: pd.DataFrame) -> pd.DataFrame:
             "reward model": own["reward_model"],
             "minus": own["baseline"],
             "of": own["estimand"],
-            "difference (sd)": [number(value, sign=True) for value in own["value"]],
-            "interval (sd)": _intervals(own, "ci_low", "ci_high"),
+            "difference (sd)": figures["value"],
+            "interval (sd)": figures["interval"],
             "p": [_p(value) for value in own["p_adjusted"]],
             "n": own["n"],
         }
@@ -143,32 +153,32 @@ def _contrasts(own: pd.DataFrame) -> pd.DataFrame:
 
 
 def _combined(own: pd.DataFrame) -> pd.DataFrame:
+    figures = _figures(own, "normalised", "normalised_ci_low", "normalised_ci_high", mde="tau")
     return pd.DataFrame(
         {
             "attribute": own["attribute"],
             "reward model": own["reward_model"],
             "estimator": own["estimator"].map(lambda name: _SHOWN.get(name, name)),
             "of": own["estimand"],
-            "mean (sd)": [number(value, sign=True) for value in own["normalised"]],
-            "interval (sd)": _intervals(own, "normalised_ci_low", "normalised_ci_high"),
+            "mean (sd)": figures["value"],
+            "interval (sd)": figures["interval"],
             "data sets": own["data_sets"],
             "p that they agree": [_p(value) for value in own["q_p_value"]],
-            "sd between them": [number(value) for value in own["tau"]],
+            "sd between them": figures["mde"],
         }
     )
 
 
-def _intervals(own: pd.DataFrame, low: str, high: str) -> list[str]:
-    return [interval(*pair) for pair in zip(own[low], own[high], strict=True)]
+def _figures(own: pd.DataFrame, value: str, low: str, high: str, mde: str | None = None) -> dict[str, list[str]]:
+    """Figures of rows with as many digits as the interval of each allows."""
+    found: dict[str, list[str]] = {"value": [], "interval": [], "mde": []}
+    for row in own.to_dict("records"):
+        digits = digits_of(row[low], row[high])
+        found["value"].append(number(row[value], sign=True, digits=digits))
+        found["interval"].append(interval(row[low], row[high], digits=digits))
+        found["mde"].append(number(row[mde], digits=digits) if mde else "")
+    return found
 
 
 def _p(value: float) -> str:
-    return (
-        "–"
-        if pd.isna(value)
-        else "< .001"
-        if value < 0.001
-        else number(value)
-        if value >= 0.01
-        else f"{value:.3f}"[1:]
-    )
+    return "–" if pd.isna(value) else "< .001" if value < 0.001 else number(value, digits=2 if value >= 0.01 else 3)

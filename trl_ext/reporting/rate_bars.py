@@ -108,8 +108,9 @@ def plot_naive_vs_rate(
     shown, unit = choose_scale(rows, normalised)
     shown = shown.assign(concept=concept_labels(shown, "\n"))
     concepts = list(dict.fromkeys(shown["concept"]))
-    labels = short_names(shown["reward_model"], 40)
     width = 0.65 * len(concepts) + 0.8  # inches of a panel
+    width = max(width, 2.5)
+    labels = short_names(shown["reward_model"], min(40, int(width / 0.085)))  # of titles, that panels must hold
     across = panels_across(len(labels), min(int(13 / width), 4))
     down = -(-len(labels) // across)
     figure = new_figure(max(across * width + 0.6, 5.0), 2.5 * down + 1.2)

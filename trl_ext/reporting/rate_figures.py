@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..rate.report_text import interval, number
+from ..rate.report_text import digits_of, interval, number
 from .figures import COLOURS, add_legend, new_figure, save_figure
 from .leaderboard_figures import check_columns
 from .model_names import label_width, short_names
@@ -67,6 +67,8 @@ def plot_effects(
         raise ValueError(f"table has several effects of {main.loc[repeated, keys].iloc[0].to_dict()}")
     shown, unit = choose_scale(rows, normalised)
     shown = shown.assign(panel=concept_labels(shown))
+    if "mde" in shown:
+        shown["mde"] = pd.to_numeric(shown["mde"]).astype(float)
     styles = model_styles(shown["reward_model"], models)
     labels = short_names(styles, 34)
     panels = [
@@ -76,9 +78,14 @@ def plot_effects(
     naive = shown[shown["estimator"] == "naive"].set_index(["panel", "reward_model"])["value"]
     if estimator == "naive":
         naive = naive.iloc[:0]
-    numbers = ("value", "ci_low", "ci_high", *(("mde",) if "mde" in shown else ()))
-    every = shown.loc[shown["estimator"] == estimator, list(numbers)].to_numpy().ravel().tolist() + naive.tolist()
-    ends = limits([*every, *(-float(value) for value in shown.get("mde", []))])
+    every = (
+        shown.loc[shown["estimator"] == estimator, ["value", "ci_low", "ci_high"]].to_numpy().ravel().tolist()
+        + naive.tolist()
+    )
+    if "mde" in shown:
+        bands = shown.loc[shown["estimator"] == estimator, "mde"]
+        every += [*bands, *-bands]
+    ends = limits(every)
     columns = _columns([len(own) for _, own in panels])
     width, beside = label_width(labels.values()), 3.0
     heights = [sum(len(panels[i][1]) * _ROW + _HEADER for i in column) for column in columns]
@@ -118,7 +125,7 @@ def _panel(axes, name, own, naive, styles, labels, ends) -> None:
     axes.axvline(0, color="black", linewidth=0.8, zorder=1)
     for row, (model, entry) in enumerate(own.iterrows()):
         colour, marker = styles[model]
-        mde = float(entry["mde"]) if "mde" in own and entry["mde"] is not None else np.nan
+        mde = float(entry["mde"]) if "mde" in own else np.nan
         if np.isfinite(mde):
             axes.fill_betweenx([row - 0.5, row + 0.5], -mde, mde, color="#DDDDDD", linewidth=0, zorder=0)
         value = naive.get((name, model), np.nan)
@@ -143,9 +150,10 @@ def _panel(axes, name, own, naive, styles, labels, ends) -> None:
 
 def _note(entry: pd.Series, mde: float) -> str:
     """What stands beside a row: effect, interval, n, MDE."""
-    ends = interval(entry["ci_low"], entry["ci_high"])
-    figure = f"{number(entry['value'], sign=True)}{' ' + ends if ends else ''}"
-    return f"{figure}   n {int(entry['n']):,}" + (f"   MDE {number(mde)}" if np.isfinite(mde) else "")
+    digits = digits_of(entry["ci_low"], entry["ci_high"])
+    ends = interval(entry["ci_low"], entry["ci_high"], digits=digits)
+    figure = f"{number(entry['value'], sign=True, digits=digits)}{' ' + ends if ends else ''}"
+    return f"{figure}   n {int(entry['n']):,}" + (f"   MDE {number(mde, digits=digits)}" if np.isfinite(mde) else "")
 
 
 def _effects_legend(figure, estimator: str, naive: bool, mde: bool) -> None:
@@ -166,8 +174,8 @@ def _effects_legend(figure, estimator: str, naive: bool, mde: bool) -> None:
 
 
 def plot_contrasts(
-    table: pd.DataFrame, path: str | Path, *, models: Sequence[str] | None = None, title: str | None = None,
-    unit: str = "sd of reward",
+    table: pd.DataFrame, path: str | Path, *, estimand: str = "ATE", normalised: bool = True,
+    models: Sequence[str] | None = None, title: str | None = None,
 ) -> tuple[Path, Path]:  # fmt: skip
     """
     Reward models against a baseline on the same texts: how much more each of them pays for an attribute.
@@ -176,22 +184,30 @@ def plot_contrasts(
 
     Args:
         table (`pandas.DataFrame`):
-            `contrasts` of [`~trl_ext.rate.RateReport`]: columns `dataset, attribute, reward_model, baseline, value, ci_low,
-            ci_high, n, significant`.
+            `contrasts` of [`~trl_ext.rate.RateReport`]: columns `dataset, attribute, reward_model, baseline, estimand, unit,
+            value, ci_low, ci_high, n, significant`.
         path (`str` or `pathlib.Path`):
             The PNG file.
+        estimand (`str`, *optional*, defaults to `"ATE"`):
+            Of whom: `"ATE"`, `"ATT"` or `"ATU"`.
+        normalised (`bool`, *optional*, defaults to `True`):
+            In standard deviations of the rewards of originals (`unit` is `sd`); else in units of reward (`reward`).
         models (`Sequence[str]`, *optional*):
             All reward models of a report in their order, for their colours.
         title (`str`, *optional*):
             Title of the plot.
-        unit (`str`, *optional*, defaults to `"sd of reward"`):
-            Of the values.
 
     Returns:
-        `tuple[pathlib.Path, pathlib.Path]`: PNG file and CSV file.
+        `tuple[pathlib.Path, pathlib.Path]`: PNG file, and CSV file with the rows that are drawn.
+
+    Raises:
+        ValueError: A column is missing, a value is no number, or there is no such contrast.
     """
-    check_columns(table, ("dataset", "attribute", "reward_model", "baseline", "n", "significant"))
-    shown = estimates(table)
+    columns = ("dataset", "attribute", "reward_model", "baseline", "estimand", "unit", "n", "significant")
+    check_columns(table, columns)
+    rows = table[(table["estimand"] == estimand) & (table["unit"] == ("sd" if normalised else "reward"))]
+    check_columns(rows, ())
+    shown, unit = estimates(rows), "sd of reward" if normalised else "reward"
     styles = model_styles([*shown["baseline"], *shown["reward_model"]], models)
     labels = short_names(styles, 30)
     baselines = list(dict.fromkeys(shown["baseline"]))
@@ -221,7 +237,7 @@ def plot_contrasts(
     add_legend(
         figure, [Line2D([], [], color=COLOURS[6], marker="o", markerfacecolor=c, label=m) for m, c in marks.items()]
     )
-    return save_figure(figure, table, path)
+    return save_figure(figure, rows, path)
 
 
 def _contrast_panel(axes, name, own, styles, ends) -> None:
