@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.evaluation.doc_examples import failed_examples
@@ -94,6 +94,7 @@ def chain(texts, w):
     return TextChains("length", ids, ("Write.",) * len(texts), np.array(w), texts, failures)
 
 
+@settings(max_examples=25)
 @given(st.lists(st.tuples(*[st.sampled_from(["One.", "One two.", "One two three."])] * 3, st.booleans()), min_size=1))
 def test_differences_are_to_1_minus_to_0_whatever_w_is(rows):
     chains = chain(tuple(row[:3] for row in rows), [row[3] for row in rows])
