@@ -26,7 +26,7 @@ def judge(chains, attribute, **options):
     return rewrite_quality(chains, attribute, **({"features": FEATURES, "vocabulary": world_vocabulary()} | options))
 
 
-def rewritten(attribute, rewriter, n=300, typo_share=0.3, **options):
+def rewritten(attribute, rewriter, n=150, typo_share=0.3, **options):
     originals = synthetic_reviews(n, 0, attribute=attribute.name, typo_share=typo_share, **options)
     return rewrite_chains(originals, attribute, rewriter, progress=False)
 
@@ -101,7 +101,7 @@ def count(rewriter, names, step, ids=None):
 def test_faults_of_a_faulty_rewriter_are_counted_exactly(vowels):
     rates = {"refusal": 0.03, "empty": 0.02, "preamble": 0.04, "truncate": 0.03, "blow_up": 0.03, "error": 0.02}
     rewriter = FaultyRewriter(rule_rewriter("vowel_start"), seed=1, **rates)
-    chains = rewritten(vowels, rewriter, n=500, typo_share=0.0)
+    chains = rewritten(vowels, rewriter, n=300, typo_share=0.0)
     quality = judge(chains, vowels)
     names = {kind: kind for kind in ("refusal", "empty", "preamble", "error")} | {
         "truncated": "truncate",
@@ -109,7 +109,7 @@ def test_faults_of_a_faulty_rewriter_are_counted_exactly(vowels):
     }
     assert {fault: n for fault, n in quality.faults["rewrite"].items() if fault in names} == count(rewriter, names, 1)
     # rewrites of texts that are faulty already are judged against those: look at the others
-    clean = chains.select([row for row in range(500) if (chains.ids[row], 1) not in rewriter.faults])
+    clean = chains.select([row for row in range(300) if (chains.ids[row], 1) not in rewriter.faults])
     found = judge(clean, vowels).faults
     assert {fault: n for fault, n in found["rewritten_rewrite"].items() if fault in names} == count(
         rewriter, names, 2, clean.ids
@@ -122,7 +122,7 @@ def test_faults_of_a_faulty_rewriter_are_counted_exactly(vowels):
 
 def test_rewrites_that_do_not_flip_are_found_at_their_rate():
     mood = get_attribute("sentiment")
-    chains = rewritten(mood, rule_rewriter("sentiment", fail=0.2), n=600, typo_share=0.0)
+    chains = rewritten(mood, rule_rewriter("sentiment", fail=0.2), n=300, typo_share=0.0)
     quality = judge(chains, mood)
     share = next(part.share for part in quality.compliance if part.step == "rewrite" and part.target is None)
     assert share.ci_low < 0.8 < share.ci_high and quality.keep.all()

@@ -24,7 +24,7 @@ FEATURES = ["words", "punctuation_rate", "sentiment", "unknown_share"]
 @pytest.fixture(scope="module")
 def reviews():
     """Positive reviews have typos: the naive comparison is confounded."""
-    return synthetic_reviews(160, 0, attribute="sentiment", typo_share=0.2)
+    return synthetic_reviews(100, 0, attribute="sentiment", typo_share=0.2)
 
 
 def run(reviews, wrap=None, attribute=MOOD, options=None, **settings):
@@ -106,7 +106,7 @@ def test_planted_rewards_have_the_planted_effects(reviews):
 def test_results_are_plain_json_and_readable_text(reviews):
     result = run(reviews, asymmetry=1.0)
     content = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-    assert content["verdict"] == "FAIL" and content["quality"]["rows"] == 160
+    assert content["verdict"] == "FAIL" and content["quality"]["rows"] == 100
     assert "FAIL" in result.format().splitlines()[0] and "not shown" in result.format() or "NO" in result.format()
     with pytest.raises(KeyError, match="no ATE of 'nothing'; there are attribute"):
         result.of("nothing")

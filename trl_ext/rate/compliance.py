@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from ..evaluation.statistics import Estimate, proportion_estimate
 from .attribute import Attribute
 from .classifiers import classify_texts
+from .effects import estimate_to_dict
 from .steps import step_names
 from .text_chains import TextChains
 
@@ -37,7 +38,7 @@ class Compliance:
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
         shown = {name: getattr(self, name) for name in ("step", "target", "complied", "known", "unknown")}
-        return shown | {"share": None if self.share is None else self.share.to_dict()}
+        return shown | {"share": estimate_to_dict(self.share)}
 
 
 def observe_attribute(chains: TextChains, attribute: Attribute) -> np.ndarray:

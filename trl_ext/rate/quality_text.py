@@ -55,7 +55,7 @@ def _compliance(quality: "RewriteQuality") -> list[str]:
     for part in quality.compliance:
         side = {None: "both", True: "with", False: "without"}[part.target]
         unknown = f", {part.unknown} unknown" if part.unknown else ""
-        lines.append(f"  {part.step:<18} {side:<8} {_share(part.share)} {part.complied} of {part.known}{unknown}")
+        lines.append(f"  {part.step:<18} {side:<8} {_share(part.share):<23} {part.complied} of {part.known}{unknown}")
     return lines
 
 
@@ -85,4 +85,7 @@ _WIDTHS = (8, 8, 8, 11, 8, 8)
 
 
 def _share(share: Estimate | None) -> str:
-    return f"{'-':<22}" if share is None else f"{share.value:>6.1%} [{share.ci_low:.1%}, {share.ci_high:.1%}]"
+    if share is None:
+        return "-"
+    interval = "" if share.ci_low != share.ci_low else f" [{share.ci_low:.1%}, {share.ci_high:.1%}]"  # nan: one row
+    return f"{share.value:.1%}{interval}"

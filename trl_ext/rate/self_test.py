@@ -12,7 +12,7 @@ from ..data.checks import counted
 from ..evaluation.multiple_testing import adjust_p_values
 from ..evaluation.statistics import Estimate
 from .attribute import Attribute
-from .effects import estimate_effects
+from .effects import estimate_effects, estimate_to_dict
 from .feature_drift import ON_TARGET
 from .features import DISTANCE, features_of_step
 from .planted_rewards import NULL, PlantedReward, planted_rewards
@@ -60,9 +60,9 @@ class Recovery:
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
         shown = dict(self.__dict__)
-        shown["estimate"] = self.estimate.to_dict()
-        shown["naive"] = None if self.naive is None else self.naive.to_dict()
-        shown["ci90"] = list(self.ci90)
+        shown["estimate"] = estimate_to_dict(self.estimate)
+        shown["naive"] = estimate_to_dict(self.naive)
+        shown["ci90"] = [None if np.isnan(end) else end for end in self.ci90]
         return shown
 
 
@@ -112,8 +112,12 @@ class SelfTest:
         lines = [
             f"Self-test of rewriter {self.settings['rewriter']} for {self.quality.attribute}: {self.verdict}",
             *(f"  - {note}" for note in self.notes),
-            f"  {'reward':<36} {'':<4} {'planted':>8} {'RATE':>8} {'interval':>18} {'naive':>8}  within margin",
         ]
+        if not self.recoveries:
+            return "\n".join([*lines, self.quality.format()])
+        lines.append(
+            f"  {'reward':<36} {'':<4} {'planted':>8} {'RATE':>8} {'interval':>18} {'naive':>8}  within margin"
+        )
         of_features = [part for part in self.recoveries if part.reward.startswith(f"{NULL}:")]
         quiet = [part for part in of_features if part.equivalent]
         for part in self.recoveries:
