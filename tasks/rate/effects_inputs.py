@@ -143,7 +143,7 @@ def _add(
         key = (folder.name, key[1])  # two data sets of one name: that of the folder is unique
     name = "/".join(key)
     attribute = _attribute(key[1], folder)
-    if attribute is not None:
+    if attribute is not None and " " not in attribute.treated:  # "longer texts", but not "a vowel texts"
         inputs.treated[key[1]] = attribute.treated
     if not measure or texts is None or texts.steps < 1:
         inputs.chains[key] = rewards
