@@ -13,6 +13,7 @@ from tasks.rate.effects_config import EFFECTS_KEYS, check_effects_config
 from tasks.rate.plot_config import PLOT_KEYS, check_plot_config
 from tasks.train_config import ConfigError
 from trl_ext.rate import (
+    LexicalReward,
     RewardChains,
     TextChains,
     estimate_effects,
@@ -21,35 +22,15 @@ from trl_ext.rate import (
     sweep_effects,
     write_original_scored,
 )
-from trl_ext.scoring.base import Scorer
 
 
-MODELS = {"plain": 0.0, "wordy": 0.5}
-
-
-class Words(Scorer):
-    """Pays for words, and for the letters of the prompt."""
-
-    def __init__(self, weight):
-        super().__init__()
-        self.weight = weight
-
-    def score(self, prompts, responses):
-        return [
-            np.array(
-                [self.weight * len(text.split()) + len(prompt) % 7 + 0.01 * len(text) for text in texts], np.float32
-            )
-            for prompt, texts in zip(prompts, responses, strict=True)
-        ]
-
-    def settings(self):
-        return {"weight": self.weight}
+MODELS = {"plain": {"words": 0.1}, "wordy": {"words": 0.5}}
 
 
 def text_chains(n=24):
     rng = np.random.default_rng(0)
     rows, w = [], np.arange(n) % 2 == 0
-    for i, has in enumerate(w):
+    for has in w:
         words = [f"word{k}" for k in range(int(rng.integers(5, 9)))]
         short, long = " ".join(words) + ".", " ".join(words * 2) + "."
         rows.append((long, short, long + " Yes.") if has else (short, long, short + " No."))
@@ -68,8 +49,8 @@ def output(tmp_path_factory):
     chains.write(folder / "rewrites.jsonl")
     record = {"treated": "longer", "untreated": "shorter", "classifier": None}
     (folder / "originals.meta.json").write_text(json.dumps(record))
-    for name, weight in MODELS.items():
-        score_chains(Words(weight), chains, folder / "scores" / name, on_failure="drop")
+    for name, weights in MODELS.items():
+        score_chains(LexicalReward(weights), chains, folder / "scores" / name, on_failure="drop")
     return root
 
 
