@@ -15,6 +15,7 @@ from trl_ext.rate import (
     TextChains,
     TextFacts,
     feature_differences,
+    fit_attribute,
     get_attribute,
     make_classifier,
     measure_features,
@@ -142,8 +143,8 @@ def _add(
     if key in inputs.chains:
         key = (folder.name, key[1])  # two data sets of one name: that of the folder is unique
     name = "/".join(key)
-    attribute = _attribute(key[1], folder)
-    if attribute is not None:
+    attribute = _attribute(key[1], folder, texts)
+    if " " not in attribute.treated:  # "longer texts", but not "a vowel texts"
         inputs.treated[key[1]] = attribute.treated
     if not measure or texts is None or texts.steps < 1:
         inputs.chains[key] = rewards
@@ -172,15 +173,16 @@ def _add(
     )
 
 
-def _attribute(name: str, folder: Path | None) -> Attribute | None:
-    """The attribute as it was when the data set was made, or else as the package knows it, if it does."""
+def _attribute(name: str, folder: Path | None, texts: TextChains | None) -> Attribute:
+    """The attribute as it was when the data set was made, or else as the package knows it, if it does; then it may have no classifier."""
     try:
         known = get_attribute(name)
     except ValueError:
         known = Attribute(name, f"with {name}", f"without {name}", "{text} {target}")
     record = {} if folder is None else read_record(folder / ORIGINALS_RECORD)
     if not record.get("classifier"):
-        return known if known.classifier is not None else None
+        # such as the median of lengths
+        return known if known.classifier is None or texts is None else fit_attribute(known, texts.of(0))
     try:
         classifier = make_classifier(record["classifier"])
     except ValueError as error:

@@ -169,7 +169,7 @@ def rate_report(
         >>> chains = {("reviews", "length"): {"rm": RewardChains(w, np.stack(rewards, axis=1))}}
         >>> report = rate_report(chains, bootstrap=200, treated={"length": "longer"})
         >>> print(report.sentences()[0])
-        reviews: rm pays +.30 sd [.28, .32] for longer texts (n = 400; minimum detectable .02).
+        reviews: rm pays +.30 sd [.27, .32] for longer texts (n = 400; minimum detectable .02).
 
         ```
     """

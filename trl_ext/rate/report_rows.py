@@ -54,7 +54,7 @@ def zero_test(estimate: Estimate | None, *, level: float, power: float) -> ZeroT
         >>> from trl_ext.evaluation import mean_estimate
         >>> test = zero_test(mean_estimate([1.0, 2.0, 4.0]), level=0.95, power=0.8)
         >>> round(test.p_value, 4), round(test.mde, 2)  # t = 2.65 with 2 degrees of freedom
-        (0.1181, 4.73)
+        (0.1181, 4.99)
 
         ```
     """

@@ -35,10 +35,10 @@ def interval(low: float | None, high: float | None, *, digits: int = 2) -> str:
 
 
 def digits_of(low: float | None, high: float | None) -> int:
-    """Digits after the point that show how long an interval is: two, or more if it is short."""
-    if pd.isna(low) or pd.isna(high) or not 0 < (half := (high - low) / 2) < np.inf:
+    """Digits after the point that show how long an interval is: two, or more if it is short (not of rounding errors)."""
+    if pd.isna(low) or pd.isna(high) or not 1e-5 < (half := (high - low) / 2) < np.inf:
         return 2
-    return int(np.clip(1 + np.floor(-np.log10(half)), 2, 6))
+    return max(2, 1 + int(np.floor(-np.log10(half))))
 
 
 def sentences(

@@ -14,12 +14,12 @@ from .rate_style import GREY, concept_labels, draw_interval, estimates, limits, 
 _DIRECTIONS = {
     "to_1": ("rewrites that add the attribute", COLOURS[0], "o", -0.22),
     "to_0": ("rewrites that remove it", COLOURS[1], "s", 0.0),
-    "asymmetry": ("difference: biases RATE if it is paid for", COLOURS[6], "D", 0.22),
+    "asymmetry": ("asymmetry: biases RATE if it is paid for", COLOURS[6], "D", 0.22),
 }
 
 
 def plot_drift(
-    table: pd.DataFrame, path: str | Path, *, unit: str = "sd of the feature in originals", title: str | None = None
+    table: pd.DataFrame, path: str | Path, *, unit: str = "sd of the feature over all texts", title: str | None = None
 ) -> tuple[Path, Path]:
     """
     How far rewrites move features of a text that they should leave alone, by their direction: a panel per attribute and data
@@ -30,7 +30,7 @@ def plot_drift(
             Columns `dataset, attribute, feature, direction` (`to_1`, `to_0` or `asymmetry`), `value, ci_low, ci_high`.
         path (`str` or `pathlib.Path`):
             The PNG file.
-        unit (`str`, *optional*, defaults to `"sd of the feature in originals"`):
+        unit (`str`, *optional*, defaults to `"sd of the feature over all texts"`):
             Of the values.
         title (`str`, *optional*):
             Title of the plot.
