@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..data.checks import counted
 from ..evaluation.statistics import Estimate
 from .aggregation import combine_data_sets
 from .effects import estimate_effects
