@@ -128,8 +128,8 @@ class TestByHand:
     def test_texts_without_words_of_the_lexicon_get_a_sentence(self):
         rewriter = rule_rewriter("helpfulness")
         polite = flip(rewriter, "Oil the chain.", True)
-        assert polite == "Thank you for asking. Oil the chain. I hope this helps."
-        assert flip(rewriter, polite, False) == "Not this question again. Oil the chain. I have said enough."
+        assert polite == "Thank you for asking. Oil the chain. Take your time."
+        assert flip(rewriter, polite, False) == "Not this question again. Oil the chain. Quit wasting mine."
 
     def test_a_tie_goes_to_the_wanted_side(self):
         assert flip(rule_rewriter("sentiment"), "A good plot, a bad end.", False) == "A bad plot, a bad end."
