@@ -4,17 +4,20 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from trl_ext.rate import (
     FaultyRewriter,
+    RewardChains,
     get_attribute,
     planted_bias_test,
     rule_rewriter,
     synthetic_reviews,
     world_vocabulary,
 )
-from trl_ext.rate.planted_rewards import ATTRIBUTE, MIXED, NULL, planted_rewards
+from trl_ext.rate.planted_rewards import ATTRIBUTE, MIXED, NULL, PlantedReward, planted_rewards
+from trl_ext.rate.self_test import _recoveries
 
 
 MOOD = get_attribute("sentiment")
@@ -90,8 +93,6 @@ def test_one_sided_texts_are_tested_as_far_as_possible(reviews):
 def test_planted_rewards_have_the_planted_effects(reviews):
     # by hand: two texts, a feature that differs between them, one rewrite each with the other's value
     chains = reviews.select(np.array([np.flatnonzero(reviews.w)[0], np.flatnonzero(~reviews.w)[0]]))
-    import pandas as pd
-
     tables = [
         pd.DataFrame({"words": [4.0, 2.0], "same": [1.0, 1.0]}),
         pd.DataFrame({"words": [2.0, 4.0], "same": [1, 2]}),
@@ -101,6 +102,16 @@ def test_planted_rewards_have_the_planted_effects(reviews):
     assert rewards[0].rewards.rewards.tolist() == [[2, 0], [0, 1]]  # what is not known is paid half
     assert rewards[2].rewards.rewards.tolist() == [[1, -1], [-1, 1]]
     assert (rewards[1].effect, rewards[2].effect) == (2.0, 0.0)
+
+
+def test_a_bias_as_large_as_the_margin_rarely_passes():
+    rng, w, passed = np.random.default_rng(0), np.arange(100) % 2 == 0, 0
+    for _ in range(150):
+        first, change = rng.normal(size=100), 0.2 + 0.6 * rng.normal(size=100)
+        rewards = np.stack([first, first, first + np.where(w, change, -change)], axis=1)
+        reward = PlantedReward("biased", 0.0, RewardChains(w, rewards))
+        passed += next(part.equivalent for part in _recoveries([reward], 0.2, 0.95) if part.estimand == "ATE")
+    assert passed <= 16  # the size is 5%: 7.5 expected, sd 2.7
 
 
 def test_results_are_plain_json_and_readable_text(reviews):
