@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.evaluation.doc_examples import failed_examples
 from trl_ext.rate import (
     FaultyRewriter,
     RewardChains,
@@ -141,3 +142,7 @@ def test_bad_input(reviews):
         run(reviews, attribute=replace(MOOD, classifier=None))
     with pytest.raises(ValueError, match="two texts or more, got 1"):
         run(reviews.select(np.arange(1)))
+
+
+def test_example():
+    assert failed_examples(planted_bias_test) == 0

@@ -185,6 +185,18 @@ def planted_bias_test(
     Raises:
         ValueError: The attribute has no classifier, it is another one than the texts', an option is out of range, or there
             are less than two texts.
+
+    Example:
+        ```python
+        >>> from trl_ext.rate import get_attribute, planted_bias_test, rule_rewriter, synthetic_reviews
+        >>> mood, reviews = get_attribute("sentiment"), synthetic_reviews(60, 0, attribute="sentiment")
+        >>> test = planted_bias_test(reviews, mood, rule_rewriter("sentiment"), features=["words"], progress=False)
+        >>> test.verdict, round(test.of("attribute").estimate.value, 3)
+        ('PASS', 1.0)
+        >>> planted_bias_test(reviews, mood, rule_rewriter("sentiment", fail=0.5), progress=False).verdict
+        'FAIL'
+
+        ```
     """
     if attribute.classifier is None:
         raise ValueError(f"attribute {attribute.name!r} has no classifier: without one nothing can be planted")
