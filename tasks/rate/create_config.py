@@ -8,6 +8,7 @@ from typing import Any
 from tasks.config_keys import Keys, check_folder_name, check_keys, check_range, defaults
 from tasks.rate.original_keys import ORIGINAL_KEYS, apply_original_keys
 from tasks.train_config import ConfigError
+from trl_ext.data.readers import FILE_TYPES
 
 
 LAYOUTS = ("imdb", "helpsteer", "hh_rlhf", "eli5", "preferences", "plain")
@@ -15,7 +16,7 @@ RULES = "rules"
 REWRITERS = (RULES, "local", "openai", "batch")  # rules; a model in this process, behind a server, or by batch files
 
 SOURCE_KEYS: Keys = {
-    "dataset": ("synthetic", (str,), None),  # file, folder or Hub id; demo: its answers; synthetic: film reviews
+    "dataset": ("synthetic", (str,), None),  # file, folder, Hub id; demo; synthetic (film reviews), synthetic_answers
     "layout": (None, (str,), LAYOUTS),  # of its rows; default: found by their columns
     "split": (None, (str,), None),
     "text_column": (None, (str,), None),  # if it is not named as in the layout
@@ -58,6 +59,7 @@ CREATE_KEYS: Keys = {
     "steps": (2, (int,), None),  # rewrites of every text: 2 for RATE, 3 for the symmetric correction
     **REWRITER_KEYS,
     "vocabulary": (None, (str,), None),  # file of known words, one a line, to find typing mistakes in rewrites
+    "repair_typos": (0.0, (float,), None),  # probability that rules repair one in passing, as chat models do
     "retry_failures": (False, (bool,), None),  # ask again for rewrites that failed
     "output_dir": ("outputs/rate", (str,), None),
     "name": (None, (str,), None),  # of the folder in it; default: <dataset>_<attribute>
@@ -79,8 +81,8 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def dataset_label(dataset: str) -> str:
     """A short name of a data set, for folders: that of the file or repository."""
-    name = Path(dataset.split(":")[0]).name
-    label = re.sub(r"[^\w+-]+", "-", Path(name).stem if Path(name).suffix else name).strip("-")
+    path = Path(dataset.split(":")[0])
+    label = re.sub(r"[^\w+-]+", "-", path.stem if path.suffix in FILE_TYPES else path.name).strip("-")
     return label or "texts"
 
 
@@ -95,7 +97,8 @@ def check_create_config(config: Mapping[str, Any]) -> None:
     config = resolve(config)
     check_folder_name(config["name"], "name")
     check_range(config, "limit", 2 if config["balanced"] else 1)
-    check_range(config, "typos", 0, 1)
+    for key in ("typos", "repair_typos"):
+        check_range(config, key, 0, 1)
     check_range(config, "steps", 1)
     check_range(config, "temperature", 0)
     for key in ("timeout", "poll_seconds"):
@@ -122,11 +125,13 @@ def _check_attribute(config: Mapping[str, Any]) -> None:
 def _check_rewriter(config: Mapping[str, Any]) -> None:
     rewriter, prices = config["rewriter"], config["prices"]
     if rewriter == RULES:
-        given = [key for key in ("model", "base_url", "prices") if config[key] is not None]
+        given = [key for key in ("model", "base_url", "prices", "extra") if config[key]]
         if given:
             raise ConfigError(
                 f"`{given[0]}` is of a model that rewrites, and rewriter=rules: set rewriter=local or openai"
             )
+    elif config["repair_typos"]:
+        raise ConfigError("repair_typos is of rewriter=rules: models repair what they will")
     elif config["model"] is None:
         raise ConfigError(f"rewriter={rewriter} needs `model`")
     if prices is not None:
@@ -136,6 +141,8 @@ def _check_rewriter(config: Mapping[str, Any]) -> None:
                 f"`prices` must be two numbers of at least 0, the prices of a million tokens of questions and of answers, "
                 f"got {prices!r}"
             )
+    if config["extra"] and rewriter == "local":
+        raise ConfigError("extra needs rewriter=openai or batch")
     if config["base_url"] is not None:
         if rewriter == "local":
             raise ConfigError("base_url needs rewriter=openai or batch")

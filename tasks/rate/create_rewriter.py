@@ -6,7 +6,15 @@ from typing import Any
 
 from tasks.rate.create_config import RULES
 from trl_ext.completions import Prices
-from trl_ext.rate import OriginalTexts, Rewriter, estimate_rewrites, make_rewriter
+from trl_ext.rate import (
+    OriginalTexts,
+    Rewriter,
+    Vocabulary,
+    estimate_rewrites,
+    make_rewriter,
+    world_vocabulary,
+)
+from trl_ext.rate.originals import SYNTHETIC, SYNTHETIC_ANSWERS
 
 
 _SERVER_KEYS = ("base_url", "api_key_env", "timeout", "max_tokens_field")
@@ -28,7 +36,7 @@ def configured_rewriter(originals: OriginalTexts, config: Mapping[str, Any], ans
     """
     kind, attribute = config["rewriter"], originals.attribute
     if kind == RULES:
-        options = _rule_options(originals)
+        options = _rule_options(originals, config)
         return make_rewriter(kind, attribute, options=options, progress=config["progress"])
     options = {key: config[key] for key in _OPTIONS[kind]} | {"strip_preamble": config["strip_preamble"]}
     if "api_key_env" in options:
@@ -75,11 +83,26 @@ def _prices(config: Mapping[str, Any]) -> Prices | None:
     return None if config["prices"] is None else Prices(*map(float, config["prices"]))
 
 
-def _rule_options(originals: OriginalTexts) -> dict[str, Any]:
+def known_words(originals: OriginalTexts, config: Mapping[str, Any]) -> Vocabulary | None:
+    """The words to find typing mistakes with, if they are known."""
+    if config["vocabulary"] is not None:
+        return Vocabulary.read(Path(config["vocabulary"]).expanduser())
+    if config["rewriter"] == RULES and config["dataset"] in (SYNTHETIC, SYNTHETIC_ANSWERS):
+        return world_vocabulary()
+    return getattr(originals.attribute.classifier, "words", None)
+
+
+def _rule_options(originals: OriginalTexts, config: Mapping[str, Any]) -> dict[str, Any]:
     """What the rule shares with the classifier, so that rewrites are on the other side of the same threshold."""
     settings, name = originals.attribute.settings, originals.attribute.name
+    options: dict[str, Any] = {}
     if name == "length" and settings.get("measure") in ("characters", "words"):
-        return {"threshold": settings["threshold"], "measure": settings["measure"]}
+        options = {"threshold": settings["threshold"], "measure": settings["measure"]}
     if name == "typos" and settings.get("measure") == "unknown_words":
-        return {"vocabulary": originals.attribute.classifier.words, "threshold": settings["threshold"]}
-    return {}
+        options = {"vocabulary": originals.attribute.classifier.words, "threshold": settings["threshold"]}
+    if config["repair_typos"]:
+        words = known_words(originals, config)
+        if words is None:
+            raise ValueError("repair_typos needs known words: set `vocabulary`, a file with one a line")
+        options |= {"repair_typos": config["repair_typos"], "vocabulary": words}
+    return options

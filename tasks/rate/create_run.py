@@ -11,7 +11,7 @@ from tasks.json_files import as_recorded, write_json
 from tasks.provenance import command, package_versions
 from tasks.rate.create_attribute import configured_originals
 from tasks.rate.create_config import RULES, resolve
-from tasks.rate.create_rewriter import configured_rewriter, estimate
+from tasks.rate.create_rewriter import configured_rewriter, estimate, known_words
 from tasks.train_config import ConfigError
 from trl_ext.atomic_files import write_text_atomically
 from trl_ext.completions import TooManyFailures
@@ -51,6 +51,7 @@ def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
     transformers.utils.logging.set_verbosity_warning()
     for name, level in (("trl_ext", logging.INFO), ("tasks", logging.INFO), ("httpx", logging.WARNING)):
         logging.getLogger(name).setLevel(level)
+    smoke_test = config["smoke_test"]
     config = resolve(config)
     folder = Path(config["output_dir"]).expanduser() / config["name"]
     try:
@@ -58,20 +59,23 @@ def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
         _print_originals(originals)
         if config["dry_run"]:
             return _tell(estimate(originals, config, folder / ANSWERS), sacred_run)
+        rewriter = configured_rewriter(
+            originals, config, folder / ANSWERS
+        )  # what it lacks is found before files are written
         write_originals(originals, folder, config["overwrite"])
         chains = rewrite_chains(
             originals.chains,
             originals.attribute,
-            configured_rewriter(originals, config, folder / ANSWERS),
+            rewriter,
             steps=config["steps"],
             path=folder / REWRITES,
             overwrite=config["overwrite"],
             retry_failures=config["retry_failures"],
             progress=config["progress"],
         )
-        result = judge(chains, originals, folder, config["vocabulary"])
+        result = judge(chains, originals, folder, known_words(originals, config))
         if config["export_original"]:
-            result["original"] = export(chains, originals, folder, config)
+            result["original"] = export(chains, originals, folder, config, smoke_test)
     except (ValueError, TypeError, OSError, ImportError, TooManyFailures) as error:
         raise ConfigError(str(error)) from error
     sacred_run.info["rewrites"] = as_recorded(result | {"command": command("tasks/rate/create_dataset.py")})
@@ -100,13 +104,11 @@ def write_originals(originals: OriginalTexts, folder: Path, overwrite: bool) -> 
     )
 
 
-def judge(chains: TextChains, originals: OriginalTexts, folder: Path, vocabulary: str | None) -> dict[str, Any]:
+def judge(chains: TextChains, originals: OriginalTexts, folder: Path, vocabulary: Vocabulary | None) -> dict[str, Any]:
     """Write and print what is wrong with the rewrites."""
-    words = getattr(originals.attribute.classifier, "words", None)
-    if vocabulary is not None:
-        words = Vocabulary.read(Path(vocabulary).expanduser())
-    quality = rewrite_quality(chains, originals.attribute, vocabulary=words)
-    write_json(folder / QUALITY, quality.to_dict())
+    quality = rewrite_quality(chains, originals.attribute, vocabulary=vocabulary)
+    # with the rows to keep, which score.py reads
+    write_json(folder / QUALITY, quality.to_dict() | {"keep": quality.keep.tolist()})
     print(quality.format())
     return {
         "rows": len(chains),
@@ -117,10 +119,12 @@ def judge(chains: TextChains, originals: OriginalTexts, folder: Path, vocabulary
     }
 
 
-def export(chains: TextChains, originals: OriginalTexts, folder: Path, config: Mapping[str, Any]) -> str:
+def export(
+    chains: TextChains, originals: OriginalTexts, folder: Path, config: Mapping[str, Any], smoke_test: bool
+) -> str:
     """Write rewrites and template as the original does, below `original/data/rewrites`. Returns the name of the file."""
     target = folder / "original" / "data" / "rewrites"
-    name = original_file_name("rewrites", config["name"], smoke_test=config["limit"] == 30)
+    name = original_file_name("rewrites", config["name"], smoke_test=smoke_test)
     write_original_rewrites(chains, target / name)
     write_original_template(
         originals.attribute,

@@ -103,7 +103,7 @@ def apply_original_keys(
 
         - create: keys of `tasks/rate/create_dataset.py` for the data set; `limit`, at most 30, of a smoke test;
         - score: `model` (and `label` of a sentiment model), `original_file` (`data/rewrites/...` or `data/scored/...`),
-          `name` of the data set; `limit` 10 of a smoke test;
+          `name` of the data set, and `attribute` if it is known; `limit` 10 of a smoke test;
         - effects: `original_file` (`data/scored/...`), `reward_key`, `step_keys` (3 names), `attribute` (the concept),
           `score_name`, `name` of the data set, and `original_config`, the section as it is, to be written beside effects.
 
@@ -113,8 +113,8 @@ def apply_original_keys(
     Example:
         ```python
         >>> from tasks.rate.original_keys import apply_original_keys
-        >>> apply_original_keys({"smoke_test": True, "rewrites": {"dataset_name": "imdb_sentiment"}}, "create")
-        {'dataset': 'stanfordnlp/imdb', 'split': 'train', 'layout': 'imdb', 'attribute': 'sentiment', 'limit': 30}
+        >>> apply_original_keys({"smoke_test": True, "rewrites": {"dataset_name": "imdb_sentiment"}}, "create")["attribute"]
+        'sentiment'
 
         ```
     """
@@ -127,10 +127,10 @@ def apply_original_keys(
     if section:
         found = {"create": _create, "score": _score, "effects": _effects}[stage](section)
     resolved = {key: value for key, value in config.items() if key not in ORIGINAL_KEYS}
-    for key, value in found.items():
-        default = None if defaults is None else defaults.get(key)
-        if resolved.get(key) in (None, default):
-            resolved[key] = value
+    given = {key for key, value in resolved.items() if value is not None and value != (defaults or {}).get(key)}
+    if "dataset" in given:  # other data have another layout, perhaps, and not this name
+        given |= {"layout", "split", "name"}
+    resolved |= {key: value for key, value in found.items() if key not in given}
     if config.get("smoke_test") and stage != "effects":
         rows = CREATED_ROWS if stage == "create" else SCORED_ROWS
         resolved["limit"] = rows if resolved.get("limit") is None else min(rows, resolved["limit"])
@@ -215,7 +215,7 @@ def _create(section: Mapping[str, str]) -> dict[str, Any]:
             f"config key 'rewrites.dataset_name' must be one of {', '.join(DATASETS)}, got {name!r}.{hint} For others, set "
             "`dataset` and `attribute`."
         )
-    return dict(DATASETS[name])
+    return DATASETS[name] | {"name": name}
 
 
 def _score(section: Mapping[str, str]) -> dict[str, Any]:
@@ -227,7 +227,9 @@ def _score(section: Mapping[str, str]) -> dict[str, Any]:
         )
     model = MODELS.get(section["model"], {"model": section["model"]})
     found = {**model, "original_file": str(Path("data", folder, section["dataset_filename"]))}
-    return found | ({"name": section["dataset_name"]} if "dataset_name" in section else {})
+    name = section.get("dataset_name")
+    found |= {} if name is None else {"name": name}
+    return found | ({"attribute": DATASETS[name]["attribute"]} if name in DATASETS else {})
 
 
 def _effects(section: Mapping[str, str]) -> dict[str, Any]:

@@ -23,14 +23,22 @@ BUNDLED = "bundled:smollm2-135m-instruct"
 
 RUN_ALL_KEYS: Keys = {
     "output_dir": ("outputs/rate", (str,), None),
-    "reward_models": (None, (list, str), None),  # folders or Hub ids, or RM1,RM2; None: two are trained on the demo's pairs
+    "reward_models": (
+        None,
+        (list, str),
+        None,
+    ),  # folders or Hub ids, or RM1,RM2; None: two are trained on the demo's pairs
     "lexical_reward": (True, (bool,), None),  # score with a reward that is a formula of the text, too
     "baseline": (None, (str,), None),  # reward model that the others are compared with; None: the first
     "dataset": (DEMO, (str,), None),  # as in create_dataset.py
     "attribute": ("length", (str,), None),
     "attributes_file": (None, (str,), None),
     "limit": (40, (int,), None),  # texts, half of them with the attribute
-    "rewriters": (["rules", "local", "server"], (list, str), None),  # server: the local model behind `transformers serve`
+    "rewriters": (
+        ["rules", "local", "server"],
+        (list, str),
+        None,
+    ),  # server: the local model behind `transformers serve`
     "rewriter_model": (BUNDLED, (str,), None),  # of local and server; the name at the server of openai and batch
     "seed": (42, (int,), None),
     "stop_after": (STAGES[-1], (str,), STAGES),
@@ -57,8 +65,8 @@ _OWN_KEYS = {
         *("dataset", "attribute", "attributes_file", "limit", "seed", "rewriter", "model", "output_dir", "name"),
         *("base_url", "api_key_env", "rewrites", "smoke_test"),
     },
-    "score": {"model", "models", "output_dir", "name", "names", "scoring", "smoke_test"},
-    "effects": {"output_dir", "baseline", "effects", "smoke_test"},
+    "score": {"model", "models", "score_name", "output_dir", "name", "original_file", "scoring", "smoke_test"},
+    "effects": {"output_dir", "names", "models", "baseline", "original_file", "effects", "smoke_test"},
     "train": {"output_dir", "seed", "rapl_method", "rapl_col_id", "train_data_path"},
 }
 
@@ -87,8 +95,10 @@ class Plan:
         self.root = Path(config["output_dir"])
         self.rewriters = _as_list(config["rewriters"])
         self.trained = {} if not is_demo(config) else {n: str(self.root / "models" / n) for n in _DEMO_MODELS}
-        given = [] if is_demo(config) else _as_list(config["reward_models"])
-        self.reward_models = [*given, *self.trained.values(), *([LEXICAL] if config["lexical_reward"] else [])]
+        from tasks.rewardbench.evaluation import safe_name
+
+        given = {} if is_demo(config) else {safe_name(model): model for model in _as_list(config["reward_models"])}
+        self.reward_models = given | self.trained | ({LEXICAL: LEXICAL} if config["lexical_reward"] else {})
 
     def training(self, name: str) -> dict[str, Any]:
         """Keys of tasks/train.py for a reward model of the demo."""
@@ -101,7 +111,9 @@ class Plan:
 
     def creation(self, rewriter: str, server: LocalServer | None = None) -> dict[str, Any]:
         """Keys of create_dataset.py for a rewriter; `server` is the one that was started, if it is needed."""
-        keys: dict[str, Any] = {key: self.config[key] for key in ("dataset", "attribute", "attributes_file", "limit", "seed")}
+        keys: dict[str, Any] = {
+            key: self.config[key] for key in ("dataset", "attribute", "attributes_file", "limit", "seed")
+        }
         if self.config["dataset"] == DEMO:
             keys["sides"] = "chosen"
             if rewriter in ("local", "server") and self.config["attributes_file"] is None:
@@ -114,15 +126,21 @@ class Plan:
             keys["model"] = self.config["rewriter_model"]
         return defaults(CREATE_KEYS) | self.config["create"] | keys
 
-    def scoring(self) -> dict[str, Any]:
-        """Keys of score.py: all reward models, all rewriters."""
-        own = {"models": self.reward_models, "output_dir": str(self.root)}
-        return defaults(RATE_SCORE_KEYS) | {"on_failure": "drop"} | self.config["score"] | own
+    def scorings(self) -> list[dict[str, Any]]:
+        """Keys of score.py for each reward model, of the rewrites of all rewriters."""
+        own = {"output_dir": str(self.root)}
+        keys = defaults(RATE_SCORE_KEYS) | {"on_failure": "drop"} | self.config["score"] | own
+        return [keys | {"model": model, "score_name": name} for name, model in self.reward_models.items()]
 
     def effects(self) -> dict[str, Any]:
         """Keys of effects.py."""
-        own = {"output_dir": str(self.root), "baseline": self.config["baseline"]}
-        return defaults(EFFECTS_KEYS) | self.config["effects"] | own
+        baseline = self.config["baseline"] or next(iter(self.reward_models))
+        own = {"output_dir": str(self.root), "baseline": baseline if len(self.reward_models) > 1 else None}
+        names = {
+            "names": [self.chains_name(rewriter) for rewriter in self.rewriters],
+            "models": list(self.reward_models),
+        }
+        return defaults(EFFECTS_KEYS) | names | self.config["effects"] | own
 
     def plotting(self) -> dict[str, Any]:
         """Keys of plot.py."""
@@ -136,13 +154,24 @@ def check_config(config: Mapping[str, Any]) -> None:
     for script, own in _OWN_KEYS.items():
         if taken := sorted(own & set(config[script])):
             raise ConfigError(f"'{script}.{taken[0]}' follows from the other keys of run_all.py: leave it out")
+    given = [] if is_demo(config) else _as_list(config["reward_models"])
+    if not all(isinstance(name, str) and name for name in given) or len(set(given)) < len(given):
+        raise ConfigError(
+            f"config key 'reward_models' must be a list of names, each once, got {config['reward_models']!r}"
+        )
     plan = Plan(config)
+    if not plan.reward_models:
+        raise ConfigError("there is no reward model: set reward_models, or lexical_reward=True")
     if not plan.rewriters or len(set(plan.rewriters)) < len(plan.rewriters):
-        raise ConfigError(f"config key 'rewriters' must be a list of rewriters, each once, got {config['rewriters']!r}")
+        raise ConfigError(
+            f"config key 'rewriters' must be a list of rewriters, each once, got {config['rewriters']!r}"
+        )
     if bad := [name for name in plan.rewriters if name not in REWRITERS]:
         raise ConfigError(f"config key 'rewriters' must name some of {', '.join(REWRITERS)}, got {bad[0]!r}")
-    if not plan.reward_models or not all(isinstance(name, str) and name for name in plan.reward_models):
-        raise ConfigError(f"config key 'reward_models' must be a list of names, got {config['reward_models']!r}")
+    if plan.config["baseline"] not in (None, *plan.reward_models):
+        raise ConfigError(
+            f"config key 'baseline' must be one of {', '.join(plan.reward_models)}, got {config['baseline']!r}"
+        )
     if "server" in plan.rewriters:
         check_can_serve()
     for name in plan.trained:
@@ -150,6 +179,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     for rewriter in plan.rewriters:
         check_create_config(plan.creation(rewriter))
         check_folder_name(plan.chains_name(rewriter), "dataset")
-    check_rate_score_config(plan.scoring())
+    for scoring in plan.scorings():
+        check_rate_score_config(scoring)
     check_effects_config(plan.effects())
     check_plot_config(plan.plotting())

@@ -50,10 +50,15 @@ def _rewrite(plan: Plan) -> None:
             create_dataset.ex.run(config_updates=plan.creation(rewriter))
 
 
+def _score(plan: Plan) -> None:
+    for keys in plan.scorings():
+        score.ex.run(config_updates=keys)
+
+
 _RUN = {
     "reward_models": _reward_models,
     "rewrite": _rewrite,
-    "score": lambda plan: score.ex.run(config_updates=plan.scoring()),
+    "score": _score,
     "effects": lambda plan: effects.ex.run(config_updates=plan.effects()),
     "plot": lambda plan: plot.ex.run(config_updates=plan.plotting()),
 }

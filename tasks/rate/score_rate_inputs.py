@@ -67,7 +67,7 @@ def read_score_inputs(config: Mapping[str, Any]) -> dict[str, ScoreInput]:
 
 def _read(config: Mapping[str, Any], path: Path, scored: Mapping[str, RewardChains]) -> ScoreInput:
     chains = TextChains.read(path)
-    facts: dict[str, Any] = {"rewrites_file_sha256": hash_file(path), "quality": None, "limit": config["limit"]}
+    facts: dict[str, Any] = {"rewrites_sha256": hash_file(path), "quality": None, "limit": config["limit"]}
     quality = path.with_name(QUALITY)
     if config["use_quality"] or (config["use_quality"] is None and quality.is_file()):
         keep, exclusions = _read_quality(quality, chains)
@@ -77,7 +77,7 @@ def _read(config: Mapping[str, Any], path: Path, scored: Mapping[str, RewardChai
         )
         chains = chains.select(keep)
     # Before a model is loaded: what fails, or is too little, is told now
-    complete, facts["failed"] = complete_chains(chains, config["on_failure"])
+    complete, facts["left_out"] = complete_chains(chains, config["on_failure"])
     if config["limit"] is not None:
         complete = sample_rows(complete, config["limit"], config["seed"])
     if config["prompt_format"] == "chat":

@@ -1,5 +1,6 @@
 """Scoring of rewrites with one or more reward models."""
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,7 +85,8 @@ def _score_all(
                 overwrite=config["overwrite"],
                 facts={**given.facts, "reward_model": reward_name(config, model)},
             )
-            timings[f"{name}/{folder}"] = scorer.timing.to_dict()
+            record = json.loads((given.folder / "scores" / folder / "rewards.jsonl.meta.json").read_text())
+            timings[f"{name}/{folder}"] = record["timing"]
         del scorer
     return rewards, timings
 

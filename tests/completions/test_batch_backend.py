@@ -112,11 +112,11 @@ class TestBatches:
             **dict.fromkeys(["missing", "error", "repeated", "broken", "foreign", "empty"], 0.08), seed=3
         )
         with serve(faults) as server:
-            run = ask(server, questions(80), max_submissions=10)
+            run = ask(server, questions(40), max_submissions=10)
             assert {fault for fault, count in server.ends.items() if count} >= {
                 *("", "missing", "error", "repeated", "broken", "foreign", "empty")
             }, "the seed has to give every kind of fault"
-            assert texts(run) == [f"ANSWER number {i}" for i in range(80)] and run.failures == {}
+            assert texts(run) == [f"ANSWER number {i}" for i in range(40)] and run.failures == {}
             # what was delivered is in the ledger, an answer that came twice once
             assert run.ledger.answers == server.delivered_lines.total()
             assert set(server.delivered_lines.values()) == {1}
@@ -251,10 +251,22 @@ class TestInterruptions:
         with serve() as server:
             server.faults_of_calls = ["", "", *["error"] * 5]
             with pytest.raises(
-                BatchServiceFailure, match="could not look at a batch: server_error.*the same call goes on"
+                BatchServiceFailure, match="could not look at batch_0001 .*: server_error.*the same call goes on"
             ):
                 ask(server, questions(2))
             assert ask(server, questions(2)).failures == {} and len(server.batches) == 1
+
+    def test_a_batch_that_the_server_has_forgotten_is_named_and_not_repeated_by_itself(self, serve, ask, tmp_path):
+        with serve() as server:
+            with pytest.raises(BatchesUnderWay):
+                ask(server, questions(3), longest_wait=0)
+            server.batches.clear()
+            with pytest.raises(BatchServiceFailure, match="batch_0001 .batch-0.: not_found.*set `collected` to true"):
+                ask(server, questions(3))
+            assert not server.batches
+            state = tmp_path / "batches" / "batches.json"
+            state.write_text(state.read_text().replace('"collected": false', '"collected": true'))
+            assert ask(server, questions(3)).failures == {}
 
 
 class TestFilesByHand:

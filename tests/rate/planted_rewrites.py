@@ -16,9 +16,10 @@ SCENARIOS = {
 def planted(rng, n, steps=2, *, clusters=None, pi=0.5, beta0=1.0, lam=-0.5, m1=0.0, m0=0.0, s0=1.0, mu_to1=0.0,
             mu_to0=0.0, s=1.0, carry=0.0, fail=0.0, between=0.0):  # fmt: skip
     """
-    Rewards, what the attribute is in every text (N, K + 1), and what else the texts have, xi (N, K + 1).
+    Rewards, what the attribute is in every text (N, K + 1), and what else can be measured of the texts (N, K + 1).
 
     R = a + beta0 W + lam xi; a rewrite into t keeps `carry` of xi, adds mu_t and noise, and fails with probability `fail`.
+    A fifth of the variance of the noise is not in what is measured.
     With clusters, effects of a cluster share a deviation of `between`.
     """
     w = rng.random(n) < pi
@@ -26,16 +27,19 @@ def planted(rng, n, steps=2, *, clusters=None, pi=0.5, beta0=1.0, lam=-0.5, m1=0
     base, effect = rng.normal(size=n), np.full(n, beta0)
     if clusters is not None:
         effect = effect + between * rng.normal(size=clusters.max() + 1)[clusters]
-    states, others = [state], [xi]
+    hidden = np.zeros(n)
+    states, others, unseen = [state], [xi], [hidden]
     for step in range(1, steps + 1):
         target = w ^ bool(step % 2)
         done = (state == target) | (rng.random(n) >= fail)
         state = np.where(done, target, state)
-        xi = carry * xi + np.where(target, mu_to1, mu_to0) + s * rng.normal(size=n)
+        xi = carry * xi + np.where(target, mu_to1, mu_to0) + s * np.sqrt(0.8) * rng.normal(size=n)
+        hidden = carry * hidden + s * np.sqrt(0.2) * rng.normal(size=n)
         states.append(state)
         others.append(xi)
+        unseen.append(hidden)
     state, xi = np.stack(states, axis=1), np.stack(others, axis=1)
-    rewards = base[:, None] + effect[:, None] * state + lam * xi
+    rewards = base[:, None] + effect[:, None] * state + lam * (xi + np.stack(unseen, axis=1))
     return RewardChains(w, rewards, clusters, np.arange(n)), state, xi
 
 

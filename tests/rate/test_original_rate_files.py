@@ -9,6 +9,7 @@ import pytest
 from trl_ext.rate import (
     RewardChains,
     TextChains,
+    estimate_effects,
     get_attribute,
     merge_original_scored,
     original_file_name,
@@ -219,6 +220,15 @@ class TestEffects:
         values, rest = read_original_effects(tmp_path / "e.json")
         assert values["naive_effect"] is None and values["ATE_rewritten_rewrite_stderr"] == 0.5
         assert rest == config
+
+    def test_of_estimated_effects(self, tmp_path):
+        table = {"w": [1, 1, 1, 0, 0, 0], "original": [3, 5, 4, 1, 2, 0], "rewrite": [1, 2, 2, 3, 4, 4]}
+        table["rewritten_rewrite"] = [3, 4, 5, 1, 1, 2]
+        write_original_effects(estimate_effects(table, se="reference"), tmp_path / "e.json")
+        values, _ = read_original_effects(tmp_path / "e.json")
+        # delta: 2, 2, 3 of texts with the attribute and 2, 3, 2 of those without
+        assert values["ATE_rewritten_rewrite"] == pytest.approx(14 / 6)
+        assert (values["naive_effect"], values["Y1_count"], values["reward_std"]) == (3.0, 3, 1.0)
 
     def test_nan_of_the_original_is_none(self, tmp_path):
         (tmp_path / "e.json").write_text(json.dumps(self.VALUES))

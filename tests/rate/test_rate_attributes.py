@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from datasets import Dataset
 from transformers import AutoModelForSequenceClassification
 
 from tests.tiny import tiny_config, tiny_tokenizer
@@ -12,6 +13,7 @@ from trl_ext.rate import (
     classify_texts,
     fit_attribute,
     get_attribute,
+    load_originals,
     make_classifier,
     read_attributes,
 )
@@ -177,6 +179,13 @@ class TestModelClassifier:
         assert classify_texts(attribute, self.TEXTS) == [p > threshold for p in probabilities]
         assert attribute.classifier.report() == {"texts": 4, "truncated": 1}
         assert attribute.settings["trust_remote_code"] is False
+
+    def test_originals_say_how_many_were_cut(self, checkpoint):
+        rows = Dataset.from_dict({"prompt": ["Q"] * 4, "text": list(self.TEXTS)})
+        settings = {"kind": "model", "model": checkpoint, "label": "GOOD", "device": "cpu"}
+        report = load_originals(rows, "sentiment", classifier=settings).report
+        assert report["classifier"] == {"texts": 4, "truncated": 1}
+        assert report["decided_by"]["label"] == "GOOD"
 
     def test_a_neutral_zone(self, checkpoint):
         settings = {"kind": "model", "model": checkpoint, "label": 1, "neutral": 0.5}

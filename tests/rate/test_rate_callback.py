@@ -127,6 +127,7 @@ class TestFigures:
         assert {NAME, f"{NAME}_ATT", f"{NAME}_ATT_raw_ci_low"} <= set(figures)
         assert not any("_ATU" in name for name in figures) and not any(np.isnan(list(figures.values())))
 
+    @pytest.mark.slow
     def test_average_of_the_weights_is_audited(self, tmp_path, tokenizer):
         trainer = make(tmp_path, tokenizer, ema_decay=0.9)
         callback = train(trainer, every_n_steps=1)
@@ -224,6 +225,12 @@ class TestRows:
             (CHAINS, {"rows": 2}, ValueError, "chains 'indeed': `rows` must be at least 4"),
             (CHAINS, {"max_length": 20}, ValueError, "chains 'indeed': prompt .*max_length=20"),
             ({}, {}, ValueError, "give at least one"),
+            (
+                {"a": CHAINS, "a_ATT": CHAINS},
+                {},
+                ValueError,
+                "'eval_rate/a_ATT' would be a figure of other chains, too",
+            ),
             ({"a": 1}, {}, TypeError, "chains 'a' must be TextChains, got int"),
             (3, {}, TypeError, "must be TextChains, a mapping of them, or a path; got int"),
             (tmp_path / "nothing", {}, ValueError, "there is no such file, nor a folder with rewrites.jsonl"),
@@ -243,17 +250,21 @@ def launched(config: str, folder: Path, watched: bool) -> dict:
     return json.loads(output.read_text())
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> dict:
+    return launched("cpu.yaml", tmp_path_factory.mktemp("alone"), True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("config", ["cpu_2proc.yaml", "zero3_cpu_2proc.yaml"])
-def test_two_processes(config, tmp_path):
+def test_two_processes(config, alone, tmp_path):
     skip_without_compiler(config)
-    (tmp_path / "alone").mkdir()
-    alone = launched("cpu.yaml", tmp_path / "alone", True)
     plain, watched = (launched(config, tmp_path, watched) for watched in (False, True))
     assert watched["losses"] == plain["losses"]
     assert watched["parameters"] == plain["parameters"]
     assert watched["steps"] == [[0, 2, 4]] * 2 and alone["steps"] == [[0, 2, 4]]
     assert watched["rewards"][0] == watched["rewards"][1]
-    np.testing.assert_allclose(watched["rewards"][0], alone["rewards"][0], atol=1e-4)
+    # After 4 steps, whose gradients are added up in another order
+    np.testing.assert_allclose(watched["rewards"][0], alone["rewards"][0], rtol=1e-3, atol=1e-3)
     assert watched["figures"][0] == watched["figures"][1]
     assert watched["lines"] == [0, 2, 4]

@@ -14,6 +14,7 @@ from trl_ext.rate import (
     paired_effects,
     simulate_rewards,
     sweep_effects,
+    synthetic_experiment,
 )
 
 
@@ -29,6 +30,7 @@ from trl_ext.rate import (
         paired_effects,
         simulate_rewards,
         sweep_effects,
+        synthetic_experiment,
     ],
     ids=lambda documented: documented.__name__,
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.evaluation.doc_examples import failed_examples
@@ -94,6 +94,7 @@ def chain(texts, w):
     return TextChains("length", ids, ("Write.",) * len(texts), np.array(w), texts, failures)
 
 
+@settings(max_examples=25)
 @given(st.lists(st.tuples(*[st.sampled_from(["One.", "One two.", "One two three."])] * 3, st.booleans()), min_size=1))
 def test_differences_are_to_1_minus_to_0_whatever_w_is(rows):
     chains = chain(tuple(row[:3] for row in rows), [row[3] for row in rows])
@@ -131,6 +132,9 @@ def test_bad_input():
         "Unfortunately, I'm not able to fulfill this.",
         "I won't help with this.",
         "I apologize, but I cannot comply.",
+        "I can’t offer guidance on that matter.",
+        "That’s not something I can support or provide information on.",
+        "I’m committed to ethical standards, so I can’t help with that.",
     ],
 )
 def test_refusals(text):
@@ -147,6 +151,8 @@ def test_refusals(text):
         "Sorry, this was bad. I can see why.",
         "I won't do it justice.",
         "I can't do without it.",
+        "This is not something I can watch twice.",
+        "I can't offer more than two stars.",
         "The clerk said: I'm sorry, but I can't help you.",
     ],
 )

@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trl_ext.rate import get_attribute, load_originals, read_originals
 from trl_ext.rate.source_layouts import parse_dialogue
+from trl_ext.rate.text_draw import Quota, draw_texts
 
 
 def write_jsonl(path, rows):
@@ -78,6 +81,43 @@ class TestIMDB:
     def test_of_a_folder_with_parquet(self, imdb, tmp_path):
         imdb.to_parquet(tmp_path / "train.parquet")
         assert len(read_originals(str(tmp_path), "sentiment", limit=4, prompt="Review it:")) == 4
+
+
+class TestDraw:
+    ATTRIBUTE = get_attribute("length", classifier=lambda text, row: {"+": True, "-": False, "?": None}[text])
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.text("+-?", min_size=1, max_size=60),
+        st.integers(1, 30) | st.none(),
+        st.booleans(),
+        st.integers(0, 2**32 - 1),
+    )
+    def test_as_many_as_wanted_or_as_there_are(self, texts, limit, balanced, seed):
+        limit = limit if limit is None or not balanced else max(limit, 2)
+        there = {True: texts.count("+"), False: texts.count("-")}
+        if not any(there.values()) or (balanced and not all(there.values())):
+            with pytest.raises(ValueError, match="nothing can be said"):
+                draw_texts(texts, [{}] * len(texts), self.ATTRIBUTE, Quota(limit, balanced), seed, "texts")
+            return
+        draw = draw_texts(texts, [{}] * len(texts), self.ATTRIBUTE, Quota(limit, balanced), seed, "texts")
+        assert all(texts[row] == "-+"[side] for row, side in draw.sides.items())
+        assert list(draw.sides) == sorted(draw.sides)
+        drawn = [list(draw.sides.values()).count(side) for side in (True, False)]
+        if balanced:
+            most = min(there.values())
+            assert drawn == [most if limit is None else min(most, limit // 2)] * 2
+        else:
+            assert sum(drawn) == min(sum(there.values()), len(texts) if limit is None else limit)
+        assert len(draw.sides) + draw.unknown <= draw.classified <= len(texts)
+
+    def test_every_text_is_as_likely(self):
+        # 4 of 10 texts: each in 0.4 of the draws, standard error (0.4 * 0.6 / 1000) ** 0.5
+        texts = ["+-"[i % 2] for i in range(10)]
+        count = np.zeros(10)
+        for seed in range(1000):
+            count[list(draw_texts(texts, [{}] * 10, self.ATTRIBUTE, Quota(4, True), seed, "texts").sides)] += 1
+        np.testing.assert_allclose(count / 1000, 0.4, atol=4 * (0.24 / 1000) ** 0.5)
 
 
 class TestHelpSteer:

@@ -202,12 +202,12 @@ def test_features_on_target_are_reported_and_not_flagged(clean):
 
 
 def test_random_symmetric_edits_are_rarely_flagged():
-    clean, flagged = make_chains(100), 0
-    for seed in range(30):
+    clean, flagged = make_chains(60), 0
+    for seed in range(20):
         rng = np.random.default_rng(seed)
-        more = {(r, k): clean.texts[r][k] + " Oh yes." * rng.integers(0, 4) for r in range(100) for k in (1, 2)}
-        flagged += bool(judge(changed(clean, more), features=["words", "punctuation_rate"]).flagged)
-    assert flagged <= 5  # Holm keeps all tests together at 5%: 1.5 expected
+        more = {(r, k): clean.texts[r][k] + " Oh yes." * rng.integers(0, 4) for r in range(60) for k in (1, 2)}
+        flagged += bool(judge(changed(clean, more), features=["words", "headers"]).flagged)
+    assert flagged <= 4  # Holm keeps all tests together at 5%: 1 expected
 
 
 def test_selection_by_attribute_is_warned_of(clean):
@@ -256,6 +256,13 @@ def test_results_are_plain_json_and_readable_text(clean):
     assert content["rows_kept"] == 199 and content["exclusions"]["preamble"]["w_1"] == 1
     text = quality.format()
     assert "Rows kept: 199 of 200" in text and "preamble" in text and "punctuation_rate" in text
+
+
+def test_what_a_single_row_can_not_tell_is_null(clean):
+    quality = judge(clean.select([0]))
+    content = json.loads(json.dumps(quality.to_dict(), allow_nan=False))
+    assert content["compliance"][0]["share"]["ci_low"] is None and content["drift"][0]["asymmetry"]["se"] is None
+    assert quality.flagged == () and "nan" not in quality.format()
 
 
 def test_clusters_widen_intervals():

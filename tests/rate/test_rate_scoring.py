@@ -234,12 +234,12 @@ def whole(checkpoint, tmp_path_factory) -> bytes:
 @pytest.mark.slow
 def test_a_killed_run_continues_to_the_same_file(checkpoint, whole, tmp_path):
     arguments = [sys.executable, str(SCRIPT), checkpoint, str(tmp_path), "2000"]
-    process = subprocess.Popen(arguments, env=environment(), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(arguments, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True)
     rewards = tmp_path / "rewards.jsonl"
     deadline = time.monotonic() + 120
     while not (rewards.exists() and rewards.stat().st_size > 1000) and time.monotonic() < deadline:
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
+    os.killpg(process.pid, signal.SIGKILL)  # with what prepares rows in the background
     process.wait()
     assert 0 < rewards.read_bytes().count(b"\n") < 6000
     with pytest.raises(ValueError, match="is not finished"):

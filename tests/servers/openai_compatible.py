@@ -41,6 +41,8 @@ class Faults:
     empty: float = 0.0  # a chat completion without content
     unreadable: float = 0.0  # a chat completion that is not what was asked for
     slow: float = 0.0  # answered well, after `slow_seconds`
+    hang: float = 0.0  # never answered: the client has to give up
+    too_long: float = 0.0  # answered, with the finish reason "length"
     seed: int = 0
     slow_seconds: float = 0.2
     retry_after: str = "0.05"
@@ -70,6 +72,7 @@ class CompletionServer:
         url (`str`): Address for `base_url`.
         asked (`Counter`): Requests for each question, by [`identity`].
         delivered (`Counter`): Complete chat completions that were sent for each question.
+        delivered_tokens (`Counter`): Their `prompt_tokens` and `completion_tokens`.
         ends (`Counter`): How requests ended: `""` for an answer, or the name of a fault.
         under_way (`int`): Requests under way now.
         most_at_once (`int`): Most of them there were.
@@ -83,14 +86,21 @@ class CompletionServer:
         self.refuse_with: tuple[int, dict[str, Any]] | None = None
         self.asked: Counter[str] = Counter()
         self.delivered: Counter[str] = Counter()
+        self.delivered_tokens: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []
         self.authorizations: set[str | None] = set()
         self.most_at_once = 0
         self.under_way = 0
+        self._port = 0
+
+    def at(self, port: int) -> "CompletionServer":
+        """The same at a certain port."""
+        self._port = port
+        return self
 
     def __enter__(self) -> "CompletionServer":
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = socket.create_server(("127.0.0.1", self._port))
         # Otherwise the body of a response waits 40 ms for the acknowledgement of its header
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
@@ -141,18 +151,30 @@ class CompletionServer:
             await _abort(send)
         elif fault == "malformed":
             await _send(send, 200, b'{"choices": [{"message"')
+        elif fault == "hang":
+            while not send.__self__.disconnected:
+                await asyncio.sleep(0.01)
         elif fault == "foreign":
             await _send(send, 200, b'{"status": "ok"}')
         else:
             text = {"empty": "", "unreadable": "I would rather talk about the weather."}.get(fault)
-            content = json.dumps(_completion(body, self.answer(body) if text is None else text)).encode()
+            completion = _completion(body, self.answer(body) if text is None else text)
+            if fault == "too_long":
+                completion["choices"][0]["finish_reason"] = "length"
+            content = json.dumps(completion).encode()
             if fault == "cut":
                 await _send(send, 200, content[: len(content) // 2], length=len(content), more=True)
                 await asyncio.sleep(0.01)
                 await _abort(send)
                 return
-            await _send(send, 200, content)
-            self.delivered[name] += 1
+            if not send.__self__.disconnected:  # one who gave up gets nothing
+                await _send(send, 200, content)
+                self.note_delivery(name, completion["usage"])
+
+    def note_delivery(self, name: str, usage: dict[str, int]) -> None:
+        """Count an answer that was sent."""
+        self.delivered[name] += 1
+        self.delivered_tokens.update({field: usage[field] for field in ("prompt_tokens", "completion_tokens")})
 
 
 def identity(body: dict[str, Any]) -> str:

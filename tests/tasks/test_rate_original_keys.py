@@ -43,6 +43,7 @@ class TestStages:
             "model": "RLHFlow/ArmoRM-Llama3-8B-v0.1",
             "original_file": "data/rewrites/imdb_dataset.json",
             "name": "imdb_sentiment",
+            "attribute": "sentiment",
             "limit": 10,
         }
 
@@ -64,6 +65,7 @@ class TestStages:
         check_create_config(config)
         resolved = resolve(config)
         assert {key: resolved[key] for key in DATASETS[name]} == DATASETS[name]
+        assert resolved["name"] == name
         if resolved["attributes_file"] is not None:
             assert resolved["attribute"] in read_attributes(resolved["attributes_file"])
 
@@ -72,6 +74,7 @@ class TestStages:
         resolved = resolve(config)
         assert (resolved["dataset"], resolved["limit"], resolved["threshold"]) == ("reviews.jsonl", 50, 970.0)
         assert resolved["name"] == "reviews_length"
+        assert resolved["layout"] is None and resolved["split"] is None
         assert not {"smoke_test", "rewrites", "scoring", "effects"} & set(resolved)
 
     def test_smoke_tests_are_small(self):

@@ -171,7 +171,7 @@ def test_failed_rewrites_are_told_before_a_model_is_loaded(output, models):
     assert not (output / "first" / "scores").exists()
     score(model="lexical", name="first", on_failure="drop")
     record = json.loads((output / "first" / "scores" / "lexical" / "chains.json").read_text())
-    assert record["failed"] == {"timeout": 1} and record["rows"] == 7
+    assert record["left_out"] == {"timeout": 1} and record["rows"] == 7
 
 
 def test_files_of_the_original(tmp_path, monkeypatch, models):
@@ -217,12 +217,14 @@ def test_killed_it_continues_and_two_processes_write_the_same(tmp_path, models):
     script = ROOT / "tasks" / "rate" / "score.py"
     updates = ["with", f"model={models['rm0']}", "output_dir=rate", "progress=False"]
     command = [sys.executable, str(script), *updates, "score_name=killed"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, start_new_session=True
+    )
     rewards = tmp_path / "rate" / "first" / "scores" / "killed" / "rewards.jsonl"
     deadline = time.monotonic() + 120
     while not (rewards.exists() and rewards.stat().st_size > 1000) and time.monotonic() < deadline:
         time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
+    os.killpg(process.pid, signal.SIGKILL)  # with what prepares rows in the background
     process.wait()
     assert 0 < rewards.read_bytes().count(b"\n") < 4500
     subprocess.run(command, cwd=tmp_path, env=environment(), check=True, capture_output=True, timeout=300)

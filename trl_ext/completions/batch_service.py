@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..atomic_files import atomic_path
-from .batch_files import ENDPOINT, Batch, BatchFolder
+from .batch_files import ENDPOINT, STATE_FILE, Batch, BatchFolder
 from .retries import RetryPolicy, classify
 
 
 logger = logging.getLogger(__name__)
 
+_LOST = (
+    f" Is the key that of the account that began it? If the server has forgotten it, set `collected` to true in {STATE_FILE}: "
+    "its questions are then asked again."
+)
 FINAL = ("completed", "failed", "expired", "cancelled")
 COMPLETION_WINDOW = "24h"
 _LOOKED_THROUGH = 200  # batches of the account, newest first, among which one that was begun is looked for
@@ -86,7 +90,9 @@ class BatchServer:
 
     def look(self, batch: Batch, folder: BatchFolder) -> BatchStatus:
         """How far it is."""
-        found = self._call("look at a batch", lambda: self._client.batches.retrieve(batch.batch_id))
+        found = self._call(
+            f"look at {batch.name} ({batch.batch_id})", lambda: self._client.batches.retrieve(batch.batch_id)
+        )
         counts = found.request_counts
         problems = getattr(found.errors, "data", None) or ()
         return BatchStatus(
@@ -141,7 +147,7 @@ class BatchServer:
                 if wait is None or retry == self._retry.max_retries:
                     raise BatchServiceFailure(
                         f"could not {what}: {kind}: {self._describe(error)} What is under way is recorded; the same call "
-                        "goes on."
+                        f"goes on.{_LOST if kind == 'not_found' else ''}"
                     ) from None
             logger.info("could not %s: %s; again in %.1f s", what, kind, wait)
             time.sleep(wait)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 _EXPORTS = {
     "AIPWEffects": "doubly_robust",
+    "ASYMMETRIC_SENTENCE": "rules",
     "Attribute": "attribute",
     "AuditedEffects": "callbacks",
     "ChatClassifier": "chat_classifier",
@@ -15,6 +16,7 @@ _EXPORTS = {
     "Compliance": "compliance",
     "ComplianceCorrectedEffects": "compliance_correction",
     "DepthTest": "longer_chains",
+    "EXPERIMENTS": "synthetic_experiments",
     "EffectFamily": "effect_families",
     "EffectsByDepth": "longer_chains",
     "Exclusion": "exclusions",
@@ -24,7 +26,7 @@ _EXPORTS = {
     "FeatureDrift": "feature_drift",
     "LexicalReward": "rules",
     "Lexicon": "lexicons",
-    "Limits": "quality",
+    "Limits": "quality_verdict",
     "OriginalTexts": "originals",
     "RateAuditCallback": "callbacks",
     "RateEffects": "effects",
@@ -41,7 +43,7 @@ _EXPORTS = {
     "Rule": "rules",
     "RuleRewriter": "rules",
     "SCENARIOS": "simulation",
-    "SampleSize": "power",
+    "SampleSize": "sample_sizes",
     "SelfTest": "self_test",
     "Sensitivity": "off_target_sensitivity",
     "Sweep": "sweep",
@@ -77,7 +79,7 @@ _EXPORTS = {
     "make_rewriter": "rewriter_choice",
     "measure_features": "features",
     "merge_original_scored": "original_scores",
-    "minimum_detectable_effect": "power",
+    "minimum_detectable_effect": "detectable_effect",
     "normalised_effects": "normalised",
     "observe_attribute": "compliance",
     "original_file_name": "original_layout",
@@ -98,7 +100,7 @@ _EXPORTS = {
     "rule_rewriter": "rules",
     "rule_texts": "rules",
     "sample_rows": "callbacks",
-    "sample_size": "power",
+    "sample_size": "sample_sizes",
     "score_chains": "scoring",
     "score_many": "scoring",
     "sensitivity": "off_target_sensitivity",
@@ -107,6 +109,7 @@ _EXPORTS = {
     "sweep_effects": "sweep",
     "symmetric_effects": "longer_chains",
     "synthetic_answers": "rules",
+    "synthetic_experiment": "synthetic_experiments",
     "synthetic_reviews": "rules",
     "world_vocabulary": "rules",
     "write_original_effects": "original_effects",
@@ -142,6 +145,7 @@ if TYPE_CHECKING:
     from .correlated_resampling import correlated_chains as correlated_chains
     from .correlated_resampling import correlated_counts as correlated_counts
     from .correlated_resampling import correlated_rows as correlated_rows
+    from .detectable_effect import minimum_detectable_effect as minimum_detectable_effect
     from .doubly_robust import AIPWEffects as AIPWEffects
     from .doubly_robust import aipw_effect as aipw_effect
     from .effect_families import EffectFamily as EffectFamily
@@ -180,12 +184,9 @@ if TYPE_CHECKING:
     from .originals import OriginalTexts as OriginalTexts
     from .originals import load_originals as load_originals
     from .originals import read_originals as read_originals
-    from .power import SampleSize as SampleSize
-    from .power import minimum_detectable_effect as minimum_detectable_effect
-    from .power import sample_size as sample_size
-    from .quality import Limits as Limits
     from .quality import RewriteQuality as RewriteQuality
     from .quality import rewrite_quality as rewrite_quality
+    from .quality_verdict import Limits as Limits
     from .readability import reading_ease as reading_ease
     from .report import RateReport as RateReport
     from .report import rate_report as rate_report
@@ -200,6 +201,7 @@ if TYPE_CHECKING:
     from .rewriter import Rewritten as Rewritten
     from .rewriter_choice import make_rewriter as make_rewriter
     from .rewriting import rewrite_chains as rewrite_chains
+    from .rules import ASYMMETRIC_SENTENCE as ASYMMETRIC_SENTENCE
     from .rules import FaultyRewriter as FaultyRewriter
     from .rules import LexicalReward as LexicalReward
     from .rules import Rule as Rule
@@ -211,6 +213,8 @@ if TYPE_CHECKING:
     from .rules import synthetic_answers as synthetic_answers
     from .rules import synthetic_reviews as synthetic_reviews
     from .rules import world_vocabulary as world_vocabulary
+    from .sample_sizes import SampleSize as SampleSize
+    from .sample_sizes import sample_size as sample_size
     from .scoring import chat_prompts as chat_prompts
     from .scoring import read_reward_chains as read_reward_chains
     from .scoring import score_chains as score_chains
@@ -223,6 +227,8 @@ if TYPE_CHECKING:
     from .steps import step_names as step_names
     from .sweep import Sweep as Sweep
     from .sweep import sweep_effects as sweep_effects
+    from .synthetic_experiments import EXPERIMENTS as EXPERIMENTS
+    from .synthetic_experiments import synthetic_experiment as synthetic_experiment
     from .text_chains import TextChains as TextChains
     from .text_encoder import load_encoder as load_encoder
     from .text_facts import TextFacts as TextFacts

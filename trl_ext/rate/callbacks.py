@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 _STEPS = 2  # RATE compares a rewrite with its rewrite
 _LOGGED = {"": "ATE_rewritten_rewrite", "_ATT": "ATT_rewritten_rewrite", "_ATU": "ATU_rewritten_rewrite"}
+_UNITS = ("", "_raw")  # standard deviations of rewards, and rewards
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,10 @@ class RateAuditCallback(ScoredRowsCallback):
         self.chains: dict[str, TextChains] = {}
         self.rewards: dict[str, RewardChains] = {}
         self.effects: dict[int, dict[str, AuditedEffects]] = {}
+        self._figure_names: set[str] = set()
         for name, given in _named(chains).items():
             used = self._chosen(name, given, rows, on_failure)
+            self._reserve(name)
             self.add_rows(name, list(used.prompts), [list(texts) for texts in used.texts])
             self.chains[name] = used
 
@@ -172,9 +175,25 @@ class RateAuditCallback(ScoredRowsCallback):
         except (TypeError, ValueError) as error:
             raise type(error)(f"chains {name!r}: {error}") from error
 
+    def _reserve(self, name: str) -> None:
+        """Note how figures of these texts are called: the log of a resumed training may have those of others, too."""
+        first = f"{self.metric_prefix}rate/{name}"
+        names = {f"{first}_size"} | {
+            f"{first}{ending}{unit}{end}"
+            for ending in _LOGGED
+            for unit in _UNITS
+            for end in ("", "_ci_low", "_ci_high")
+        }
+        taken = names & self._figure_names
+        if taken:
+            raise ValueError(
+                f"chains {name!r}: {min(taken)!r} would be a figure of other chains, too: rename one of them"
+            )
+        self._figure_names |= names
+
     def is_figure(self, name: str) -> bool:
         """See [`~trl_ext.evaluation.audit_callback.ScoredRowsCallback.is_figure`]."""
-        return name.startswith(f"{self.metric_prefix}rate/")
+        return name in self._figure_names
 
     def figures_of(self, rewards: dict[str, list[np.ndarray]]) -> dict[str, float]:
         """See [`~trl_ext.evaluation.audit_callback.ScoredRowsCallback.figures_of`]."""
@@ -269,7 +288,7 @@ def _named(chains: TextChains | Mapping[str, TextChains] | str | Path) -> dict[s
 def _logged(name: str, found: AuditedEffects) -> dict[str, float]:
     figures: dict[str, float] = {}
     for ending, effect in _LOGGED.items():
-        for estimate, unit in ((found.normalised[effect], ""), (found.effects[effect], "_raw")):
+        for unit, estimate in zip(_UNITS, (found.normalised[effect], found.effects[effect]), strict=True):
             if estimate is not None and math.isfinite(estimate.value):
                 figures |= logged_figures(f"{name}{ending}{unit}", estimate)
     if name in figures:

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .attribute import Attribute
 from .rewriter import RewriteRequest, Rewritten
 from .steps import step_names
+from .text_faults import preamble_end
 
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ logger = logging.getLogger(__name__)
 
 SHORTEST_LIMIT = 256  # tokens: a text of one word may become a paragraph
 LENGTH_FACTOR = 4.0
-# One line that announces the text, such as "Sure! Here is the review, rewritten:"
-_PREAMBLE = re.compile(
-    r"\A\s*(?:sure|certainly|of course|absolutely|okay|ok|here is|here's|here are)\b[^\n]*:[ \t]*\n+", re.IGNORECASE
-)
 
 
 class ChatRewriter:
@@ -40,8 +36,8 @@ class ChatRewriter:
 
     An answer is taken as it is, but for white space at its ends, and lone surrogates, which no file can hold and which
     become U+FFFD. Quotes, code fences and announcements stay: whether a rewrite is one is judged later, by what measures
-    its quality. With `strip_preamble=True` a first line that announces the text ("Sure, here is ...:") is taken away,
-    and counted in `stripped`.
+    its quality. With `strip_preamble=True` words in front that announce the text ("Sure! Here is the rewritten review:")
+    are taken away, and counted in `stripped`.
 
     Failures are those of their rows: `"empty"` and `"refusal"` (by the server's own field) after `parse_attempts`
     answers, or the kind of the error that was left after all retries (`"timeout"`, `"rate_limit"`, `"connection"`,
@@ -273,17 +269,20 @@ def longest_answer(text: str, factor: float) -> int:
 
 def without_preamble(text: str) -> str:
     """
-    A text without a first line that announces it. A text that is nothing else is left as it is.
+    A text without the announcement that [`~trl_ext.rate.text_faults.has_preamble`] finds. A text that is nothing else is
+    left as it is.
 
     Example:
         ```python
         >>> from trl_ext.rate.chat_rewriter import without_preamble
-        >>> without_preamble("Sure! Here is the review, rewritten:\\n\\nA fine film."), without_preamble("Here is a film.")
+        >>> without_preamble("Sure! Here is the rewritten review:\\n\\nA fine film."), without_preamble("Here is a film.")
         ('A fine film.', 'Here is a film.')
 
         ```
     """
-    rest = _PREAMBLE.sub("", text, count=1)
+    rest = text
+    while end := preamble_end(rest):  # "Sure!", and then "Here is the review:"
+        rest = rest[end:].lstrip()
     return rest if rest.strip() else text
 
 

@@ -1,6 +1,5 @@
 """Do rewrites have the value of the attribute they were asked for?"""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,8 @@ from numpy.typing import ArrayLike
 
 from ..evaluation.statistics import Estimate, proportion_estimate
 from .attribute import Attribute
+from .classifiers import classify_texts
+from .effects import estimate_to_dict
 from .steps import step_names
 from .text_chains import TextChains
 
@@ -37,7 +38,7 @@ class Compliance:
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
         shown = {name: getattr(self, name) for name in ("step", "target", "complied", "known", "unknown")}
-        return shown | {"share": None if self.share is None else self.share.to_dict()}
+        return shown | {"share": estimate_to_dict(self.share)}
 
 
 def observe_attribute(chains: TextChains, attribute: Attribute) -> np.ndarray:
@@ -57,7 +58,7 @@ def observe_attribute(chains: TextChains, attribute: Attribute) -> np.ndarray:
     for step in range(chains.steps + 1):
         there = [row for row, text in enumerate(chains.of(step)) if text is not None]
         rows = [{"prompt": chains.prompts[row]} | ({} if step else chains.metadata[row]) for row in there]
-        said = _classify(attribute, [chains.texts[row][step] for row in there], rows)
+        said = classify_texts(attribute, [chains.texts[row][step] for row in there], rows)
         observed[there, step] = [np.nan if value is None else float(value) for value in said]
     return observed
 
@@ -108,10 +109,3 @@ def measure_compliance(
                 )
             )
     return tuple(result)
-
-
-def _classify(attribute: Attribute, texts: Sequence[str], rows: Sequence[dict[str, Any]]) -> Sequence[bool | None]:
-    batch = getattr(attribute.classifier, "classify_batch", None)
-    if batch is not None:
-        return batch(texts)
-    return [attribute.classify(text, row) for text, row in zip(texts, rows, strict=True)]

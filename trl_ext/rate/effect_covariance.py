@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
+from ..evaluation.statistics import Estimate
 from .estimands import EFFECTS, effect_rows
 from .influence import count_units, effect_influence
 from .reward_chains import RewardChains
@@ -33,10 +35,18 @@ class Figure:
     n: int
     degrees: int
 
-    @property
-    def se(self) -> float:
-        """Standard error, NaN for a single unit."""
-        return float(np.sqrt(self.influence @ self.influence)) if self.degrees else np.nan
+    def estimate(self, level: float, what: str) -> Estimate:
+        """t interval; NaN uncertainty for a single unit."""
+        method = f"{what} ({self.degrees + 1} clusters or independent rows, {level:g} level)"
+        if not self.degrees:
+            return Estimate(self.value, np.nan, np.nan, np.nan, self.n, method)
+        se = float(np.sqrt(self.influence @ self.influence))
+        half = se * float(stats.t.ppf((1 + level) / 2, self.degrees))
+        return Estimate(self.value, se, self.value - half, self.value + half, self.n, method)
+
+    def minus(self, other: "Figure") -> "Figure":
+        """The difference of two effects in the same rows."""
+        return Figure(self.value - other.value, self.influence - other.influence, self.n, self.degrees)
 
 
 def effect_figure(chains: RewardChains, name: str, codes: np.ndarray, *, normalised: bool = False) -> Figure | None:

@@ -9,8 +9,6 @@ import pandas as pd
 
 from ..evaluation.statistics import Estimate, _check_level
 from .effect_covariance import Figure, check_effects, effect_figure, unit_codes
-from .effects import estimate_effects
-from .normalised import normalised_effects
 from .plain_json import plain
 from .reward_chains import RewardChains
 from .simultaneous_inference import joint_tests
@@ -156,27 +154,16 @@ def adjust_family(
     if not members:
         raise ValueError(f"no table has rows for {', '.join(estimands)}")
     figures = [figure for *_, figure in members]
-    tests = joint_tests(
-        np.array([figure.value for figure in figures]),
-        _covariance(members, chains),
-        np.array([figure.degrees for figure in figures]),
-        np.array([figure.n for figure in figures]),
-        **{"draws": draws, "seed": seed, "level": level},
-    )
-    estimates = {
-        key: normalised_effects(each, level=level, method="delta")
-        if normalised
-        else estimate_effects(each, level=level)
-        for key, each in chains.items()
-    }
+    tests = joint_tests(figures, _covariance(members, chains), draws=draws, seed=seed, level=level)
+    what = "effect / reward_std, delta method, CR1 t interval" if normalised else "effect, paired CR1 t interval"
     return EffectFamily(
         tuple(
             FamilyMember(
-                *(*key, estimand, estimates[key][estimand]),
+                *(*key, estimand, figure.estimate(level, what)),
                 *(float(p[row]) for p in (tests.p_values, tests.holm, tests.fdr_bh, tests.max_t)),
                 tests.simultaneous[row],
             )
-            for row, (key, estimand, _) in enumerate(members)
+            for row, (key, estimand, figure) in enumerate(members)
         ),
         tuple(absent),
         normalised,

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from ..evaluation.statistics import Estimate, mean_estimate, proportion_estimate
+from .effects import estimate_to_dict
 from .steps import step_names
 from .text_chains import TextChains
 from .text_faults import text_faults
@@ -56,8 +57,8 @@ class Selection:
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
         return {
-            "w_1": None if self.w_1 is None else self.w_1.to_dict(),
-            "w_0": None if self.w_0 is None else self.w_0.to_dict(),
+            "w_1": estimate_to_dict(self.w_1),
+            "w_0": estimate_to_dict(self.w_0),
             "p_value": self.p_value,
             "method": self.method,
         }

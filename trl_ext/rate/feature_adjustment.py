@@ -183,7 +183,7 @@ def _adjust(
         found.removed[name] = None
     else:
         # What rows add to the plain mean, on the scale of the regression's errors
-        units = n if clusters is None else len(np.unique(clusters))
+        units = int(fit.codes.max()) + 1
         plain_mean = (effects - effects.mean()) / n * np.sqrt(units / (units - 1) if units > 1 else np.nan)
         found.removed[name] = fit.estimate(
             unadjusted.value - estimate.value,

@@ -10,6 +10,7 @@ from scipy import stats
 
 from ..evaluation.multiple_testing import adjust_p_values
 from ..evaluation.statistics import Estimate, mean_estimate
+from .effects import estimate_to_dict
 from .features import DISTANCE
 from .steps import step_names
 
@@ -94,7 +95,9 @@ class FeatureDrift:
         shown["flags"] = list(self.flags)
         for name in estimates:
             estimate = getattr(self, name)
-            shown[name] = None if estimate is None else estimate.to_dict() | {"standardised": self.standardised(name)}
+            shown[name] = None
+            if estimate is not None:
+                shown[name] = estimate_to_dict(estimate) | {"standardised": self.standardised(name)}
         return shown
 
 

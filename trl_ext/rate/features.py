@@ -1,5 +1,6 @@
 """What can be counted of a text: its off-target features should not depend on the attribute it was rewritten to."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,17 +9,20 @@ import pandas as pd
 
 from ..arena.text_counts import FEATURES as MARKDOWN
 from ..arena.text_counts import text_features
-from .readability import count_sentences, reading_ease, words_of
+from .lexicons import LEXICONS, lexicon_score
+from .readability import count_sentences, reading_ease
 from .steps import step_names
 from .text_chains import TextChains
+from .words import words_of
 
 
 if TYPE_CHECKING:
+    from .rules import Vocabulary
     from .text_encoder import Encoder
 
-LEXICONS = ("sentiment", "politeness", "confidence", "complexity")
 PLAIN = ("characters", "sentences", "readability", "type_token_ratio", "punctuation_rate", "capital_rate")
 UNKNOWN, DISTANCE = "unknown_share", "embedding_distance"
+_PUNCTUATION = re.compile(r"[^\w\s]|_")
 FEATURES = ("characters", *MARKDOWN, *PLAIN[1:], *LEXICONS, UNKNOWN, DISTANCE)
 
 
@@ -26,7 +30,7 @@ def measure_features(
     texts: Sequence[str],
     *,
     originals: Sequence[str] | None = None,
-    vocabulary: Any = None,
+    vocabulary: "Vocabulary | None" = None,
     encoder: "Encoder | None" = None,
     features: Sequence[str] | None = None,
 ) -> pd.DataFrame:
@@ -87,8 +91,6 @@ def measure_features(
         rows = pd.DataFrame([_plain(text) for text in texts], columns=list(PLAIN))
         columns |= rows.to_dict("series")
     for name in set(names) & set(LEXICONS):
-        from .lexicons import lexicon_score
-
         columns[name] = [lexicon_score(text, name) for text in texts]
     if UNKNOWN in names:
         columns[UNKNOWN] = [vocabulary.unknown_share(text) for text in texts]
@@ -101,7 +103,7 @@ def feature_differences(
     chains: TextChains,
     features: Sequence[str] | None = None,
     *,
-    vocabulary: Any = None,
+    vocabulary: "Vocabulary | None" = None,
     encoder: "Encoder | None" = None,
 ) -> pd.DataFrame:
     """
@@ -182,14 +184,14 @@ def _known(features: Sequence[str], can: Sequence[str]) -> list[str]:
 
 
 def _plain(text: str) -> tuple[float, ...]:
-    words = [word.lower() for word in words_of(text)]
+    words = words_of(text)
     letters = sum(map(str.isalpha, text))
     return (
         len(text),
         count_sentences(text),
         reading_ease(text),
         len(set(words)) / len(words) if words else np.nan,
-        sum(not (c.isalnum() or c.isspace()) for c in text) / len(text),
+        len(_PUNCTUATION.findall(text)) / len(text),
         sum(map(str.isupper, text)) / letters if letters else np.nan,
     )
 

@@ -106,17 +106,15 @@ class Lexicon:
         words, phrases = self._index
         end = 0
         for token in WORD.finditer(text):
-            start = token.start()
-            if start < end:
-                continue
             word = token.group().lower()
-            if word in phrases:
-                found = next(((m, e) for p, e in phrases[word] if (m := p.match(text, start))), None)
-                if found:
-                    end = found[0].end()
-                    yield start, end, found[1]
-                    continue
-            if word in words:
+            if word not in words and word not in phrases or token.start() < end:
+                continue
+            start = token.start()
+            found = next(((m, e) for p, e in phrases.get(word, ()) if (m := p.match(text, start))), None)
+            if found:
+                end = found[0].end()
+                yield start, end, found[1]
+            elif word in words:
                 end = token.end()
                 yield start, end, words[word]
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..data.checks import counted
 from ..data.loading import load_rows, rename_columns, source_name
 from .attribute import Attribute
-from .attributes import get_attribute
+from .attributes import attribute_names, get_attribute
 from .classifiers import fit_attribute, make_classifier
 from .prompt_clusters import prompt_clusters, prompt_key, short_hash
 from .source_layouts import LAYOUTS, SIDES, TURNS, Candidate, LayoutOptions, find_layout
@@ -22,7 +22,7 @@ from .text_draw import Quota, draw_texts
 
 logger = logging.getLogger(__name__)
 
-DEMO, SYNTHETIC = "demo", "synthetic"
+DEMO, SYNTHETIC, SYNTHETIC_ANSWERS = BUILT_IN = ("demo", "synthetic", "synthetic_answers")
 SYNTHETIC_TEXTS, SYNTHETIC_PER_TEXT = 1000, 4
 
 
@@ -87,7 +87,8 @@ def load_originals(
     Args:
         source (`str`, `Path`, [`~datasets.Dataset`] or `pandas.DataFrame`):
             A file (.jsonl, .json, .csv, .parquet), a folder, a Hub id, rows in memory; `"demo"`, the answers of
-            [`~trl_ext.data.load_demo_questions`]; or `"synthetic"`, film reviews of [`synthetic_reviews`].
+            [`~trl_ext.data.load_demo_questions`]; or `"synthetic"` and `"synthetic_answers"`, texts of
+            [`synthetic_reviews`] and [`synthetic_answers`].
         attribute ([`Attribute`] or `str`):
             The attribute. By its name, columns of the data decide where a layout has one for it (labels of IMDB, grades
             of HelpSteer, the side of HH-RLHF).
@@ -135,10 +136,12 @@ def load_originals(
     _check_arguments(sides, turn, typos, seed)
     quota = Quota(limit, balanced, per_side)
     options = LayoutOptions(prompt, sides, turn)
-    if isinstance(source, str) and source in (DEMO, SYNTHETIC):
+    named = get_attribute(attribute) if isinstance(attribute, str) else attribute
+    if isinstance(source, str) and source in BUILT_IN:
         if layout is not None or split is not None or columns:
             raise ValueError(f"the source {source!r} has no layout, split or columns: leave them out")
-        name, found = source, _demo(sides) if source == DEMO else _synthetic(limit, per_side, seed)
+        name = source
+        found = _demo(sides) if source == DEMO else _synthetic(source, named.name, limit, per_side, seed)
         read = len(found)
     else:
         rows = load_rows(source, split=split, columns=columns, what="texts")
@@ -148,7 +151,6 @@ def load_originals(
     candidates, left_out = _usable(found)
     if not candidates:
         raise ValueError(f"{_name(source)}: of {counted(read, 'row')} no text is left: {dict(left_out)}")
-    named = get_attribute(attribute) if isinstance(attribute, str) else attribute
     fitted = fit_attribute(named, [candidate.text for candidate in candidates])
     decider = _decider(attribute, fitted, name, classifier, candidates)
     texts, rows = [c.text for c in candidates], [{"prompt": c.prompt} | c.metadata for c in candidates]
@@ -166,7 +168,7 @@ def load_originals(
     if typos:
         chains = _with_typos(chains, typos, seed)
     report = {
-        "source": _name(source),
+        "source": str(source) if isinstance(source, str | Path) else _name(source),
         "layout": name,
         "split": split,
         "rows": read,
@@ -198,7 +200,7 @@ def _check_arguments(sides: str, turn: str, typos: float, seed: int) -> None:
 
 def _name(source: Any) -> str:
     if isinstance(source, str | Path):
-        return str(source) if str(source) in (DEMO, SYNTHETIC) else source_name(source)
+        return str(source) if str(source) in BUILT_IN else source_name(source)
     return source_name(source)
 
 
@@ -232,16 +234,19 @@ def _demo(sides: str) -> list[Candidate]:
     ]
 
 
-def _synthetic(limit: int | None, per_side: int | None, seed: int) -> list[Candidate]:
-    from .rules import synthetic_reviews
+def _synthetic(source: str, attribute: str, limit: int | None, per_side: int | None, seed: int) -> list[Candidate]:
+    from . import rules
 
+    make = {SYNTHETIC: rules.synthetic_reviews, SYNTHETIC_ANSWERS: rules.synthetic_answers}[source]
     # More than are drawn, since either side can be rare
     wanted = limit if per_side is None else 2 * per_side
-    reviews = synthetic_reviews(SYNTHETIC_TEXTS if wanted is None else SYNTHETIC_PER_TEXT * wanted, seed)
+    number = SYNTHETIC_TEXTS if wanted is None else SYNTHETIC_PER_TEXT * wanted
+    # Some attributes are in the texts only if they are asked for
+    chains = make(number, seed, **({"attribute": attribute} if attribute in attribute_names() else {}))
     return [
         Candidate(name, prompt, text, metadata)
         for name, prompt, (text,), metadata in zip(
-            reviews.ids, reviews.prompts, reviews.texts, reviews.metadata, strict=True
+            chains.ids, chains.prompts, chains.texts, chains.metadata, strict=True
         )
     ]
 
@@ -253,7 +258,10 @@ def _usable(found: Sequence[Candidate]) -> tuple[list[Candidate], Counter]:
     texts, ids = set(), {}
     for row, candidate in enumerate(found):
         if candidate.id in ids:
-            raise ValueError(f"id {candidate.id!r} of text {row} is that of text {ids[candidate.id]} already")
+            raise ValueError(
+                f"id {candidate.id!r} of text {row} is that of text {ids[candidate.id]} already: give each row its own, or "
+                "remove the column"
+            )
         ids[candidate.id] = row
         checked = candidate.checked()
         if checked.problem is not None:
@@ -291,10 +299,17 @@ def _decider(
 
 def _with_typos(chains: TextChains, share: float, seed: int) -> TextChains:
     from .rules import add_typos
+    from .words import words_of
 
-    # A text gets the same mistakes whichever others are drawn with it
+    # A text gets the same mistakes whichever others are drawn with it. Its first word stays, so that its first letter does
     texts = tuple(
-        (add_typos(text, share, np.random.default_rng([seed, int(short_hash(name), 16)])) if w else text,)
+        (
+            add_typos(
+                text, share, np.random.default_rng([seed, int(short_hash(name), 16)]), keep=set(words_of(text)[:1])
+            )
+            if w
+            else text,
+        )
         for name, (text,), w in zip(chains.ids, chains.texts, chains.w, strict=True)
     )
     return replace(chains, texts=texts)

@@ -55,7 +55,7 @@ def _compliance(quality: "RewriteQuality") -> list[str]:
     for part in quality.compliance:
         side = {None: "both", True: "with", False: "without"}[part.target]
         unknown = f", {part.unknown} unknown" if part.unknown else ""
-        lines.append(f"  {part.step:<18} {side:<8} {_share(part.share)} {part.complied} of {part.known}{unknown}")
+        lines.append(f"  {part.step:<18} {side:<8} {_share(part.share):<23} {part.complied} of {part.known}{unknown}")
     return lines
 
 
@@ -66,21 +66,26 @@ def _drift(quality: "RewriteQuality") -> list[str]:
         "Drift in standard deviations (! flagged, * meant to change):",
         f"  {'feature':<20} {'ATE':>8} {'ATT':>8} {'ATU':>8} {'repetition':>11} {'into':>8} {'out of':>8}",
     ]
+    still = []
     for part in quality.drift:
+        numbers = [part.standardised(name) for name in _SHOWN]
+        if not any(numbers):  # nan is true
+            still.append(part.feature)
+            continue
         mark = "*" if part.on_target else "!" if part.flags else " "
-        numbers = [
-            part.standardised(name)
-            for name in ("asymmetry", "asymmetry_w_1", "asymmetry_w_0", "repetition", "to_1", "to_0")
-        ]
         shown = [f"{number:+.2f}" if number == number else "-" for number in numbers]
         lines.append(
             f"{mark} {part.feature:<20} " + " ".join(f"{t:>{w}}" for t, w in zip(shown, _WIDTHS, strict=True))
         )
-    return lines
+    return [*lines, f"  no change at all: {', '.join(still)}"] if still else lines
 
 
+_SHOWN = ("asymmetry", "asymmetry_w_1", "asymmetry_w_0", "repetition", "to_1", "to_0")
 _WIDTHS = (8, 8, 8, 11, 8, 8)
 
 
 def _share(share: Estimate | None) -> str:
-    return f"{'-':<22}" if share is None else f"{share.value:>6.1%} [{share.ci_low:.1%}, {share.ci_high:.1%}]"
+    if share is None:
+        return "-"
+    interval = "" if share.ci_low != share.ci_low else f" [{share.ci_low:.1%}, {share.ci_high:.1%}]"  # nan: one row
+    return f"{share.value:.1%}{interval}"

@@ -3,15 +3,11 @@
 import re
 from functools import lru_cache
 
+from .words import words_of
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s|$)|\n\s*\n")
 _VOWELS = re.compile(r"[aeiouyàáâãäåèéêëìíîïòóôõöøùúûüýÿ]+")
-
-
-def words_of(text: str) -> list[str]:
-    """Words of a text: stretches of letters, with apostrophes inside."""
-    return _WORD.findall(text)
 
 
 def count_sentences(text: str) -> int:

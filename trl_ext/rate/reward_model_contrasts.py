@@ -11,7 +11,6 @@ import pandas as pd
 
 from ..evaluation.statistics import Estimate, _check_level, cluster_bootstraps
 from .effect_covariance import Figure, check_effects, effect_figure, unit_codes
-from .effects import estimate_effects
 from .estimands import pooled_reward_std
 from .normalised import _sufficient
 from .plain_json import plain
@@ -209,17 +208,13 @@ def _in_rewards(
     draws: int, seed: int, level: float,
 ) -> list[RewardModelContrast]:  # fmt: skip
     figures = _figures(chains, names, codes, normalised=False)
-    effects = {model: estimate_effects(each, level=level) for model, each in chains.items()}
-    # An effect is linear in rewards: the difference of effects is the effect on the difference of rewards
-    differences = {
-        (a, b): estimate_effects(replace(chains[a], rewards=chains[a].rewards - chains[b].rewards), level=level)
-        for a, b in pairs
-    }
     keys = [(a, b, name) for name in names for a, b in pairs if (a, name) in figures]
-    return _contrasts(
-        *("reward", keys, figures, {(model, name): effects[model][name] for model, name in figures}),
-        *([differences[a, b][name] for a, b, name in keys], draws, seed, level),
-    )
+    effects = {key: figure.estimate(level, "effect, paired CR1 t interval") for key, figure in figures.items()}
+    differences = [
+        figures[a, name].minus(figures[b, name]).estimate(level, "difference of effects, paired CR1 t interval")
+        for a, b, name in keys
+    ]
+    return _contrasts("reward", keys, figures, effects, differences, draws, seed, level)
 
 
 def _in_deviations(
@@ -272,14 +267,9 @@ def _contrasts(
 ) -> list[RewardModelContrast]:  # fmt: skip
     if not keys:
         return []
-    influence = np.stack([figures[a, name].influence - figures[b, name].influence for a, b, name in keys])
-    tests = joint_tests(
-        np.array([figures[a, name].value - figures[b, name].value for a, b, name in keys]),
-        influence @ influence.T,
-        np.array([figures[a, name].degrees for a, _, name in keys]),
-        np.array([figures[a, name].n for a, _, name in keys]),
-        **{"draws": draws, "seed": seed, "level": level},
-    )
+    differing = [figures[a, name].minus(figures[b, name]) for a, b, name in keys]
+    influence = np.stack([figure.influence for figure in differing])
+    tests = joint_tests(differing, influence @ influence.T, draws=draws, seed=seed, level=level)
     return [
         RewardModelContrast(
             *(a, b, name, unit, effects[a, name], effects[b, name], difference),

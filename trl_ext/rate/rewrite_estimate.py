@@ -122,7 +122,7 @@ def estimate_rewrites(
         >>> backend = OpenAIBackend("llama", base_url="http://localhost:8000/v1", api_key_env=None)
         >>> estimate = estimate_rewrites(originals, length, backend, prices=Prices(prompt=2.5, completion=10.0))
         >>> estimate.to_ask, estimate.prompt_tokens, estimate.completion_tokens, round(estimate.cost, 4)
-        (4, 1084, 1056, 0.0133)
+        (4, 1080, 1040, 0.0131)
 
         ```
     """

@@ -70,11 +70,12 @@ def regress(outcome: np.ndarray, design: np.ndarray, clusters: np.ndarray | None
     n = len(outcome)
     lengths = np.sqrt((design**2).sum(axis=0))
     scaled = design / np.where(lengths > 0, lengths, 1.0)
-    q, r = np.linalg.qr(scaled)
-    left, scale, directions = np.linalg.svd(r, full_matrices=False)
+    # singular values and directions of the design from the small triangle of its QR decomposition
+    _, scale, directions = np.linalg.svd(np.linalg.qr(scaled, mode="r"), full_matrices=False)
     rank = int((scale > scale[0] * max(design.shape) * np.finfo(np.float64).eps).sum())
-    q, kept = q @ left[:, :rank], directions[:rank]
+    kept = directions[:rank]
     solve = kept.T / scale[:rank]
+    q = scaled @ solve
     determined = np.abs((kept**2).sum(axis=0) - 1) < _UNDETERMINED
     inside = q.T @ outcome
     residuals = outcome - q @ inside

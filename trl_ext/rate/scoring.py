@@ -55,7 +55,7 @@ def score_chains(
         on_failure (`str`, *optional*, defaults to `"error"`):
             What becomes of rows with a rewrite that failed: `"error"`, or `"drop"`, which leaves them out and counts them.
         facts (`Mapping`, *optional*):
-            More to record in `chains.json`, such as what was left out before. Plain JSON types.
+            More to record in `chains.json`, or in place of what it has, such as rows left out before. Plain JSON types.
 
     Returns:
         [`RewardChains`]: Rows in the order of `chains`, less those that are left out.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
@@ -12,14 +12,19 @@ from ..data.checks import counted
 from ..evaluation.multiple_testing import adjust_p_values
 from ..evaluation.statistics import Estimate
 from .attribute import Attribute
-from .effects import estimate_effects
+from .effects import estimate_effects, estimate_to_dict
 from .feature_drift import ON_TARGET
 from .features import DISTANCE, features_of_step
-from .planted_rewards import PlantedReward, planted_rewards
-from .quality import BAD, RewriteQuality, rewrite_quality
+from .planted_rewards import NULL, PlantedReward, planted_rewards
+from .quality import RewriteQuality, rewrite_quality
+from .quality_verdict import BAD
 from .rewriter import Rewriter
+from .rewriting import rewrite_chains
 from .text_chains import TextChains
 
+
+if TYPE_CHECKING:
+    from .rules import Vocabulary
 
 PASS, DOUBTFUL, FAIL = "PASS", "DOUBTFUL", "FAIL"
 ESTIMANDS = ("ATE", "ATT", "ATU")
@@ -55,9 +60,9 @@ class Recovery:
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for JSON."""
         shown = dict(self.__dict__)
-        shown["estimate"] = self.estimate.to_dict()
-        shown["naive"] = None if self.naive is None else self.naive.to_dict()
-        shown["ci90"] = list(self.ci90)
+        shown["estimate"] = estimate_to_dict(self.estimate)
+        shown["naive"] = estimate_to_dict(self.naive)
+        shown["ci90"] = [None if np.isnan(end) else end for end in self.ci90]
         return shown
 
 
@@ -107,9 +112,17 @@ class SelfTest:
         lines = [
             f"Self-test of rewriter {self.settings['rewriter']} for {self.quality.attribute}: {self.verdict}",
             *(f"  - {note}" for note in self.notes),
-            f"  {'reward':<36} {'':<4} {'planted':>8} {'RATE':>8} {'95% interval':>18} {'naive':>8}  within margin",
         ]
+        if not self.recoveries:
+            return "\n".join([*lines, self.quality.format()])
+        lines.append(
+            f"  {'reward':<36} {'':<4} {'planted':>8} {'RATE':>8} {'interval':>18} {'naive':>8}  within margin"
+        )
+        of_features = [part for part in self.recoveries if part.reward.startswith(f"{NULL}:")]
+        quiet = [part for part in of_features if part.equivalent]
         for part in self.recoveries:
+            if part in quiet:
+                continue
             low, high = part.estimate.ci_low, part.estimate.ci_high
             naive = "" if part.naive is None else f"{part.naive.value:+.3f}"
             shown = "yes" if part.equivalent else "NO" if part.off else "not shown"
@@ -117,6 +130,9 @@ class SelfTest:
                 f"  {part.reward:<36} {part.estimand:<4} {part.planted:>+8.3f} {part.estimate.value:>+8.3f} "
                 f"{f'[{low:+.3f}, {high:+.3f}]':>18} {naive:>8}  {shown}"
             )
+        lines.append(
+            f"  {len(quiet)} of {len(of_features)} estimates for single off-target features are within the margin."
+        )
         return "\n".join([*lines, self.quality.format()])
 
 
@@ -128,10 +144,11 @@ def planted_bias_test(
     effect: float = 1.0,
     margin: float = 0.2,
     level: float = 0.95,
-    vocabulary: Any = None,
+    vocabulary: "Vocabulary | None" = None,
     on_target: Sequence[str] | None = None,
     features: Sequence[str] | None = None,
     path: str | Path | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> SelfTest:
     """
@@ -159,7 +176,7 @@ def planted_bias_test(
         margin (`float`, *optional*, defaults to `0.2`): How far off an estimate may be, as share of the effect.
         level (`float`, *optional*, defaults to `0.95`): Of the intervals; the equivalence test is at 1 - level.
         vocabulary, on_target, features: As in [`rewrite_quality`].
-        path (`str` or `Path`, *optional*): Where the rewrites are written, see [`rewrite_chains`].
+        path, overwrite: Where the rewrites are written, and whether others are replaced, see [`rewrite_chains`].
         progress (`bool`, *optional*, defaults to `True`): Show a progress bar.
 
     Returns:
@@ -179,9 +196,7 @@ def planted_bias_test(
         raise ValueError(f"level must lie strictly between 0.5 and 1, got {level}")
     if len(originals) < 2:
         raise ValueError(f"the self-test needs two texts or more, got {len(originals)}")
-    from .rewriting import rewrite_chains
-
-    chains = rewrite_chains(originals, attribute, rewriter, steps=2, path=path, progress=progress)
+    chains = rewrite_chains(originals, attribute, rewriter, steps=2, path=path, overwrite=overwrite, progress=progress)
     quality = rewrite_quality(
         chains, attribute, vocabulary=vocabulary, on_target=on_target, features=features, level=level
     )

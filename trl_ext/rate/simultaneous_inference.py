@@ -1,5 +1,6 @@
 """Many effects at once: p-values for all of them together, and intervals that hold together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from scipy import stats
 
 from ..evaluation.multiple_testing import adjust_p_values
 from ..evaluation.statistics import Estimate
+from .effect_covariance import Figure
 
 
 @dataclass(frozen=True)
@@ -17,25 +19,18 @@ class JointTests:
     Args:
         p_values, holm, fdr_bh, max_t (`np.ndarray` of shape `(M,)`): Two-sided p-values: of each by itself, after Holm's
             correction, after Benjamini and Hochberg's, and of the largest t; NaN for figures without standard error.
-        simultaneous (`tuple[Estimate | None, ...]`): The figures with intervals that all hold with the given probability.
+        simultaneous (`tuple[Estimate, ...]`): The figures with intervals that all hold with the given probability.
     """
 
     p_values: np.ndarray
     holm: np.ndarray
     fdr_bh: np.ndarray
     max_t: np.ndarray
-    simultaneous: tuple[Estimate | None, ...]
+    simultaneous: tuple[Estimate, ...]
 
 
 def joint_tests(
-    values: np.ndarray,
-    covariance: np.ndarray,
-    degrees: np.ndarray,
-    rows: np.ndarray,
-    *,
-    draws: int,
-    seed: int,
-    level: float,
+    figures: Sequence[Figure], covariance: np.ndarray, *, draws: int, seed: int, level: float
 ) -> JointTests:
     r"""
     Test figures with a known covariance together.
@@ -50,10 +45,8 @@ def joint_tests(
           High-Dimensional Random Vectors, 2013.
 
     Args:
-        values (`np.ndarray` of shape `(M,)`): Figures.
+        figures (`Sequence[Figure]`): M figures.
         covariance (`np.ndarray` of shape `(M, M)`): Of them.
-        degrees (`np.ndarray` of shape `(M,)`): Degrees of freedom of t; 0 for figures without standard error.
-        rows (`np.ndarray` of shape `(M,)`): Number of rows of each figure.
         draws (`int`): Number of draws.
         seed (`int`): Seed of them.
         level (`float`): Level of the intervals.
@@ -63,6 +56,8 @@ def joint_tests(
     """
     if draws < 100:
         raise ValueError(f"draws must be at least 100, got {draws}")
+    values = np.array([figure.value for figure in figures])
+    degrees = np.array([figure.degrees for figure in figures])
     ses = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     known = degrees > 0
     ses[~known] = np.nan
@@ -80,12 +75,15 @@ def joint_tests(
         above = draws - np.searchsorted(largest, deviates, side="left")
         joint = (above + 1) / (draws + 1)
         corrected["max_t"][known] = np.maximum(np.minimum(joint, tested * p_values[known]), p_values[known])
-        critical = 2 * stats.norm.sf(np.quantile(largest, level))
+        # between that of a single figure and Bonferroni's, whatever the draws
+        critical = np.clip(2 * stats.norm.sf(np.quantile(largest, level)), (1 - level) / tested, 1 - level)
     method = f"simultaneous t interval, max-t over {tested} figures ({draws} draws, seed {seed}, {level:g} level)"
-    simultaneous: list[Estimate | None] = []
-    for value, se, df, n in zip(values.tolist(), ses.tolist(), degrees.tolist(), rows.tolist(), strict=True):
-        half = se * float(stats.t.isf(critical / 2, df)) if df > 0 else np.nan
-        simultaneous.append(Estimate(value, se, value - half, value + half, int(n), method))
+    simultaneous = []
+    for figure, se in zip(figures, ses.tolist(), strict=True):
+        value, half = figure.value, np.nan
+        if figure.degrees > 0:
+            half = se * float(stats.t.isf(critical / 2, figure.degrees))
+        simultaneous.append(Estimate(value, se, value - half, value + half, figure.n, method))
     return JointTests(p_values, **corrected, simultaneous=tuple(simultaneous))
 
 

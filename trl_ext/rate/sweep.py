@@ -132,7 +132,7 @@ def sweep_effects(
             None
             if np.isnan(slope)
             else estimate_from_influence(
-                slope, total, np.arange(len(units)), fewest, level, n=int(starts[-1]), what=what
+                float(slope), total, np.arange(len(units)), fewest, level, n=int(starts[-1]), what=what
             )
         )
     columns = ["level", "estimator", "value", "se", "ci_low", "ci_high", "n", "reward_std"]

@@ -87,31 +87,28 @@ def draw_texts(
     """
     order = np.random.default_rng(seed).permutation(len(texts)).tolist()
     sides: dict[bool, list[int]] = {True: [], False: []}
-    unknown = classified = 0
+    found = {True: 0, False: 0, None: 0}
     for start in range(0, len(order), CHUNK):
         if quota.is_met(sides):
             break
         chunk = order[start : start + CHUNK]
-        found = classify_texts(attribute, [texts[row] for row in chunk], [rows[row] for row in chunk])
-        for row, side in zip(chunk, found, strict=True):
+        said = classify_texts(attribute, [texts[row] for row in chunk], [rows[row] for row in chunk])
+        for row, side in zip(chunk, said, strict=True):
             if quota.is_met(sides):  # the rest of the chunk does not count
                 break
-            classified += 1
-            if side is None:
-                unknown += 1
-            elif quota.sides is None or len(sides[side]) < quota.sides:
+            found[side] += 1
+            if side is not None and (quota.sides is None or len(sides[side]) < quota.sides):
                 sides[side].append(row)
-    sides = _cut(sides, quota, f"{source}, attribute {attribute.name!r}", unknown)
+    sides = _cut(sides, quota, found, f"{source}, attribute {attribute.name!r}")
     side_of = {row: side for side, rows_of_side in sides.items() for row in rows_of_side}
-    return Draw({row: side_of[row] for row in sorted(side_of)}, unknown, classified)
+    return Draw({row: side_of[row] for row in sorted(side_of)}, found[None], sum(found.values()))
 
 
-def _cut(sides: dict[bool, list[int]], quota: Quota, where: str, unknown: int) -> dict[bool, list[int]]:
-    found = {side: len(rows) for side, rows in sides.items()}
-    total, least = sum(found.values()), min(found.values())
-    words = (
-        f"{found[True]} texts with the attribute and {found[False]} without, {unknown} of which nothing can be said"
-    )
+def _cut(
+    sides: dict[bool, list[int]], quota: Quota, found: Mapping[bool | None, int], where: str
+) -> dict[bool, list[int]]:
+    total, least = sum(map(len, sides.values())), min(map(len, sides.values()))
+    words = f"{found[True]} texts with the attribute and {found[False]} without, and {found[None]} of which nothing can be said"
     if total == 0 or (quota.balanced and least == 0):
         raise ValueError(f"{where}: there are {words}")
     if quota.per_side is not None and least < quota.per_side:

@@ -16,12 +16,21 @@ _UNABLE = (
 _REWRITING = r"(?:re-?writ|rephras|adjust|modify|alter|edit|generat)(?:e|ing)?"
 _DEED = (
     rf"(?:(?:to |with )?(?:{_REWRITING}\b|assist\b|comply\b|fulfil|help (?:you|with)\b|help(?=[.,!]|\s*$)|"
-    r"(?:write|do|provide|create|produce|complete|continue|engage|participate)(?:ing)? (?:in |with )?"
-    r"(?:this|that|such|so|your request|the request)\b(?! justice)))"
+    r"(?:write|do|provide|create|produce|complete|support|continue|engage|participate)(?:ing)? (?:in |with )?"
+    r"(?:this|that|such|so|your request|the request)\b(?! justice)|"
+    r"(?:provide|offer|give|share|supply)(?:ing)? (?:\w+ ){0,2}?(?:support|guidance|information|instructions|assistance|"
+    r"advice|help|details|content)\b))"
 )
-# An inability to do what was asked, perhaps after an apology or a remark on what one is
+_MATTER = r"(?:that|this|such (?:a |an )?\w+|your request|the request|those|these)\b"
+# An inability to do what was asked, perhaps after an apology or a remark on what one is, in the first sentence
 _REFUSALS = (
     re.compile(rf"^\W*(?:{_SORRY}\b[^\n]{{0,60}}?)?\b{_UNABLE} (?:\w+ ){{0,2}}?{_DEED}", re.IGNORECASE),
+    re.compile(rf"^[^\n.!?:\"“]{{0,80}}?\b{_UNABLE} (?:help|assist|engage)(?: you)? with {_MATTER}", re.IGNORECASE),
+    re.compile(
+        r"^[^\n.!?:\"“]{0,60}?(?:isn['’]t|is not|['’]s not) something (?:that )?(?:i|we) (?:can|could|am able to|will) "
+        r"(?:help|assist|support|engage|provide|do|discuss|offer|respond|answer|address)\b",
+        re.IGNORECASE,
+    ),
     re.compile(
         rf"^\W*as an? (?:ai|artificial intelligence|(?:large )?language model)\b[^\n]{{0,80}}?\b{_UNABLE}\b",
         re.IGNORECASE,
@@ -65,7 +74,12 @@ def is_refusal(text: str) -> bool:
 
 def has_preamble(text: str) -> bool:
     """Whether a text begins by speaking of itself: `Sure! Here is the rewritten review:`."""
-    return any(pattern.search(text) for pattern in _PREAMBLES)
+    return preamble_end(text) > 0
+
+
+def preamble_end(text: str) -> int:
+    """Where the text begins after what [`has_preamble`] finds; 0 if it finds nothing."""
+    return max((match.end() for pattern in _PREAMBLES if (match := pattern.search(text))), default=0)
 
 
 def has_closing(text: str) -> bool:

@@ -9,4 +9,4 @@ WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 def words_of(text: str) -> list[str]:
     """Words of a text in lower case, in order, with straight apostrophes."""
-    return [word.lower().replace("’", "'") for word in WORD.findall(text)]
+    return WORD.findall(text.lower().replace("’", "'"))

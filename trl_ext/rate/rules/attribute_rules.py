@@ -3,6 +3,7 @@
 import difflib
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .base import ASYMMETRIC_SENTENCE, Rule, RuleRewriter
@@ -10,6 +11,7 @@ from .formatting import formatting_rule
 from .length import length_rule
 from .sentences import FILLERS
 from .typos import typo_rule
+from .vocabulary import Vocabulary
 from .vowel_start import OPENERS, vowel_start_rule
 from .word_swaps import ADDED, swap_rule
 
@@ -38,7 +40,7 @@ def rule_rewriter(attribute_name: str, **options: Any) -> RuleRewriter:
         **options:
             Those of [`RuleRewriter`]: `repair_typos`, `vocabulary`, `asymmetry`, `fail`, `seed`; `name` (`rule` by
             default); and those of the rule. Length has `threshold` and `measure` (`"characters"` or `"words"`), typos have
-            `share` and `threshold`, and need `vocabulary`.
+            `share` and `threshold`, and need `vocabulary`: a [`Vocabulary`], or the path of one that was saved.
 
     Returns:
         [`RuleRewriter`]: Its `function` is the [`Rule`], with `classify`.
@@ -68,6 +70,8 @@ def rule_rewriter(attribute_name: str, **options: Any) -> RuleRewriter:
         raise ValueError(
             f"the rule for {attribute_name!r} has no option {unknown[0]!r}; there are {', '.join(allowed)}"
         )
+    if isinstance(options.get("vocabulary"), str | Path):
+        options["vocabulary"] = Vocabulary.read(options["vocabulary"])
     rule = make(**{name: value for name, value in options.items() if name in own})
     deviations = {name: value for name, value in options.items() if name in _DEVIATIONS}
     return RuleRewriter(

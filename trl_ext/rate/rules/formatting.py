@@ -4,36 +4,33 @@ import re
 
 import numpy as np
 
+from ..classifiers import has_markdown
 from .base import Rule
 from .sentences import SENTENCE_GAP
 
 
-_LIST_MARK = re.compile(r"^\s*(?:[-*+]|\d{1,9}[.)])\s+(?=\S)", re.MULTILINE)
-_HEADER_MARK = re.compile(r"^ {0,3}#{1,6}\s+(?=\S)", re.MULTILINE)
-_FENCE = re.compile(r"^ {0,3}(?:```+|~~~+).*$\n?", re.MULTILINE)
-_BOLD = re.compile(r"\*\*(?=\S)([^\n]+?)(?<=\S)\*\*|(?<!\w)__(?=\S)([^\n]+?)(?<=\S)__(?!\w)")
-_MARKDOWN = re.compile("|".join(mark.pattern for mark in (_LIST_MARK, _HEADER_MARK, _FENCE, _BOLD)), re.MULTILINE)
+# What begins a line: of a list, a header, a quotation
+_LINE_MARKS = re.compile(r"^\s*(?:[-*+]|\d+[.)]|#{1,6}|>)\s+(?=\S)")
+_FENCE = re.compile(r"^\s*(?:```|~~~).*$\n?", re.MULTILINE)
+_RULE_OF_TABLE = re.compile(r"^\s*\|[\s|:-]+\|\s*$\n?", re.MULTILINE)
+_ROW_OF_TABLE = re.compile(r"^\s*\|(.+)\|\s*$", re.MULTILINE)
+_AROUND_WORDS = re.compile(r"\*\*([^\s*][^*\n]*)\*\*|(?<!`)`([^`\n]+)`(?!`)|\[([^\]\n]+)\]\([^)\s]+\)")
 _BLANK_LINES = re.compile(r"(\n\s*\n)")
 _FIRST_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-
-
-def has_markdown(text: str) -> bool:
-    """Whether a text has headers, items of lists, bold words or blocks of code."""
-    return _MARKDOWN.search(text) is not None
 
 
 def formatting_rule() -> Rule:
     """
     Every paragraph becomes a list of its sentences, the first with its first word in bold; and back.
 
-    Words stay as they are. Of texts whose sentences are parted by single spaces and paragraphs by blank lines, layout can be
-    undone. Other Markdown (headers, numbers, code) is taken away, but not restored.
+    Words stay as they are. Where sentences are parted by single spaces and paragraphs by blank lines, this can be undone.
+    Other Markdown (headers, numbers, tables, quotations, code, links) is taken away, but not restored.
     """
 
     def flip(text: str, target: bool, rng: np.random.Generator) -> str:
         convert = _formatted if target else _plain
         if not target:
-            text = _FENCE.sub("", text)
+            text = _without_blocks(text)
         return "".join(
             part if index % 2 or not part.strip() else convert(part)
             for index, part in enumerate(_BLANK_LINES.split(text))
@@ -48,11 +45,19 @@ def _formatted(paragraph: str) -> str:
     return "\n".join(lines)
 
 
+def _without_blocks(text: str) -> str:
+    """A text without the marks of blocks of code, and with the cells of tables as words of a line."""
+    text = _RULE_OF_TABLE.sub("", _FENCE.sub("", text))
+    return _ROW_OF_TABLE.sub(lambda row: " ".join(cell.strip() for cell in row[1].split("|")), text)
+
+
 def _plain(paragraph: str) -> str:
-    paragraph = _BOLD.sub(lambda bold: bold[1] or bold[2], paragraph)
+    paragraph = _AROUND_WORDS.sub(lambda words: words[1] or words[2] or words[3], paragraph)
     text, was_list = "", False
     for line in paragraph.split("\n"):
-        bare = _HEADER_MARK.sub("", _LIST_MARK.sub("", line))
+        bare = line
+        while (less := _LINE_MARKS.sub("", bare)) != bare:
+            bare = less
         # items were one paragraph; other lines keep their ends
         joint = "" if not text else " " if was_list else "\n"
         text, was_list = text + joint + bare, bare != line

@@ -1,6 +1,7 @@
 """A reward that is a known function of countable features, so that the effect of an attribute on it is known."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,13 +10,16 @@ import numpy as np
 from ...arena.text_counts import text_features
 from ...scoring.base import WindowScorer
 from ...scoring.groups import Group
+from ..classifiers import starts_with_vowel
 from ..lexicons import LEXICONS, get_lexicon
 from .vocabulary import Vocabulary
-from .vowel_start import starts_with_vowel
 
 
 MARKDOWN = ("headers", "lists", "bold", "code_blocks")
 LEXICAL_FEATURES = ("unknown_share", "words", "characters", "vowel_start", *LEXICONS, *MARKDOWN)
+
+# From its first letter or digit to white space
+_COUNTED = re.compile(r"[^\W_]\S*")
 
 
 class LexicalReward(WindowScorer):
@@ -126,7 +130,7 @@ class LexicalReward(WindowScorer):
 
 def count_words(text: str) -> int:
     """Words between white space that have a letter or digit: the mark of a list is none."""
-    return sum(any(map(str.isalnum, word)) for word in text.split())
+    return len(_COUNTED.findall(text))
 
 
 def _text_of(response: str | Iterable[Mapping[str, Any]]) -> str:

@@ -72,23 +72,41 @@ def synthetic_texts(
             f"{typos_in!r} and {typo_share}"
         )
 
-    latent = _latents(n, seed, world, shares, correlated, correlation)
+    latent, clean = _clean_texts(world, n, seed, tuple(shares.items()), correlated, correlation)
     w = latent[attribute]
-    misspelled = {"treated": w, "untreated": ~w, "all": np.ones(n, bool)}[typos_in]
-    ids = [f"{world[:-1]}-{row}" for row in range(n)]
-    prompts, clusters, texts, metadata = [], [], [], []
+    misspelled = {"treated": w, "untreated": ~w, "all": np.ones(n, bool)}[typos_in] & (typo_share > 0)
+    prompts, texts, metadata = [], [], []
     for row in range(n):
-        values = {name: bool(latent[name][row]) for name in latent}
-        text = _text(world, values, keyed_rng(seed, world, row))
-        share = typo_share if misspelled[row] else 0.0
+        text, share = clean[row], typo_share if misspelled[row] else 0.0
         if share:
             text = _spoiled(text, share, attribute, keyed_rng(seed, world, row, "typos"))
-        cluster = row // rows_per_prompt
-        prompts.append(_prompt(world, keyed_rng(seed, world, "prompt", cluster)))
-        clusters.append(f"prompt-{cluster}")
+        prompts.append(_prompt(world, keyed_rng(seed, world, "prompt", row // rows_per_prompt)))
         texts.append((text,))
-        metadata.append(values | {"typo_share": share})
-    return TextChains(attribute, ids, prompts, w, texts, clusters=clusters, metadata=tuple(metadata))
+        metadata.append({name: bool(values[row]) for name, values in latent.items()} | {"typo_share": share})
+    return TextChains(
+        attribute,
+        tuple(f"{world[:-1]}-{row}" for row in range(n)),
+        tuple(prompts),
+        w,
+        tuple(texts),
+        clusters=tuple(f"prompt-{row // rows_per_prompt}" for row in range(n)),
+        metadata=tuple(metadata),
+    )
+
+
+# Levels of typos have these in common
+@lru_cache(maxsize=2)
+def _clean_texts(
+    world: str,
+    n: int,
+    seed: int,
+    shares: tuple[tuple[str, float], ...],
+    correlated: tuple[str, str],
+    correlation: float,
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    latent = _latents(n, seed, world, dict(shares), correlated, correlation)
+    rows = ({name: bool(values[row]) for name, values in latent.items()} for row in range(n))
+    return latent, [_text(world, values, keyed_rng(seed, world, row)) for row, values in enumerate(rows)]
 
 
 @cache
@@ -142,23 +160,23 @@ def _latents(
 def _text(world: str, values: Mapping[str, bool], rng: np.random.Generator) -> str:
     content = _content(world)
     count = int(rng.integers(6, 9) if values.get("length") else rng.integers(2, 5))
-    kinds = ["judging", "asserting", *rng.choice(["judging", "judging", "plain"], 10)]
+    kinds = ["judging", "asserting", *(("judging", "judging", "plain")[kind] for kind in rng.integers(3, size=10))]
     # twice: with ten more there may be too few of a kind
     order = {
         kind: [*rng.permutation(len(content[kind])), *rng.permutation(len(content[kind]))]
         for kind in ("judging", "asserting", "plain")
     }
     sentences = [_filled(content[kind][order[kind].pop(0)], content["slots"], rng) for kind in kinds]
-    rendered = [_turned(sentence, *_sides(values)) for sentence in sentences]
+    sides = [_sides(values)] * len(sentences)
     if world == "reviews" and rng.random() < _CONTRARY:
-        contrary = _turned(sentences[3], not values["sentiment"], *_sides(values)[1:])
-        judged = get_lexicon("sentiment").score(" ".join([*rendered[:3], contrary]))
+        otherwise = [*sides[:3], (not values["sentiment"], *sides[3][1:])]
+        judged = get_lexicon("sentiment").score(" ".join(map(_turned, sentences, otherwise)))
         if judged and (judged > 0) is values["sentiment"]:
-            rendered[3] = contrary
+            sides[:4] = otherwise
     opener = OPENERS[rng.integers(12)][0 if values["vowel_start"] else 1]
 
     def assembled(number: int) -> str:
-        first, *rest = rendered[:number]
+        first, *rest = map(_turned, sentences[:number], sides)
         text = " ".join([f"{opener}, {first}.", *(f"{s[0].upper()}{s[1:]}." for s in rest)])
         if "helpfulness" in values:
             before, after = ADDED["politeness"][0 if values["helpfulness"] else 1]
@@ -167,9 +185,9 @@ def _text(world: str, values: Mapping[str, bool], rng: np.random.Generator) -> s
             text = formatting_rule().flip(text, True, rng)
         return text
 
-    while values.get("length") and len(assembled(count)) <= LONG:
+    while values.get("length") and count < len(sentences) and len(assembled(count)) <= LONG:
         count += 1
-    while not values.get("length") and len(assembled(count)) > LONG:
+    while not values.get("length") and count > 1 and len(assembled(count)) > LONG:
         count -= 1
     return assembled(count)
 
@@ -179,7 +197,7 @@ def _sides(values: Mapping[str, bool]) -> tuple[bool | None, ...]:
 
 
 @lru_cache(maxsize=50_000)
-def _turned(sentence: str, *sides: bool | None) -> str:
+def _turned(sentence: str, sides: tuple[bool | None, ...]) -> str:
     for lexicon, side in zip(_TURNED, sides, strict=True):
         if side is not None:
             sentence = get_lexicon(lexicon).turn(sentence, side)

@@ -44,8 +44,8 @@ def add_typos(text: str, share: float, rng: np.random.Generator, *, keep: Collec
         ```python
         >>> import numpy as np
         >>> from trl_ext.rate import add_typos
-        >>> add_typos("The film was short\nand the acting was good.", 0.3, np.random.default_rng(0))
-        'The film was shrot\nand teh acting was good.'
+        >>> add_typos("The film was short and the acting was good.", 0.3, np.random.default_rng(0))
+        'The film was short adn teh acting was good.'
 
         ```
     """
@@ -66,7 +66,9 @@ def add_typos(text: str, share: float, rng: np.random.Generator, *, keep: Collec
 def typo_rule(*, vocabulary: Vocabulary | None = None, share: float = 0.2, threshold: float = 0.05) -> Rule:
     """
     Misspelled words are added, or those repaired that the vocabulary can repair. Only words are misspelled that can be
-    repaired again, so that typos that were added by this rule all go.
+    repaired again, so that typos that were added by this rule all go, and not the first word.
+
+    Misspelled words are in no lexicon: scores of lexicons change too.
 
     Args:
         vocabulary ([`Vocabulary`]):
@@ -89,8 +91,10 @@ def typo_rule(*, vocabulary: Vocabulary | None = None, share: float = 0.2, thres
     def flip(text: str, target: bool, rng: np.random.Generator) -> str:
         if not target:
             return vocabulary.repair(text)
+        # the first word tells whether a text starts with a vowel
+        keep = words_of(text)[:1]
         for _ in range(_DRAWS):
-            new = reparable(text, add_typos(text, share, rng), vocabulary)
+            new = reparable(text, add_typos(text, share, rng, keep=keep), vocabulary)
             if has_typos(new):
                 break
         return new

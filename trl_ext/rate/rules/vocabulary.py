@@ -130,7 +130,7 @@ class Vocabulary:
 
         def repaired(match) -> str:
             word = match.group()
-            right = self.correction(word)
+            right = None if word.lower() in self.words else self.correction(word)
             if right is None or (probability != 1 and rng.random() >= probability):
                 return word
             if word.isupper():

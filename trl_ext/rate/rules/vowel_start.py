@@ -1,9 +1,8 @@
 """A rule that exchanges the first word for one that begins with a vowel, or with a consonant."""
 
-import unicodedata
-
 import numpy as np
 
+from ..classifiers import starts_with_vowel
 from ..words import WORD
 from .base import Rule
 
@@ -31,12 +30,6 @@ _SMALL_WORDS = frozenset(
     "a an the this that these those it its he she they we you my our your his her their there here what when where why "
     "how who which in on at by for from with as if but and or not no so to of all some many most each every".split()
 )
-
-
-def starts_with_vowel(text: str) -> bool | None:
-    """Whether the first letter is one of a, e, i, o, u, accents ignored; `None` without a letter."""
-    first = WORD.search(text)
-    return None if first is None else unicodedata.normalize("NFD", first.group())[0].lower() in "aeiou"
 
 
 def vowel_start_rule() -> Rule:

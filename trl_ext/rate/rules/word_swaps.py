@@ -12,8 +12,8 @@ ADDED = {
     "complexity": (("", "It was uncomplicated."), ("", "It was easy.")),
     "confidence": (("", "I am certain about this."), ("", "I am unsure about this.")),
     "politeness": (
-        ("Thank you for asking.", "I hope this helps."),
-        ("Not this question again.", "I have said enough."),
+        ("Thank you for asking.", "Take your time."),
+        ("Not this question again.", "Quit wasting mine."),
     ),
 }
 
