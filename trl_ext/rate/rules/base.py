@@ -41,10 +41,14 @@ class Rule:
 
     def __call__(self, text: str, target: bool, rng: np.random.Generator) -> str | None:
         """The text with the wanted value of the attribute; `None` if the rule has nothing to act upon."""
-        if self.classify(text) is target:
+        if self._is(text, target):
             return text
         text = self.flip(text, target, rng)
-        return text if self.classify(text) is target else None
+        return text if self._is(text, target) else None
+
+    def _is(self, text: str, target: bool) -> bool:
+        value = self.classify(text)
+        return value is not None and bool(value) == target
 
 
 class RuleRewriter:
@@ -143,7 +147,7 @@ class RuleRewriter:
         if self.repair_typos:
             text = self.vocabulary.repair(text, probability=self.repair_typos, rng=rng)
         if not failed:
-            text = self.function(text, request.target, rng)
+            text = self.function(text, bool(request.target), rng)
         if text is None or not text.strip():
             return Rewritten(None, UNCHANGEABLE)
         if adds and request.target and ASYMMETRIC_SENTENCE not in text:
