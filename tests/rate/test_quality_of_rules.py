@@ -89,7 +89,7 @@ def test_asymmetric_additions_are_flagged_with_their_size(vowels):
     assert {"asymmetry", "asymmetry_w_1"} <= set(words.flags)
     # 8 words in all rewrites into the attribute; those of texts without it keep them in the rewrite out of it
     assert (words.asymmetry_w_1.value, words.asymmetry_w_0.value) == (8, 0)
-    assert quality.verdict == "bad"
+    assert quality.verdict == "doubtful"
 
 
 def count(rewriter, names, step, ids=None):

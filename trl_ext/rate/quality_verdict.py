@@ -27,13 +27,14 @@ class Limits:
         unknown (`tuple[float, float]`): Share of rewrites of which the classifier says nothing, above.
         excluded (`tuple[float, float]`): Share of rows left out, above.
         drift (`tuple[float, float]`): Off-target drift in standard deviations, from. Less than the first is not flagged.
+            Whether it biases effects depends on what a reward model pays for, so that the second is far.
         disagreement (`tuple[float, float]`): Share of originals whose `w` the classifier denies, above.
     """
 
     compliance: tuple[float, float] = (0.9, 0.7)
     unknown: tuple[float, float] = (0.1, 0.5)
     excluded: tuple[float, float] = (0.05, 0.2)
-    drift: tuple[float, float] = (0.1, 0.3)
+    drift: tuple[float, float] = (0.1, 3.0)
     disagreement: tuple[float, float] = (0.1, 0.3)
 
     def __post_init__(self):
