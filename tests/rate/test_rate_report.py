@@ -160,6 +160,14 @@ def test_data_sets_are_combined_not_concatenated(report):
     assert mine.loc["ATE", "n"] == 360 and set(combined["attribute"]) == {"length"}
 
 
+def test_rewrites_of_the_same_texts_are_not_combined(rewards):
+    own = rewards[IMDB]["before"]
+    other = RewardChains(own.w, own.rewards + np.array([0, 0.1, 0.1, 0.1]), own.clusters, own.ids)
+    found = rate_report({("by rules", "length"): {"rm": own}, ("by a model", "length"): {"rm": other}}, bootstrap=0)
+    assert found.combined.empty
+    assert any("by rules and by a model have texts in common" in note for note in found.notes)
+
+
 def test_sentences(report):
     said = report.sentences()
     rate = row(report, IMDB, "before", "rate")

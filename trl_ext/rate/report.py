@@ -202,7 +202,7 @@ def rate_report(
     corrected = {"correction": correction, "level": level}
     rows, contrasts = ([row for row in found if row["estimand"] not in left_out] for found in (rows, contrasts))
     effects = as_table(rows, COLUMNS, ("estimator",), **corrected)
-    combined, said = combined_rows(effects, level)
+    combined, said = combined_rows(effects, chains, level)
     notes |= dict.fromkeys(said)
     excluded = {key: dict(facts.excluded) for key, facts in texts.items()}
     return RateReport(

@@ -1,6 +1,6 @@
 """All estimates of one reward model and attribute, and what several data sets say together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from .effects import estimate_effects
 from .normalised import normalised_effects
 from .report_rows import ZeroTest, divided, effect_row, zero_test
 from .reward_chains import RewardChains
+from .same_texts import common_texts
 from .text_facts import TextFacts, take
 
 
@@ -131,12 +132,17 @@ def _varying(table: pd.DataFrame) -> pd.DataFrame:
     return own.loc[:, np.isfinite(own).all() & (own.nunique() > 1)]
 
 
-def combined_rows(effects: pd.DataFrame, level: float) -> tuple[pd.DataFrame, list[str]]:
+def combined_rows(
+    effects: pd.DataFrame, chains: Mapping[tuple[str, str], Mapping[str, RewardChains]], level: float
+) -> tuple[pd.DataFrame, list[str]]:
     """
     Mean effects of attributes that several data sets have, by reward model, in standard deviations of reward.
 
+    Data sets with texts in common are not independent, and are not combined.
+
     Args:
         effects (`pandas.DataFrame`): Effects of a report.
+        chains (`Mapping`): What they were estimated from, by (data set, attribute) and by reward model.
         level (`float`): Confidence level.
 
     Returns:
@@ -148,12 +154,18 @@ def combined_rows(effects: pd.DataFrame, level: float) -> tuple[pd.DataFrame, li
     for names, own in known.groupby(keys, sort=False):
         if len(own) < 2:
             continue
+        attribute, model = names[:2]
+        if shared := common_texts({name: chains[name, attribute][model] for name in own["dataset"]}):
+            notes.append(
+                f"{attribute}, {model}: not combined over data sets, {shared[0][0]} and {shared[0][1]} have texts in common"
+            )
+            continue
         estimates = [
             Estimate(*(getattr(row, f"normalised{end}") for end in ("", "_se", "_ci_low", "_ci_high")), row.n, "")
             for row in own.itertuples()
         ]
         if any(not np.isfinite(estimate.se) or estimate.se <= 0 for estimate in estimates):
-            notes.append(f"{names[0]}, {names[1]}: not combined over data sets, one has no standard error")
+            notes.append(f"{attribute}, {model}: not combined over data sets, one has no standard error")
             continue
         found = combine_data_sets(estimates, method="mean", level=level)
         rows.append(
