@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..data.checks import counted
 from ..evaluation.statistics import Estimate
 from .aggregation import combine_data_sets
 from .effects import estimate_effects
@@ -105,7 +106,7 @@ def _remedies(
         observed = take(facts.observed, rows)[:, : chains.steps + 1]
         if np.isfinite(observed[:, 1:3]).all(axis=1).any():
             found = compliance_corrected_effects(table, observed[:, 1:3], unknown="drop", level=level)
-            lost = f"{found.unknown} rows left out of `wald`: it can't be said what the rewrites are"
+            lost = f"{counted(found.unknown, 'row')} left out of `wald`: it can't be said what the rewrites are"
             yield "wald", found, lost if found.unknown else None
     for estimator, features in (("feature_adjusted", facts.differences), ("aipw", facts.covariates)):
         if features is None or (estimator == "feature_adjusted" and chains.steps < 2):
