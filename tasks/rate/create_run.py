@@ -142,8 +142,8 @@ def _print_originals(originals: OriginalTexts) -> None:
     report = originals.report
     left_out = ", ".join(f"{reason} {count}" for reason, count in report["left_out"].items()) or "none"
     print(
-        f"{report['kept']} texts of {report['source']} (layout {report['layout']}): {report['treated']} "
-        f"{originals.attribute.treated}, {report['untreated']} {originals.attribute.untreated}; left out: {left_out}"
+        f"{report['kept']} texts of {report['source']} (layout {report['layout']}): {report['kept_treated']} "
+        f"{originals.attribute.treated}, {report['kept_untreated']} {originals.attribute.untreated}; left out: {left_out}"
     )
 
 

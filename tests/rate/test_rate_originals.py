@@ -39,7 +39,7 @@ class TestIMDB:
         report = originals.report
         assert (report["layout"], report["kept"], report["classified"]) == ("imdb", 21, 21)
         assert report["decided_by"] == {"kind": "metadata", "column": "label", "treated": [1], "untreated": [0]}
-        assert 0 < report["treated"] < 21
+        assert 0 < report["kept_treated"] < 21
         labels = [row["label"] for row in originals.chains.metadata]
         np.testing.assert_array_equal(originals.chains.w, np.array(labels) == 1)
         # one prompt for all: nothing groups the reviews
@@ -68,7 +68,9 @@ class TestIMDB:
     def test_an_attribute_with_a_classifier_of_its_own_is_not_overruled(self, imdb):
         early = get_attribute("sentiment", classifier=lambda text, row: row["label"] == 0 if len(text) < 60 else None)
         report = load_originals(imdb, early).report
-        assert report["untreated"] == 0 and report["left_out"]["unknown_attribute"] == 200 - report["treated"]
+        assert (
+            report["kept_untreated"] == 0 and report["left_out"]["unknown_attribute"] == 200 - report["kept_treated"]
+        )
 
     def test_length_is_above_the_median_of_all_reviews(self, imdb):
         originals = load_originals(imdb, "length", limit=50)
@@ -167,7 +169,7 @@ class TestHHRLHF:
         assert texts_of(originals.chains) == ["Hello.", "Goodbye.", "Go."]
         assert originals.report["left_out"] == {"duplicate": 1}
         rejected = load_originals(path, "sentiment", turn="first", sides="rejected", classifier=named)
-        assert rejected.chains.w.all() and rejected.report["untreated"] == 0
+        assert rejected.chains.w.all() and rejected.report["kept_untreated"] == 0
 
     def test_dialogues_that_do_not_alternate(self):
         assert parse_dialogue("\n\nHuman: a\n\nHuman: b\n\nAssistant: c") is None

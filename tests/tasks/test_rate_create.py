@@ -41,6 +41,7 @@ def test_offline_by_rules_and_in_the_original_layout(folder):
     threshold = record["classifier"]["threshold"]
     # rules cross the threshold that decided on w
     assert all((len(text) > threshold) != w for text, w in zip(chains.of(1), chains.w, strict=True))
+    assert record["treated"] == "longer" and record["kept_treated"] == 4
     assert record["kept"] == 8 and record["decided_by"]["fitted"]["threshold"] == "median" and record["versions"]
     quality = json.loads((here / "quality.json").read_text())
     assert quality["rows"] == 8 and quality["compliance"] and quality["keep"] == [True] * 8

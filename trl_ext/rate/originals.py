@@ -128,7 +128,7 @@ def load_originals(
         ```python
         >>> from trl_ext.rate import load_originals
         >>> originals = load_originals("demo", "length", sides="chosen", limit=10, balanced=True)
-        >>> originals.report["kept"], originals.report["treated"], originals.attribute.settings["fitted"]["texts"]
+        >>> originals.report["kept"], originals.report["kept_treated"], originals.attribute.settings["fitted"]["texts"]
         (10, 5, 246)
 
         ```
@@ -177,8 +177,8 @@ def load_originals(
         "decided_by": dict(decider.settings),
         "classified": drawn.classified,
         "kept": len(chains),
-        "treated": int(chains.w.sum()),
-        "untreated": int((~chains.w).sum()),
+        "kept_treated": int(chains.w.sum()),
+        "kept_untreated": int((~chains.w).sum()),
         "typos": typos,
         "seed": seed,
     }

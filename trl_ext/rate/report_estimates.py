@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from ..data.checks import counted
-from ..data.checks import counted
 from ..evaluation.statistics import Estimate
 from .aggregation import combine_data_sets
 from .effects import estimate_effects
