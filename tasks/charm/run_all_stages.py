@@ -1,6 +1,6 @@
 """The stages of tasks/charm/run_all.py, one after another in this process."""
 
-import time
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from tasks.charm import calibrate, evaluate, generate, score
 from tasks.charm import train as charm_train
 from tasks.charm.demo_ratings import write_demo_ratings
 from tasks.charm.run_all_config import STAGES, Plan, is_demo
-from tasks.json_files import write_json
+from tasks.stages import run_in_order
 from tasks.train_config import ConfigError
 from trl_ext.data.readers import FILE_TYPES
 
@@ -26,15 +26,8 @@ def run_stages(config: Mapping[str, Any]) -> dict[str, float]:
     """
     plan = Plan(config)
     _check_inputs(plan)
-    seconds: dict[str, float] = {}
-    for number, stage in enumerate(STAGES[: STAGES.index(config["stop_after"]) + 1], start=1):
-        print(f"\n[{number}/{len(STAGES)}] {stage}", flush=True)
-        start = time.monotonic()
-        _RUN[stage](plan)
-        seconds[stage] = round(time.monotonic() - start, 1)
-    write_json(plan.root / "stages.json", {"seconds": seconds})
-    print("\n" + "  ".join(f"{stage} {taken:.0f} s" for stage, taken in seconds.items()))
-    return seconds
+    stages = {name: functools.partial(_RUN[name], plan) for name in STAGES}
+    return run_in_order(stages, config["stop_after"], plan.root)
 
 
 def _check_inputs(plan: Plan) -> None:
@@ -63,7 +56,7 @@ def _reward_model(plan: Plan) -> None:
     if not is_demo(plan.config):
         print(f"{plan.reward_model} is given.")
         return
-    from tasks.charm.train_run import train_once
+    from tasks.train_once import train_once
 
     train_once(plan.reward_model_training())
 

@@ -1,14 +1,14 @@
 """The stages of tasks/rate/run_all.py, one after another in this process."""
 
-import time
+import functools
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.charm.train_run import train_once
-from tasks.json_files import write_json
 from tasks.rate import create_dataset, effects, plot, score
 from tasks.rate.local_server import serve_model
 from tasks.rate.run_all_config import STAGES, Plan
+from tasks.stages import run_in_order
+from tasks.train_once import train_once
 
 
 def run_stages(config: Mapping[str, Any]) -> dict[str, float]:
@@ -22,15 +22,8 @@ def run_stages(config: Mapping[str, Any]) -> dict[str, float]:
         `dict[str, float]`: Seconds that each stage took in this run.
     """
     plan = Plan(config)
-    seconds: dict[str, float] = {}
-    for number, stage in enumerate(STAGES[: STAGES.index(config["stop_after"]) + 1], start=1):
-        print(f"\n[{number}/{len(STAGES)}] {stage}", flush=True)
-        start = time.monotonic()
-        _RUN[stage](plan)
-        seconds[stage] = round(time.monotonic() - start, 1)
-    write_json(plan.root / "stages.json", {"seconds": seconds})
-    print("\n" + "  ".join(f"{stage} {taken:.0f} s" for stage, taken in seconds.items()))
-    return seconds
+    stages = {name: functools.partial(_RUN[name], plan) for name in STAGES}
+    return run_in_order(stages, config["stop_after"], plan.root)
 
 
 def _reward_models(plan: Plan) -> None:
