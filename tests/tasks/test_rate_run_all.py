@@ -77,6 +77,7 @@ def test_a_finished_run_does_nothing_again(output, reward_model):
         ({"rewriters": []}, "'rewriters' must be a list"),
         ({"rewriters": ["rules", "rules"]}, "each once"),
         ({"reward_models": ["a", "a"]}, "'reward_models' must be a list of names, each once"),
+        ({"reward_models": ["/models/1/last", "/models/2/last"]}, "would have one name"),
         ({"reward_models": [], "lexical_reward": False}, "there is no reward model"),
         ({"baseline": "nobody"}, "'baseline' must be one of"),
         ({"attribute": "colour"}, "colour"),
