@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,10 +95,10 @@ def test_mistakes_are_found_before_the_first_stage(updates, message, tmp_path):
     assert not (tmp_path / "rate").exists()
 
 
-def test_reward_models_of_one_name_are_refused(tmp_path):
-    folders = [tmp_path / run / "last" for run in ("1", "2")]
+def test_reward_models_of_one_name_are_refused(reward_model, tmp_path):
+    folders = [tmp_path / name / "last" for name in ("1", "2")]
     for folder in folders:
-        folder.mkdir(parents=True)
+        shutil.copytree(reward_model, folder)
     with pytest.raises(ConfigError, match="would have one name"):
         run(tmp_path / "rate", None, reward_models=list(map(str, folders)))
 
