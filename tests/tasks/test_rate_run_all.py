@@ -96,7 +96,7 @@ def test_mistakes_are_found_before_the_first_stage(updates, message, tmp_path):
 
 
 def test_reward_models_of_one_name_are_refused(reward_model, tmp_path):
-    folders = [tmp_path / name / "last" for name in ("1", "2")]
+    folders = [tmp_path / name / "rm" for name in ("1", "2")]
     for folder in folders:
         shutil.copytree(reward_model, folder)
     with pytest.raises(ConfigError, match="would have one name"):
