@@ -198,9 +198,12 @@ def _check_sampling(config: Mapping[str, Any]) -> None:
 
     try:
         Sampling(**{key: config[key] for key in ("temperature", "top_p", "max_tokens", "extra")})
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    try:
         json.dumps(config["extra"], allow_nan=False)
     except (ValueError, TypeError) as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(f"config key 'extra' must be plain JSON: {error}") from error
 
 
 def _check_server(config: Mapping[str, Any]) -> None:

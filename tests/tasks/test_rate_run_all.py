@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.config_keys import defaults
 from tasks.rate.run_all import ex
+from tasks.rate.run_all_config import RUN_ALL_KEYS, Plan
 from tasks.train_config import ConfigError
 from tests.tiny import tiny_reward_model, tiny_tokenizer
 from trl_ext.rate import TextChains
@@ -92,6 +94,17 @@ def test_mistakes_are_found_before_the_first_stage(updates, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         run(tmp_path / "rate", "a", **updates)
     assert not (tmp_path / "rate").exists()
+
+
+def test_keys_of_one_rewriter_are_not_given_to_another(tmp_path):
+    config = defaults(RUN_ALL_KEYS) | {
+        "rewriters": ["rules", "local"],
+        "create": {"temperature": 0.1, "concurrency": 2},
+    }
+    plan = Plan(config)
+    rules, local = plan.creation("rules"), plan.creation("local")
+    assert (rules["temperature"], local["temperature"]) == (0.7, 0.1)
+    assert rules["concurrency"] == local["concurrency"] == 2  # of none of them: it is refused
 
 
 def start(cwd, *arguments):

@@ -186,7 +186,8 @@ def _checked_device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {str(device)!r} can't be used here: {str(error).splitlines()[0]}") from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"device {str(device)!r} can't be used here: {reason}") from error
     return found
 
 
