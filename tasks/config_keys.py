@@ -24,7 +24,15 @@ def check_keys(config: Mapping[str, Any], keys: Keys) -> None:
     Raises:
         ConfigError: On a credential, an unknown key, or a wrong type or value.
     """
-    refuse_secrets(config)
+    try:
+        refuse_secrets(config)
+    except ConfigError as error:
+        if "api_key_env" not in keys:
+            raise
+        raise ConfigError(
+            f"{error} The key of a server that answers is read from the variable that `api_key_env` names "
+            f"({keys['api_key_env'][0]})."
+        ) from None
     for key, value in config.items():
         if key not in keys:
             close = difflib.get_close_matches(key, keys, n=1)

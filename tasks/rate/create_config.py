@@ -1,5 +1,7 @@
 """Configuration keys of `tasks/rate/create_dataset.py`."""
 
+import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,6 +56,29 @@ REWRITER_KEYS: Keys = {
     "strip_preamble": (False, (bool,), None),  # cut off first lines such as "Sure, here is the text:"
     "prices": (None, (list,), None),  # of a million tokens of questions and of answers, for the costs: [2.5,10]
 }
+# Rewriters for which a key means something, where that is not all of them
+_MODELS, _SERVERS, _LOCAL = ("local", "openai", "batch"), ("openai", "batch"), ("local",)
+_MEANT_FOR: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("model", "temperature", "top_p", "max_tokens", "sampling_seed", "strip_preamble", "prices"), _MODELS
+    ),
+    **dict.fromkeys(("base_url", "api_key_env", "extra", "timeout", "max_tokens_field"), _SERVERS),
+    **dict.fromkeys(("revision", "batch_size", "dtype", "device", "trust_remote_code"), _LOCAL),
+    "concurrency": ("openai",),
+    "poll_seconds": ("batch",),
+    "repair_typos": (RULES,),
+}
+# What text_column and prompt_column can name; the others have columns of their own names, or nested ones
+_NAMED_COLUMNS = {
+    "imdb": ("text_column",),
+    "helpsteer": ("text_column", "prompt_column"),
+    "plain": ("text_column", "prompt_column"),
+    "preferences": ("prompt_column",),
+    "hh_rlhf": (),
+    "eli5": (),
+}
+_LONGEST_WAIT = 7 * 86400  # seconds
+
 CREATE_KEYS: Keys = {
     **SOURCE_KEYS,
     "steps": (2, (int,), None),  # rewrites of every text: 2 for RATE, 3 for the symmetric correction
@@ -100,17 +125,33 @@ def check_create_config(config: Mapping[str, Any]) -> None:
     for key in ("typos", "repair_typos"):
         check_range(config, key, 0, 1)
     check_range(config, "steps", 1)
-    check_range(config, "temperature", 0)
+    check_range(config, "temperature", 0, 2)
     for key in ("timeout", "poll_seconds"):
-        check_range(config, key, 0.001)
+        check_range(config, key, 0.001, _LONGEST_WAIT)
     for key in ("seed", "sampling_seed"):
         check_range(config, key, 0)
     for key in ("max_tokens", "concurrency", "batch_size"):
         check_range(config, key, 1)
     if isinstance(config["threshold"], str) and config["threshold"] != "median":
         raise ConfigError(f"config key 'threshold' must be a number or median, got {config['threshold']!r}")
+    _check_columns(config)
     _check_attribute(config)
     _check_rewriter(config)
+
+
+def without_effect(rewriter: str) -> set[str]:
+    """Keys that mean nothing for a rewriter."""
+    return {key for key, rewriters in _MEANT_FOR.items() if rewriter not in rewriters}
+
+
+def _check_columns(config: Mapping[str, Any]) -> None:
+    layout = config["layout"]
+    for key in ("text_column", "prompt_column"):
+        if layout is not None and config[key] is not None and key not in _NAMED_COLUMNS[layout]:
+            raise ConfigError(
+                f"{key} has no meaning with layout={layout}, whose columns have the names in docs/rate_attributes.md: leave "
+                "it out, or rename the columns"
+            )
 
 
 def _check_attribute(config: Mapping[str, Any]) -> None:
@@ -118,37 +159,62 @@ def _check_attribute(config: Mapping[str, Any]) -> None:
 
     try:
         configured_attribute(config)
+        if config["vocabulary"] is not None:
+            from trl_ext.rate import Vocabulary
+
+            Vocabulary.read(Path(config["vocabulary"]).expanduser())
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
 
 def _check_rewriter(config: Mapping[str, Any]) -> None:
     rewriter, prices = config["rewriter"], config["prices"]
-    if rewriter == RULES:
-        given = [key for key in ("model", "base_url", "prices", "extra") if config[key]]
-        if given:
+    idle = without_effect(rewriter)
+    for key in _MEANT_FOR:
+        if key in idle and config[key] != CREATE_KEYS[key][0]:
+            if rewriter == RULES:
+                raise ConfigError(
+                    f"`{key}` is of a model that rewrites, and rewriter=rules: set rewriter=local or openai"
+                )
             raise ConfigError(
-                f"`{given[0]}` is of a model that rewrites, and rewriter=rules: set rewriter=local or openai"
+                f"{key} needs rewriter={' or '.join(_MEANT_FOR[key])}: it has no effect with rewriter={rewriter}"
             )
-    elif config["repair_typos"]:
-        raise ConfigError("repair_typos is of rewriter=rules: models repair what they will")
-    elif config["model"] is None:
+    if rewriter != RULES and config["model"] is None:
         raise ConfigError(f"rewriter={rewriter} needs `model`")
     if prices is not None:
         numbers = [value for value in prices if isinstance(value, int | float) and not isinstance(value, bool)]
-        if len(prices) != 2 or len(numbers) != 2 or min(numbers) < 0:
+        if len(prices) != 2 or len(numbers) != 2 or not all(0 <= number < math.inf for number in numbers):
             raise ConfigError(
                 f"`prices` must be two numbers of at least 0, the prices of a million tokens of questions and of answers, "
                 f"got {prices!r}"
             )
-    if config["extra"] and rewriter == "local":
-        raise ConfigError("extra needs rewriter=openai or batch")
-    if config["base_url"] is not None:
-        if rewriter == "local":
-            raise ConfigError("base_url needs rewriter=openai or batch")
-        from trl_ext.completions.openai_backend import check_base_url
+    _check_sampling(config)
+    if rewriter in _SERVERS:
+        _check_server(config)
 
-        try:
-            check_base_url(config["base_url"])
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+
+def _check_sampling(config: Mapping[str, Any]) -> None:
+    from trl_ext.completions import Sampling
+
+    try:
+        Sampling(**{key: config[key] for key in ("temperature", "top_p", "max_tokens", "extra")})
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    try:
+        json.dumps(config["extra"], allow_nan=False)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"config key 'extra' must be plain JSON: {error}") from error
+
+
+def _check_server(config: Mapping[str, Any]) -> None:
+    name = config["api_key_env"]
+    try:
+        from trl_ext.completions.openai_backend import check_base_url, check_variable_name, read_api_key
+
+        check_base_url(config["base_url"])
+        if name:
+            check_variable_name(name)
+        if not config["dry_run"]:
+            read_api_key(name)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(str(error)) from error

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.rate.create_config import RULES
-from trl_ext.completions import Prices
+from trl_ext.completions import BatchesUnderWay, BatchServiceFailure, Prices, StoreInUse, TooManyFailures
 from trl_ext.rate import (
     OriginalTexts,
     Rewriter,
@@ -17,6 +17,17 @@ from trl_ext.rate import (
 from trl_ext.rate.originals import SYNTHETIC, SYNTHETIC_ANSWERS
 
 
+# What may end the making of rewrites without being a fault of the program
+EXPECTED_ERRORS = (
+    ValueError,
+    TypeError,
+    OSError,
+    ImportError,
+    TooManyFailures,
+    StoreInUse,
+    BatchesUnderWay,
+    BatchServiceFailure,
+)
 _SERVER_KEYS = ("base_url", "api_key_env", "timeout", "max_tokens_field")
 _OPTIONS = {
     "openai": (*_SERVER_KEYS, "concurrency"),

@@ -1,5 +1,6 @@
 """Creation of a data set: texts are read and written down, rewritten, judged, and written in the original's layout."""
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +12,9 @@ from tasks.json_files import as_recorded, write_json
 from tasks.provenance import command, package_versions
 from tasks.rate.create_attribute import configured_originals
 from tasks.rate.create_config import RULES, resolve
-from tasks.rate.create_rewriter import configured_rewriter, estimate, known_words
+from tasks.rate.create_rewriter import EXPECTED_ERRORS, configured_rewriter, estimate, known_words
 from tasks.train_config import ConfigError
 from trl_ext.atomic_files import write_text_atomically
-from trl_ext.completions import TooManyFailures
 from trl_ext.json_lines import as_lines
 from trl_ext.rate import (
     OriginalTexts,
@@ -26,12 +26,14 @@ from trl_ext.rate import (
     write_original_rewrites,
     write_original_template,
 )
+from trl_ext.rate.rewrite_files import RewriteFile
 
 
 logger = logging.getLogger("tasks.rate")
 
 ORIGINALS, REWRITES, ANSWERS, QUALITY = "originals.jsonl", "rewrites.jsonl", "answers.jsonl", "quality.json"
 ORIGINALS_RECORD = "originals.meta.json"
+_OF_THE_CALL = ("versions", "command")
 
 
 def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
@@ -59,10 +61,12 @@ def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
         _print_originals(originals)
         if config["dry_run"]:
             return _tell(estimate(originals, config, folder / ANSWERS), sacred_run)
-        rewriter = configured_rewriter(
-            originals, config, folder / ANSWERS
-        )  # what it lacks is found before files are written
-        write_originals(originals, folder, config["overwrite"])
+        # What is missing, or made otherwise before, is found before files are written
+        rewriter = configured_rewriter(originals, config, folder / ANSWERS)
+        if not config["overwrite"]:
+            check_originals(originals, folder)
+            RewriteFile(folder / REWRITES, originals.chains, originals.attribute, rewriter).read()
+        write_originals(originals, folder)
         chains = rewrite_chains(
             originals.chains,
             originals.attribute,
@@ -76,32 +80,42 @@ def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
         result = judge(chains, originals, folder, known_words(originals, config))
         if config["export_original"]:
             result["original"] = export(chains, originals, folder, config, smoke_test)
-    except (ValueError, TypeError, OSError, ImportError, TooManyFailures) as error:
+    except EXPECTED_ERRORS as error:
         raise ConfigError(str(error)) from error
     sacred_run.info["rewrites"] = as_recorded(result | {"command": command("tasks/rate/create_dataset.py")})
     print(f"Rewrites: {folder / REWRITES}")
     return result
 
 
-def write_originals(originals: OriginalTexts, folder: Path, overwrite: bool) -> None:
-    """Write the originals and how they were found, or check that they are those that are there."""
+def check_originals(originals: OriginalTexts, folder: Path) -> None:
+    """Raise a `ValueError` if the folder has other originals."""
     path = folder / ORIGINALS
-    content = as_lines(originals.chains.rows())
-    if path.is_file() and not overwrite and path.read_text(encoding="utf-8") != content:
+    if path.is_file() and path.read_text(encoding="utf-8") != as_lines(originals.chains.rows()):
         raise ValueError(f"{path} has other texts. Give another `name` or output_dir, or set overwrite=True")
-    write_text_atomically(path, content)
-    write_json(
-        folder / ORIGINALS_RECORD,
-        {
-            "attribute": originals.attribute.name,
-            "treated": originals.attribute.treated,
-            "untreated": originals.attribute.untreated,
-            "classifier": dict(originals.attribute.settings),
-            **originals.report,
-            "versions": package_versions(),
-            "command": command("tasks/rate/create_dataset.py"),
-        },
-    )
+
+
+def write_originals(originals: OriginalTexts, folder: Path) -> None:
+    """Write the originals and how they were found. A record that says the same stays, with the command that made them."""
+    write_text_atomically(folder / ORIGINALS, as_lines(originals.chains.rows()))
+    found = {
+        "attribute": originals.attribute.name,
+        "treated": originals.attribute.treated,
+        "untreated": originals.attribute.untreated,
+        "classifier": dict(originals.attribute.settings),
+        **originals.report,
+    }
+    path = folder / ORIGINALS_RECORD
+    if _recorded(path) != as_recorded(found):
+        write_json(path, found | {"versions": package_versions(), "command": command("tasks/rate/create_dataset.py")})
+
+
+def _recorded(path: Path) -> dict[str, Any] | None:
+    """What a record says of the originals, whichever call wrote it."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return {key: value for key, value in record.items() if key not in _OF_THE_CALL}
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def judge(chains: TextChains, originals: OriginalTexts, folder: Path, vocabulary: Vocabulary | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config_keys import Keys, check_folder_name, check_keys, check_range, defaults
-from tasks.rate.create_config import CREATE_KEYS, check_create_config, dataset_label
+from tasks.rate.create_config import CREATE_KEYS, check_create_config, dataset_label, without_effect
 from tasks.rate.effects_config import EFFECTS_KEYS, check_effects_config
 from tasks.rate.local_server import LocalServer, check_can_serve
 from tasks.rate.plot_config import PLOT_KEYS, check_plot_config
@@ -124,7 +124,13 @@ class Plan:
             keys |= {"model": server.model if server else "model", "base_url": server.base_url if server else None}
         elif rewriter != "rules":
             keys["model"] = self.config["rewriter_model"]
-        return defaults(CREATE_KEYS) | self.config["create"] | keys
+        return defaults(CREATE_KEYS) | self._meant_for(rewriter) | keys
+
+    def _meant_for(self, rewriter: str) -> dict[str, Any]:
+        """What `create` says, without keys that are of other rewriters of this run."""
+        idle = {name: without_effect("openai" if name == "server" else name) for name in self.rewriters}
+        others = {key for key in idle[rewriter] if any(key not in keys for keys in idle.values())}
+        return {key: value for key, value in self.config["create"].items() if key not in others}
 
     def scorings(self) -> list[dict[str, Any]]:
         """Keys of score.py for each reward model, of the rewrites of all rewriters."""

@@ -11,10 +11,9 @@ from tasks.json_files import as_recorded, write_json
 from tasks.provenance import command, package_versions
 from tasks.rate.create_attribute import configured_originals
 from tasks.rate.create_config import RULES
-from tasks.rate.create_rewriter import configured_rewriter
+from tasks.rate.create_rewriter import EXPECTED_ERRORS, configured_rewriter
 from tasks.rate.self_test_config import FAULT_KEYS, folder_name
 from tasks.train_config import ConfigError
-from trl_ext.completions import TooManyFailures
 from trl_ext.rate import OriginalTexts, Rewriter, RuleRewriter, Vocabulary, planted_bias_test, world_vocabulary
 
 
@@ -54,7 +53,7 @@ def run_self_test(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
             overwrite=config["overwrite"],
             progress=config["progress"],
         )
-    except (ValueError, TypeError, OSError, ImportError, TooManyFailures) as error:
+    except EXPECTED_ERRORS as error:
         raise ConfigError(str(error)) from error
     content = result.to_dict() | {
         "originals": originals.report,

@@ -261,7 +261,9 @@ class TestInterruptions:
             with pytest.raises(BatchesUnderWay):
                 ask(server, questions(3), longest_wait=0)
             server.batches.clear()
-            with pytest.raises(BatchServiceFailure, match="batch_0001 .batch-0.: not_found.*set `collected` to true"):
+            with pytest.raises(
+                BatchServiceFailure, match="batch_0001 .batch-0.: not_found.*to true in .*batches/batches.json"
+            ):
                 ask(server, questions(3))
             assert not server.batches
             state = tmp_path / "batches" / "batches.json"

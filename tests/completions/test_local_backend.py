@@ -127,6 +127,11 @@ class TestLocalBackend:
         with pytest.raises(ValueError, match=message):
             complete_all(questions(1, sampling), LocalBackend(checkpoint), tmp_path / "s")
 
+    @pytest.mark.parametrize("device", ["cuda:99", "gpu"])
+    def test_refuses_a_device_that_is_not_there(self, checkpoint, device):
+        with pytest.raises(ValueError, match=f"device '{device}' can't be used here"):
+            LocalBackend(str(checkpoint), device=device)
+
     def test_refuses_a_model_without_a_chat_template(self, tmp_path):
         tokenizer = tiny_tokenizer()
         tokenizer.chat_template = None

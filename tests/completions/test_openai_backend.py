@@ -326,7 +326,11 @@ class TestConfiguration:
         monkeypatch.delenv("SOME_KEY", raising=False)
         with pytest.raises(ValueError, match="environment variable SOME_KEY with the API key is not set"):
             OpenAIBackend("m", api_key_env="SOME_KEY")
-        OpenAIBackend("m", api_key_env=None)
+        for nothing in (None, ""):
+            OpenAIBackend("m", api_key_env=nothing)
+        with pytest.raises(ValueError, match="must be the name of an environment variable") as caught:
+            OpenAIBackend("m", api_key_env="Qw-my.secret-value-123")
+        assert "secret" not in str(caught.value)
 
     @pytest.mark.parametrize(
         ("base_url", "message"),
@@ -334,6 +338,7 @@ class TestConfiguration:
             ("http://user:secret@localhost/v1", "contains a user name, a password or a query"),
             ("https://localhost/v1?key=secret", "contains a user name, a password or a query"),
             ("localhost:8000", "must be an address such as"),
+            ("http://localhost:99999/v1", "99999.*Port out of range"),
         ],
     )
     def test_refuses_addresses(self, base_url, message):

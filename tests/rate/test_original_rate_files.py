@@ -67,6 +67,22 @@ class TestRewrites:
         assert content["c"]["reward_question"] == "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: And?\n\nAssistant: "
         again = read_original_rewrites(tmp_path / "r.json", "length")
         assert (again.ids, again.texts, again.w.tolist()) == (tuple("abc"), chains.texts[:3], [True, False, True])
+        assert again.prompts == ("Q", "Ask", TURNS)
+
+    @pytest.mark.parametrize(
+        "question",
+        [
+            "\n\nHuman: Hi\n\nAssistant: ",  # one turn
+            "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: And?",
+            "\n\nHuman: Hi  \n\nAssistant: Hello.\n\nHuman: And?\n\nAssistant: ",  # spaces would be lost
+        ],
+    )
+    def test_questions_that_would_be_written_otherwise_stay_texts(self, tmp_path, question):
+        (tmp_path / "r.json").write_text(json.dumps({"7": entry(0, question), "8": entry(1, question)}))
+        chains = read_original_rewrites(tmp_path / "r.json", "length")
+        assert chains.prompts[0] == question
+        write_original_rewrites(chains, tmp_path / "again.json")
+        assert json.loads((tmp_path / "again.json").read_text()) == json.loads((tmp_path / "r.json").read_text())
 
     def test_of_the_original(self, tmp_path):
         path = tmp_path / "imdb.json"
@@ -159,6 +175,10 @@ class TestScored:
         ("rows", "message"),
         [
             ([entry(0)], "has no rewards"),
+            (
+                [entry(0, m=rewards_of(0, 1)), entry(1, m=rewards_of(1, 1), n=rewards_of(1, 1))],
+                "line 1: 'original' of 'n'",
+            ),
             ([entry(0, m=rewards_of(0, 1)), entry(1)], "line 2: 'original' of 'm' must be a finite number, got None"),
             (
                 [entry(0, m={"original": 1, "rewrite": float("nan"), "rewritten rewrite": 2})],
@@ -193,6 +213,16 @@ class TestMerging:
         assert not (tmp_path / "all.jsonl").exists()
         two = write_jsonl(tmp_path / "2.jsonl", [entry(i, two=rewards_of(i, 2.0)) for i in range(3)])
         assert merge_original_scored([one, two], tmp_path / "all.jsonl") == ["one", "two"]
+
+    def test_ids_are_compared_as_texts_and_occur_once(self, tmp_path):
+        one = write_jsonl(tmp_path / "1.jsonl", [entry(i, id=i, **({"one": {}} if i else {})) for i in range(2)])
+        two = write_jsonl(tmp_path / "2.jsonl", [entry(i, id=str(i), two={}) for i in range(2)])
+        assert set(merge_original_scored([one, two], tmp_path / "all.jsonl")) == {"one", "two"}
+        assert [json.loads(line)["id"] for line in (tmp_path / "all.jsonl").read_text().splitlines()] == [0, 1]
+        twice = write_jsonl(tmp_path / "3.jsonl", [entry(i, id=name, m={}) for i, name in enumerate("001")])
+        for paths in ([twice, two], [two, twice]):
+            with pytest.raises(ValueError, match="3.jsonl, line 2: id '0' is that of line 1 already"):
+                merge_original_scored(paths, tmp_path / "all.jsonl")
 
     def test_other_texts_or_rewards_are_refused(self, tmp_path):
         one = write_jsonl(tmp_path / "1.jsonl", [entry(0, m=rewards_of(1, 1.0))])

@@ -184,7 +184,7 @@ class TestModelClassifier:
         rows = Dataset.from_dict({"prompt": ["Q"] * 4, "text": list(self.TEXTS)})
         settings = {"kind": "model", "model": checkpoint, "label": "GOOD", "device": "cpu"}
         report = load_originals(rows, "sentiment", classifier=settings).report
-        assert report["classifier"] == {"texts": 4, "truncated": 1}
+        assert report["classifier_report"] == {"texts": 4, "truncated": 1}
         assert report["decided_by"]["label"] == "GOOD"
 
     def test_a_neutral_zone(self, checkpoint):
@@ -236,6 +236,7 @@ class TestFiles:
             ("", "must hold a mapping"),
             ("a: [", "is not YAML"),
             ("a: {treated: x}\na: {treated: y}", "'a' occurs twice"),
+            ("? [a]\n: {treated: x}", r"a key must be a text, got \['a'\]"),
             ("1: {treated: x, untreated: y, instruction: '{text}{target}'}", "its name must be a text"),
             ("a: text", "must be a mapping with treated"),
         ],

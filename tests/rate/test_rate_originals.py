@@ -38,7 +38,7 @@ class TestIMDB:
         originals = load_originals(imdb, "sentiment", limit=21, seed=1)
         report = originals.report
         assert (report["layout"], report["kept"], report["classified"]) == ("imdb", 21, 21)
-        assert report["decided_by"] == {"kind": "metadata", "column": "label", "treated": [1], "untreated": [0]}
+        assert (report["decided_by"]["kind"], report["decided_by"]["column"]) == ("metadata", "label")
         assert 0 < report["kept_treated"] < 21
         labels = [row["label"] for row in originals.chains.metadata]
         np.testing.assert_array_equal(originals.chains.w, np.array(labels) == 1)
@@ -79,6 +79,37 @@ class TestIMDB:
         assert originals.report["decided_by"]["fitted"]["texts"] == 200
         picked = lengths[list(map(int, originals.chains.ids))]
         np.testing.assert_array_equal(originals.chains.w, picked > np.median(lengths))
+
+    @pytest.mark.parametrize(
+        "labels", [("neg", "pos"), ("negative", "positive"), ("0", "1"), (0.0, 1.0), (False, True)]
+    )
+    def test_labels_however_they_are_written(self, labels):
+        rows = Dataset.from_dict(
+            {"text": [f"review {i}" for i in range(6)], "label": [labels[i % 2] for i in range(6)]}
+        )
+        assert read_originals(rows, "sentiment").w.tolist() == [False, True] * 3
+
+    def test_labels_of_another_scale_are_refused(self):
+        # 1 is the worse side of 1 and 2
+        rows = Dataset.from_dict({"text": [f"review {i}" for i in range(6)], "label": [1, 2] * 3})
+        with pytest.raises(
+            ValueError, match="id '1': column 'label' must be one of 1, '1', 'pos'.* got 2.*kind: metadata"
+        ):
+            load_originals(rows, "sentiment")
+        assert len(read_originals(rows, "length")) == 6
+        unknown = Dataset.from_dict({"text": ["a", "b"], "label": [-1, -1]})
+        with pytest.raises(ValueError, match="'label' decides: with the attribute 1.*other values found: -1"):
+            load_originals(unknown, "sentiment")
+
+    def test_of_copies_with_both_labels_none_is_kept(self, caplog):
+        texts = ["same", "other", "same", "twice", "twice", "once", "once"]
+        rows = Dataset.from_dict({"text": texts, "label": [0, 1, 1, 0, 0, -1, 1]})
+        originals = load_originals(rows, "sentiment")
+        assert (originals.chains.ids, originals.chains.w.tolist()) == (("1", "3", "6"), [True, False, True])
+        assert originals.report["left_out"] == {"contradictory": 2, "duplicate": 2}
+        assert "2 texts on both sides of 'sentiment'" in caplog.text
+        # of an attribute that texts decide on, copies are copies
+        assert load_originals(rows, "vowel_start").report["left_out"] == {"duplicate": 3}
 
     def test_of_a_folder_with_parquet(self, imdb, tmp_path):
         imdb.to_parquet(tmp_path / "train.parquet")
@@ -129,6 +160,14 @@ class TestHelpSteer:
         for i in range(20)
     ] + [{"prompt": "Ask", "response": " ", "helpfulness": 4, "complexity": 1}]  # fmt: skip
 
+    def test_grades_as_texts_and_missing_ones(self):
+        rows = pd.DataFrame([row | {"helpfulness": str(row["helpfulness"])} for row in self.ROWS[:5]])
+        rows.loc[0, "response"] = None
+        rows.loc[1, "prompt"] = None
+        originals = load_originals(rows, "helpfulness")
+        assert originals.chains.w.tolist() == [False, True, True]
+        assert originals.report["left_out"] == {"empty_text": 1, "empty_prompt": 1}
+
     @pytest.mark.parametrize("attribute", ["helpfulness", "complexity"])
     def test_grades_three_and_four_are_treated(self, tmp_path, attribute):
         originals = load_originals(write_jsonl(tmp_path / "h.jsonl", self.ROWS), attribute)
@@ -162,14 +201,21 @@ class TestHHRLHF:
         assert chains.clusters[0] == chains.clusters[1] != chains.clusters[2]
         assert originals.report["left_out"] == {"malformed_dialogue": 2, "empty_text": 1, "empty_prompt": 1}
 
-    def test_first_turns_that_both_sides_share_count_once(self, tmp_path):
+    def test_first_turns_that_both_sides_share_are_on_neither(self, tmp_path):
         path = write_jsonl(tmp_path / "hh.jsonl", self.ROWS[:2])
         named = {"kind": "metadata", "column": "side", "treated": ["rejected"], "untreated": ["chosen"]}
         originals = load_originals(path, "sentiment", turn="first", classifier=named)
-        assert texts_of(originals.chains) == ["Hello.", "Goodbye.", "Go."]
-        assert originals.report["left_out"] == {"duplicate": 1}
+        assert texts_of(originals.chains) == ["Goodbye.", "Go."]
+        assert originals.report["left_out"] == {"contradictory": 2}
         rejected = load_originals(path, "sentiment", turn="first", sides="rejected", classifier=named)
         assert rejected.chains.w.all() and rejected.report["kept_untreated"] == 0
+
+    def test_equal_answers_of_a_pair_are_on_neither_side(self, tmp_path):
+        rows = [{"chosen": dialogue(f"Q{i}", "Same."), "rejected": dialogue(f"Q{i}", "Same." if i < 2 else "No.")}
+                for i in range(4)]  # fmt: skip
+        originals = load_originals(write_jsonl(tmp_path / "hh.jsonl", rows), "helpfulness")
+        assert (originals.report["kept_treated"], originals.report["kept_untreated"]) == (2, 2)
+        assert originals.report["left_out"] == {"contradictory": 4}
 
     def test_dialogues_that_do_not_alternate(self):
         assert parse_dialogue("\n\nHuman: a\n\nHuman: b\n\nAssistant: c") is None
@@ -201,8 +247,52 @@ class TestELI5:
         assert originals.chains.prompts[0] == "Why?\n\nI ask."
         assert originals.report["left_out"] == {"deleted_answer": 1, "empty_text": 1}
 
+    def test_missing_titles_and_answers(self, tmp_path):
+        rows = [
+            {"title": None, "selftext": "I ask.", "answers": ["one"]},
+            {"title": None, "selftext": "", "answers": ["two"]},
+            {"title": "Why?", "selftext": None, "answers": None},
+            {"title": "Why?", "selftext": None, "answers": ["three", None]},
+        ]
+        originals = load_originals(write_jsonl(tmp_path / "e.jsonl", rows), "length")
+        assert originals.chains.prompts == ("I ask.", "Why?")
+        assert originals.report["left_out"] == {"empty_prompt": 1, "empty_text": 2}
+
 
 class TestPreferencesAndPlainRows:
+    USER, OTHER = {"role": "user", "content": "P0"}, {"role": "user", "content": "Else"}
+    SYSTEM, ANSWER = {"role": "system", "content": "Be kind."}, {"role": "assistant", "content": "good"}
+
+    @pytest.mark.parametrize(
+        ("prompt", "before", "expected"),
+        [
+            ("P0", [USER], [USER]),
+            ([USER], [USER], [USER]),
+            ("P0", [SYSTEM, USER], [SYSTEM, USER]),
+            ("P0", [USER, ANSWER, OTHER], [USER, ANSWER, OTHER]),
+            (None, [USER], [USER]),
+            ("P0", [OTHER], [USER, OTHER]),
+            ([SYSTEM], [USER], [SYSTEM, USER]),
+        ],
+    )
+    def test_a_prompt_that_messages_begin_with_is_there_once(self, tmp_path, prompt, before, expected):
+        row = {side: [*before, {"role": "assistant", "content": side}] for side in ("chosen", "rejected")}
+        path = write_jsonl(tmp_path / "p.jsonl", [row if prompt is None else row | {"prompt": prompt}])
+        assert read_originals(path, "length").prompts[0] == expected
+
+    def test_missing_answers_and_turns_of_the_user_are_counted(self, tmp_path):
+        rows = [
+            {"prompt": "Q", "chosen": None, "rejected": [self.ANSWER]},
+            {
+                "prompt": "Q",
+                "chosen": [self.ANSWER, self.OTHER],
+                "rejected": [{"role": "assistant", "content": "worse"}],
+            },
+        ]
+        originals = load_originals(write_jsonl(tmp_path / "p.jsonl", rows), "length")
+        assert texts_of(originals.chains) == ["good", "worse"]
+        assert originals.report["left_out"] == {"empty_text": 1, "malformed_dialogue": 1}
+
     def test_pairs_of_texts_and_of_messages(self, tmp_path):
         messages = [{"role": "user", "content": "Hi"}]
         rows = [
@@ -319,6 +409,8 @@ class TestMistakes:
         path = write_jsonl(tmp_path / "number.jsonl", [{"prompt": "p", "text": 3}])
         with pytest.raises(ValueError, match="the text must be a string, got 3"):
             read_originals(path, "length")
+        path = write_jsonl(tmp_path / "null.jsonl", [{"prompt": "p", "text": t} for t in ("x", None, "y")])
+        assert load_originals(path, "length").report["left_out"] == {"empty_text": 1}
         path = write_jsonl(tmp_path / "none.jsonl", [{"text": "no prompt"}, {"text": "none"}])
         with pytest.raises(ValueError, match=r"no text is left: \{'empty_prompt': 2\}"):
             read_originals(path, "length")

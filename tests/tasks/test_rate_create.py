@@ -9,6 +9,7 @@ import pytest
 from tasks.rate.create_dataset import ex
 from tasks.rate.create_run import run_creation
 from tasks.train_config import ConfigError
+from tests.servers.openai_batch import BatchServer
 from tests.servers.openai_compatible import CompletionServer
 from trl_ext.rate import TextChains, read_original_rewrites, read_original_template, world_vocabulary
 
@@ -91,6 +92,40 @@ def test_with_a_model_behind_a_server(folder, tmp_path, monkeypatch, capsys):
         assert run(**job, dry_run=True).result["to_ask"] == 0
         record = json.loads((folder / "reviews_length" / "rewrites.meta.json").read_text())
         assert record["ledger"]["answers"] == 16
+
+
+def test_a_refused_call_leaves_the_record_and_the_classifier_stays(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["create_dataset.py", "with", "first"])
+    with CompletionServer(rewrite_with_a_model) as server:
+        job = {"rewriter": "openai", "model": "tiny", "base_url": server.url, "api_key_env": "", "limit": 2}
+        run(**job)
+        path = folder / "synthetic_length" / "originals.meta.json"
+        content, asked = path.read_bytes(), len(server.asked)
+        monkeypatch.setattr(sys, "argv", ["create_dataset.py", "with", "second"])
+        with pytest.raises(ConfigError, match="was made with other settings"):
+            run(**job, temperature=0.1)
+        run(**job)
+        assert path.read_bytes() == content and len(server.asked) == asked and b"first" in content
+        run(**job, temperature=0.1, overwrite=True)
+        assert json.loads(path.read_text())["classifier"]["kind"] == "rule"
+
+
+def test_a_store_in_use_is_told(folder):
+    from trl_ext.completions import AnswerStore
+
+    with CompletionServer(rewrite_with_a_model) as server:
+        job = {"rewriter": "openai", "model": "tiny", "base_url": server.url, "api_key_env": "", "limit": 2}
+        (folder / "synthetic_length").mkdir(parents=True)
+        with AnswerStore(folder / "synthetic_length" / "answers.jsonl"):
+            with pytest.raises(ConfigError, match="being written by another process"):
+                run(**job)
+
+
+def test_a_server_that_takes_no_batches_is_told(folder, monkeypatch):
+    with BatchServer(rewrite_with_a_model) as server:
+        monkeypatch.setattr(server, "_handle", lambda *_: (401, b'{"error": {"message": "bad key"}}'))
+        with pytest.raises(ConfigError, match="could not upload questions: authentication"):
+            run(rewriter="batch", model="tiny", base_url=server.url, api_key_env="", limit=2)
 
 
 def test_data_of_the_original_by_its_keys(folder, tmp_path):

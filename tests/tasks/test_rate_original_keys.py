@@ -135,6 +135,9 @@ class TestCommandLine:
             original_arguments(["s.py", *arguments])
 
 
+SERVER = {"rewriter": "openai", "model": "m", "api_key_env": ""}
+
+
 class TestCreateConfig:
     @pytest.mark.parametrize(
         ("updates", "message"),
@@ -158,12 +161,36 @@ class TestCreateConfig:
             ({"typos": 30}, r"'typos' must be in \[0, 1\]"),
             ({"name": "../x"}, "'name' must be a name for a folder"),
             ({"layout": "imbd"}, "'layout' must be one of imdb"),
-            ({"model": "hf_" + "a" * 34}, "looks like a credential"),
+            ({"model": "hf_" + "a" * 34}, "looks like a credential.*`api_key_env` names .OPENAI_API_KEY"),
+            ({"vocabulary": "none.txt"}, "can't read the vocabulary"),
+            ({"temperature": 0.2}, "`temperature` is of a model that rewrites, and rewriter=rules"),
+            ({"layout": "preferences", "text_column": "chosen"}, "text_column has no meaning with layout=preferences"),
+            ({"layout": "imdb", "prompt_column": "p"}, "prompt_column has no meaning with layout=imdb"),
+            ({"rewriter": "local", "model": "m", "concurrency": 2}, "concurrency needs rewriter=openai"),
+            ({"rewriter": "openai", "model": "m"}, 'OPENAI_API_KEY with the API key is not set.*api_key_env=""'),
+            (SERVER | {"device": "cpu"}, "device needs rewriter=local: it has no effect with rewriter=openai"),
+            (SERVER | {"temperature": float("inf")}, r"'temperature' must be in \[0, 2\], got inf"),
+            (SERVER | {"top_p": 7.0}, r"top_p must be in \(0, 1\]"),
+            (SERVER | {"prices": [1.0, float("nan")]}, "`prices` must be two numbers"),
+            (SERVER | {"extra": {"model": "other"}}, "extra must not set model"),
+            (SERVER | {"timeout": float("inf")}, "'timeout' must be in"),
+            (SERVER | {"base_url": "http://localhost:99999/v1"}, "99999.*Port out of range"),
         ],
     )
-    def test_mistakes(self, updates, message):
+    def test_mistakes(self, updates, message, monkeypatch):
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         with pytest.raises(ConfigError, match=message):
             check_create_config(create(**updates))
+
+    def test_a_key_in_the_place_of_its_variable_is_not_repeated(self):
+        for dry_run in (True, False):
+            with pytest.raises(ConfigError, match="must be the name of an environment variable") as caught:
+                check_create_config(create(**SERVER, dry_run=dry_run) | {"api_key_env": "Qw-my.secret-value-123"})
+            assert "secret" not in str(caught.value)
+
+    def test_a_dry_run_needs_no_key(self, monkeypatch):
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        check_create_config(create(rewriter="openai", model="m", dry_run=True))
 
     @pytest.mark.parametrize(
         ("dataset", "label"),

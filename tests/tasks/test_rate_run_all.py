@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.config_keys import defaults
 from tasks.rate.run_all import ex
+from tasks.rate.run_all_config import RUN_ALL_KEYS, Plan
 from tasks.train_config import ConfigError
 from tests.tiny import tiny_reward_model, tiny_tokenizer
 from trl_ext.rate import TextChains
@@ -101,6 +103,17 @@ def test_reward_models_of_one_name_are_refused(reward_model, tmp_path):
         shutil.copytree(reward_model, folder)
     with pytest.raises(ConfigError, match="would have one name"):
         run(tmp_path / "rate", None, reward_models=list(map(str, folders)))
+
+
+def test_keys_of_one_rewriter_are_not_given_to_another(tmp_path):
+    config = defaults(RUN_ALL_KEYS) | {
+        "rewriters": ["rules", "local"],
+        "create": {"temperature": 0.1, "concurrency": 2},
+    }
+    plan = Plan(config)
+    rules, local = plan.creation("rules"), plan.creation("local")
+    assert (rules["temperature"], local["temperature"]) == (0.7, 0.1)
+    assert rules["concurrency"] == local["concurrency"] == 2  # of none of them: it is refused
 
 
 def start(cwd, *arguments):

@@ -9,7 +9,8 @@ _EXPORTS = {
     "AnswerForm": "requests",
     "AnswerStore": "store",
     "BatchBackend": "batch_backend",
-    "BatchesUnderWay": "batch_service",
+    "BatchServiceFailure": "batch_errors",
+    "BatchesUnderWay": "batch_errors",
     "CompletionRequest": "requests",
     "CompletionResult": "answers",
     "CompletionRun": "engine",
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     from .answers import Job as Job
     from .answers import Outcome as Outcome
     from .batch_backend import BatchBackend as BatchBackend
-    from .batch_service import BatchesUnderWay as BatchesUnderWay
+    from .batch_errors import BatchesUnderWay as BatchesUnderWay
+    from .batch_errors import BatchServiceFailure as BatchServiceFailure
     from .engine import CompletionRun as CompletionRun
     from .engine import TooManyFailures as TooManyFailures
     from .engine import complete_all as complete_all

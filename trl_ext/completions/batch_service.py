@@ -8,27 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..atomic_files import atomic_path
+from .batch_errors import BatchesUnderWay as BatchesUnderWay
+from .batch_errors import BatchServiceFailure
 from .batch_files import ENDPOINT, STATE_FILE, Batch, BatchFolder
 from .retries import RetryPolicy, classify
 
 
 logger = logging.getLogger(__name__)
 
-_LOST = (
-    f" Is the key that of the account that began it? If the server has forgotten it, set `collected` to true in {STATE_FILE}: "
-    "its questions are then asked again."
-)
 FINAL = ("completed", "failed", "expired", "cancelled")
 COMPLETION_WINDOW = "24h"
 _LOOKED_THROUGH = 200  # batches of the account, newest first, among which one that was begun is looked for
-
-
-class BatchesUnderWay(RuntimeError):
-    """Batches are not done yet. Nothing is lost: the same call looks at them again."""
-
-
-class BatchServiceFailure(RuntimeError):
-    """The server does not take, tell or hand out batches. Nothing is lost: the same call goes on."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +63,19 @@ class BatchServer:
         if batch.file_id is None:
             batch.file_id = self._call(
                 "upload questions",
+                folder,
                 lambda: self._client.files.create(file=folder.input(batch), purpose="batch").id,
             )
             folder.save()
             found = None
         else:
-            found = self._find(batch.file_id)
+            found = self._find(batch.file_id, folder)
         if found is None:
             found = self._call(
-                "begin a batch", lambda: self._create(batch), before_retry=lambda: self._find(batch.file_id)
+                "begin a batch",
+                folder,
+                lambda: self._create(batch),
+                before_retry=lambda: self._find(batch.file_id, folder),
             )
         batch.batch_id = found.id
         batch.status = found.status
@@ -91,7 +85,7 @@ class BatchServer:
     def look(self, batch: Batch, folder: BatchFolder) -> BatchStatus:
         """How far it is."""
         found = self._call(
-            f"look at {batch.name} ({batch.batch_id})", lambda: self._client.batches.retrieve(batch.batch_id)
+            f"look at {batch.name} ({batch.batch_id})", folder, lambda: self._client.batches.retrieve(batch.batch_id)
         )
         counts = found.request_counts
         problems = getattr(found.errors, "data", None) or ()
@@ -111,7 +105,11 @@ class BatchServer:
         ):
             if file_id is None:
                 continue
-            content = self._call("fetch answers", lambda file_id=file_id: self._client.files.content(file_id).read())
+            content = self._call(
+                f"fetch answers of {batch.name}",
+                folder,
+                lambda file_id=file_id: self._client.files.content(file_id).read(),
+            )
             with atomic_path(path) as temporary:
                 temporary.write_bytes(content)
 
@@ -120,7 +118,7 @@ class BatchServer:
             input_file_id=batch.file_id, endpoint=ENDPOINT, completion_window=COMPLETION_WINDOW
         )
 
-    def _find(self, file_id: str) -> Any | None:
+    def _find(self, file_id: str, folder: BatchFolder) -> Any | None:
         def look_through() -> Any | None:
             for number, batch in enumerate(self._client.batches.list(limit=100)):
                 if batch.input_file_id == file_id:
@@ -129,10 +127,15 @@ class BatchServer:
                     break
             return None
 
-        return self._call("list batches", look_through)
+        return self._call("list batches", folder, look_through)
 
     def _call(
-        self, what: str, request: Callable[[], Any], *, before_retry: Callable[[], Any | None] = lambda: None
+        self,
+        what: str,
+        folder: BatchFolder,
+        request: Callable[[], Any],
+        *,
+        before_retry: Callable[[], Any | None] = lambda: None,
     ) -> Any:
         """Do it, again after transient errors; `before_retry` may find that it was done although an error came."""
         for retry in range(self._retry.max_retries + 1):
@@ -147,7 +150,7 @@ class BatchServer:
                 if wait is None or retry == self._retry.max_retries:
                     raise BatchServiceFailure(
                         f"could not {what}: {kind}: {self._describe(error)} What is under way is recorded; the same call "
-                        f"goes on.{_LOST if kind == 'not_found' else ''}"
+                        f"goes on.{_lost(folder) if kind == 'not_found' else ''}"
                     ) from None
             logger.info("could not %s: %s; again in %.1f s", what, kind, wait)
             time.sleep(wait)
@@ -155,6 +158,13 @@ class BatchServer:
             if done is not None:
                 return done
         raise AssertionError("unreachable")
+
+
+def _lost(folder: BatchFolder) -> str:
+    return (
+        " Is the key that of the account that began it? If the server has forgotten it, set `collected` of the batch to true "
+        f"in {folder.path / STATE_FILE}: its questions are then asked again."
+    )
 
 
 class BatchFiles:

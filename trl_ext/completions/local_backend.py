@@ -42,7 +42,7 @@ class LocalBackend:
             Run code from the model's repository.
 
     Raises:
-        `ValueError`: The model's tokenizer has no chat template.
+        `ValueError`: The model's tokenizer has no chat template, or the device is not there.
     """
 
     prompt_rule = "prompts: counted with the model's tokenizer and chat template"
@@ -62,7 +62,7 @@ class LocalBackend:
         self.path = resolve_model(model)
         self.batch_size = batch_size
         self.dtype = dtype
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = _checked_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._source: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
         self.tokenizer = AutoTokenizer.from_pretrained(self.path, padding_side="left", **self._source)
         if self.tokenizer.chat_template is None:
@@ -178,6 +178,17 @@ class LocalBackend:
                 with file.open("rb") as stream:
                     digest.update(hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()[:16]
+
+
+def _checked_device(device: str | torch.device) -> torch.device:
+    """The device, if tensors can be put there."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"device {str(device)!r} can't be used here: {reason}") from error
+    return found
 
 
 def _is_job(job: Job | None) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -211,21 +212,35 @@ def check_base_url(base_url: str | None) -> None:
             "base_url contains a user name, a password or a query, which would be recorded. Give the plain address; "
             "the key comes from the environment."
         )
+    try:
+        parts.port  # noqa: B018  it is read here
+    except ValueError as error:
+        raise ValueError(f"base_url {base_url!r}: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ValueError(f"base_url must be an address such as http://localhost:8000/v1, got {base_url!r}")
 
 
 def read_api_key(api_key_env: str | None) -> str | None:
-    """The API key, from the environment variable of that name; `None` if there is to be none."""
-    if api_key_env is None:
+    """The API key, from the environment variable of that name; `None` if there is to be none: with `None` or an empty name."""
+    if not api_key_env:
         return None
+    check_variable_name(api_key_env)
     key = os.environ.get(api_key_env, "").strip()
     if not key:
         raise ValueError(
             f"the environment variable {api_key_env} with the API key is not set. Set it, name another variable with "
-            "api_key_env, or set api_key_env=None for a server without keys."
+            'api_key_env, or set api_key_env="" for a server without keys.'
         )
     return key
+
+
+def check_variable_name(api_key_env: str) -> None:
+    """Raise a `ValueError`, which does not repeat it, unless this can be the name of a variable: it may be the key itself."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", api_key_env):
+        raise ValueError(
+            "api_key_env must be the name of an environment variable, such as OPENAI_API_KEY: of letters, digits and _. The "
+            "key itself is never given here, where it would be recorded."
+        )
 
 
 def _count(value: Any) -> int | None:

@@ -2,7 +2,7 @@
 
 import difflib
 import importlib.resources
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -191,6 +191,10 @@ def _unique_keys_loader() -> type:
             seen = set()
             for key, _ in node.value:
                 value = self.construct_object(key, deep=True)
+                if not isinstance(value, Hashable):
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"a key must be a text, got {value!r}", key.start_mark
+                    )
                 if value in seen:
                     raise yaml.constructor.ConstructorError(None, None, f"{value!r} occurs twice", key.start_mark)
                 seen.add(value)

@@ -18,6 +18,7 @@ from .classifier_settings import DATA, MEDIAN, classifier_problems, with_default
 if TYPE_CHECKING:
     from .rules import Vocabulary
 
+_SHOWN = 5  # values of a column
 _LETTER = re.compile(r"[^\W\d_]")
 _MARKDOWN = re.compile(
     r"""^\#{1,6}\s+\S            # heading
@@ -120,6 +121,15 @@ class MetadataClassifier:
     def __call__(self, text: str, row: Mapping[str, Any]) -> bool | None:
         value = row.get(self.column)
         return True if value in self.treated else False if value in self.untreated else None
+
+    def explain(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """What is wanted of the column, and the first other values that rows have."""
+        others = {repr(row.get(self.column)): None for row in rows if self("", row) is None}
+        shown = ", ".join(list(others)[:_SHOWN]) + (", ..." if len(others) > _SHOWN else "")
+        return (
+            f"column {self.column!r} decides: with the attribute {', '.join(map(repr, self.treated))}; without "
+            f"{', '.join(map(repr, self.untreated)) or 'no value'}; other values found: {shown or 'none'}"
+        )
 
     def settings(self) -> dict[str, Any]:
         return {

@@ -17,6 +17,7 @@ from ..atomic_files import write_text_atomically
 from ..data.checks import shorten
 from .attribute import TARGET, TEXT, Attribute
 from .prompt_clusters import prompt_clusters
+from .source_layouts import parse_dialogue
 from .steps import step_names
 from .text_chains import TextChains
 
@@ -78,7 +79,8 @@ def read_original_rewrites(path: str | Path, attribute: str) -> TextChains:
 
     Returns:
         [`TextChains`]: Rewrites that are absent or empty are failures `missing` and `empty`. Rows of the same question are
-        a cluster.
+        a cluster. A question that is a dialogue of several turns, as [`write_original_rewrites`] writes them, is a prompt
+        of messages again.
 
     Raises:
         ValueError: The file can't be read, or a row is not as it must be. Its id is named.
@@ -115,7 +117,7 @@ def original_chains(rows: Sequence[tuple[str, str, Any]], attribute: str) -> Tex
             if text is not None and not isinstance(text, str):
                 raise ValueError(f"{where}: completion {name!r} must be a text, got {shorten(text)}")
     texts, failures = zip(*(_texts(entry["completions"], names) for _, _, entry in rows), strict=True)
-    prompts = [entry["reward_question"] for _, _, entry in rows]
+    prompts = [_prompt(entry["reward_question"]) for _, _, entry in rows]
     return TextChains(
         attribute,
         tuple(name for name, _, _ in rows),
@@ -195,6 +197,14 @@ def original_question(prompt: Any) -> str:
         f"\n\n{speakers.get(message['role'], message['role'].title())}: {message['content']}" for message in prompt
     ]
     return "".join(turns) + "\n\nAssistant: "
+
+
+def _prompt(question: Any) -> Any:
+    """Messages of a question that [`original_question`] made of them; any other as it is."""
+    dialogue = parse_dialogue(question) if isinstance(question, str) else None
+    # Not unless the same question would be written again: nothing is lost
+    several_turns = dialogue is not None and len(dialogue) > 2 and original_question(dialogue[:-1]) == question
+    return dialogue[:-1] if several_turns else question
 
 
 def write_original_template(

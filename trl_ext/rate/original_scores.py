@@ -85,11 +85,15 @@ def read_original_scored(
 
 
 def _models(lines: Sequence[tuple[int, Mapping[str, Any]]], path: Path, step_keys: Sequence[str]) -> list[str]:
-    found = [
-        key
-        for key, value in lines[0][1].items()
-        if key not in (*ENTRY, "id") and isinstance(value, Mapping) and any(step in value for step in step_keys)
-    ]
+    # Of all lines: one that lacks rewards is then found, whichever it is
+    found = list(
+        dict.fromkeys(
+            key
+            for _, row in lines
+            for key, value in row.items()
+            if key not in (*ENTRY, "id") and isinstance(value, Mapping) and any(step in value for step in step_keys)
+        )
+    )
     if not found:
         raise ValueError(
             f"{path} has no rewards: beside {', '.join(ENTRY)} there must be a key per reward model, with an object of "
@@ -172,16 +176,16 @@ def merge_original_scored(paths: Sequence[str | Path], output: str | Path) -> li
         `list[str]`: Names of the reward models.
 
     Raises:
-        ValueError: Files have other rows, other texts, or different rewards of the same model.
+        ValueError: Files have other rows, other texts, different rewards of the same model, or an id twice.
     """
     if len(paths) < 2:
         raise ValueError(f"merging needs two files or more, got {len(paths)}")
     tables = [(Path(path), read_lines(Path(path))) for path in paths]
     by_id = all("id" in row for _, lines in tables for _, row in lines)
     first, lines = tables[0]
-    merged = {str(row["id"]) if by_id else i: dict(row) for i, (_, row) in enumerate(lines)}
+    merged = {key: dict(row) for key, (_, row) in zip(_keys(first, lines, by_id), lines, strict=True)}
     for path, others in tables[1:]:
-        keys = [str(row["id"]) if by_id else i for i, (_, row) in enumerate(others)]
+        keys = _keys(path, others, by_id)
         if not by_id and len(others) != len(lines):
             raise ValueError(
                 f"{path} has {len(others)} rows, {first} has {len(lines)}, and not all have an `id`: which rows belong "
@@ -192,13 +196,27 @@ def merge_original_scored(paths: Sequence[str | Path], output: str | Path) -> li
             raise ValueError(f"{path} and {first} have other rows: id {missing!r} is in one of them only")
         for key, (number, row) in zip(keys, others, strict=True):
             for name, value in row.items():
-                if name in merged[key] and merged[key][name] != value:
+                same_id = name == "id" and by_id  # 2 and "2" are the same
+                if name in merged[key] and merged[key][name] != value and not same_id:
                     raise ValueError(
                         f"{path}, line {number}: {name!r} is {shorten(value)}, in files before it is "
                         f"{shorten(merged[key][name])}"
                     )
-            merged[key] |= row
+                merged[key].setdefault(name, value)
     rows = list(merged.values())
-    models = [key for key in rows[0] if key not in (*ENTRY, "id")]
+    models = dict.fromkeys(key for row in rows for key in row if key not in (*ENTRY, "id"))
     write_text_atomically(output, as_lines(rows))
-    return models
+    return list(models)
+
+
+def _keys(path: Path, lines: Sequence[tuple[int, Mapping[str, Any]]], by_id: bool) -> list[Any]:
+    """What tells the rows of a file apart: their ids as texts, or their places."""
+    if not by_id:
+        return list(range(len(lines)))
+    seen: dict[str, int] = {}
+    for number, row in lines:
+        name = str(row["id"])
+        if name in seen:
+            raise ValueError(f"{path}, line {number}: id {name!r} is that of line {seen[name]} already")
+        seen[name] = number
+    return list(seen)

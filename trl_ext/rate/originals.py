@@ -1,7 +1,6 @@
 """Original texts with and without an attribute, of a data set: read, recognised, drawn, and counted."""
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,10 +13,11 @@ from ..data.loading import load_rows, rename_columns, source_name
 from .attribute import Attribute
 from .attributes import attribute_names, get_attribute
 from .classifiers import fit_attribute, make_classifier
-from .prompt_clusters import prompt_clusters, prompt_key, short_hash
+from .prompt_clusters import prompt_clusters, short_hash
 from .source_layouts import LAYOUTS, SIDES, TURNS, Candidate, LayoutOptions, find_layout
 from .text_chains import TextChains
 from .text_draw import Quota, draw_texts
+from .usable_texts import check_labels, row_of, text_key, usable_candidates, without_copies
 
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,8 @@ def load_originals(
     Original texts of a data set, with what decided whether they have the attribute.
 
     Every text of the data can be drawn; rows are not taken from its top, where often all are of one kind. Texts of which
-    nothing can be said, empty ones, malformed dialogues and repetitions are left out and counted.
+    nothing can be said, missing and empty ones, malformed dialogues, repetitions and texts that the data have on both
+    sides are left out and counted.
 
     Args:
         source (`str`, `Path`, [`~datasets.Dataset`] or `pandas.DataFrame`):
@@ -148,12 +149,21 @@ def load_originals(
         rows = rename_columns(rows, columns or {}, name=source_name(source))
         read = len(rows)
         name, found = _read(rows, layout, source_name(source), options)
-    candidates, left_out = _usable(found)
-    if not candidates:
-        raise ValueError(f"{_name(source)}: of {counted(read, 'row')} no text is left: {dict(left_out)}")
-    fitted = fit_attribute(named, [candidate.text for candidate in candidates])
-    decider = _decider(attribute, fitted, name, classifier, candidates)
-    texts, rows = [c.text for c in candidates], [{"prompt": c.prompt} | c.metadata for c in candidates]
+    usable, left_out = usable_candidates(found)
+    _check_some(usable, source, read, left_out)
+    unlike = list({text_key(candidate): candidate.text for candidate in usable}.values())
+    fitted = fit_attribute(named, unlike)
+    decider = _decider(attribute, fitted, name, classifier, unlike, usable, _name(source))
+    candidates = without_copies(usable, decider, left_out)
+    _check_some(candidates, source, read, left_out)
+    if left_out["contradictory"]:
+        logger.warning(
+            "%s: %s on both sides of %r, with the same prompt: left out.",
+            _name(source),
+            counted(left_out["contradictory"], "text"),
+            fitted.name,
+        )
+    texts, rows = [c.text for c in candidates], [row_of(c) for c in candidates]
     drawn = draw_texts(texts, rows, decider, quota, seed, _name(source))
     chosen = [candidates[row] for row in drawn.sides]
     chains = TextChains(
@@ -183,7 +193,7 @@ def load_originals(
         "seed": seed,
     }
     if hasattr(decider.classifier, "report"):
-        report["classifier"] = decider.classifier.report()
+        report["classifier_report"] = decider.classifier.report()
     logger.info("%s: %s", _name(source), report)
     return OriginalTexts(chains, fitted, report)
 
@@ -251,29 +261,9 @@ def _synthetic(source: str, attribute: str, limit: int | None, per_side: int | N
     ]
 
 
-def _usable(found: Sequence[Candidate]) -> tuple[list[Candidate], Counter]:
-    """Candidates without a problem, each prompt and text once, and counts of the others by reason."""
-    left_out: Counter = Counter()
-    usable: list[Candidate] = []
-    texts, ids = set(), {}
-    for row, candidate in enumerate(found):
-        if candidate.id in ids:
-            raise ValueError(
-                f"id {candidate.id!r} of text {row} is that of text {ids[candidate.id]} already: give each row its own, or "
-                "remove the column"
-            )
-        ids[candidate.id] = row
-        checked = candidate.checked()
-        if checked.problem is not None:
-            left_out[checked.problem] += 1
-            continue
-        key = (prompt_key(checked.prompt), checked.text)
-        if key in texts:
-            left_out["duplicate"] += 1
-            continue
-        texts.add(key)
-        usable.append(checked)
-    return usable, left_out
+def _check_some(candidates: Sequence[Candidate], source: Any, read: int, left_out: Mapping[str, int]) -> None:
+    if not candidates:
+        raise ValueError(f"{_name(source)}: of {counted(read, 'row')} no text is left: {dict(left_out)}")
 
 
 def _decider(
@@ -281,11 +271,15 @@ def _decider(
     fitted: Attribute,
     layout: str,
     classifier: Mapping[str, Any] | None,
+    texts: Sequence[str],
     candidates: Sequence[Candidate],
+    where: str,
 ) -> Attribute:
     """The attribute with the classifier that decides on w."""
     if classifier is None and isinstance(attribute, str) and layout in LAYOUTS:
         classifier = LAYOUTS[layout].classifiers.get(fitted.name)
+        if classifier is not None and LAYOUTS[layout].unlabelled:
+            check_labels(classifier, LAYOUTS[layout].unlabelled, candidates, where)
     if classifier is None:
         if fitted.classifier is None:
             raise ValueError(
@@ -294,7 +288,7 @@ def _decider(
         return fitted
     made = make_classifier(classifier)
     decider = replace(fitted, classifier=made, settings=made.settings())
-    return fit_attribute(decider, [candidate.text for candidate in candidates])
+    return fit_attribute(decider, texts)
 
 
 def _with_typos(chains: TextChains, share: float, seed: int) -> TextChains:

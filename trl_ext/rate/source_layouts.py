@@ -16,7 +16,6 @@ REVIEW_PROMPT = "Write a review of a film that you have seen."
 _TURN = re.compile(r"\n\n(Human|Assistant):[ \t]*")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
 _DELETED = ("[deleted]", "[removed]", "")
-_LABELS = (0, 1)
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,11 @@ class Candidate:
         """The same, with the reason if prompt or text are of no use."""
         if self.problem is not None:
             return self
-        if not isinstance(self.text, str):
-            raise ValueError(f"row with id {self.id!r}: the text must be a string, got {shorten(self.text)}")
-        if not self.text.strip():
+        if self.text is not None and not isinstance(self.text, str):
+            nested = "; columns with lists are of layout eli5 (answers) or preferences (messages)"
+            hint = nested if isinstance(self.text, list) else ""
+            raise ValueError(f"row with id {self.id!r}: the text must be a string, got {shorten(self.text)}{hint}")
+        if self.text is None or not self.text.strip():
             return Candidate(self.id, None, None, problem="empty_text")
         if isinstance(self.prompt, str) and not self.prompt.strip() or self.prompt is None:
             return Candidate(self.id, None, None, problem="empty_prompt")
@@ -61,11 +62,14 @@ class SourceLayout:
         columns (`tuple[tuple[str, ...], ...]`): Needed columns; of each group, one.
         candidates (`Callable`): From a row, its id and the options to the texts in it.
         classifiers (`Mapping`, *optional*): Settings of classifiers by column, by name of the attribute.
+        unlabelled (`tuple`, *optional*):
+            Values of such a column that say nothing. Where there are some, values that are not known are refused.
     """
 
     columns: tuple[tuple[str, ...], ...]
     candidates: Callable[[Mapping[str, Any], str, LayoutOptions], Iterator[Candidate]]
     classifiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unlabelled: tuple[Any, ...] = ()
 
     def fits(self, columns: Sequence[str]) -> bool:
         return all(any(name in columns for name in group) for group in self.columns)
@@ -141,22 +145,35 @@ def _hh_rlhf(row: Mapping[str, Any], name: str, options: LayoutOptions) -> Itera
 def _preferences(row: Mapping[str, Any], name: str, options: LayoutOptions) -> Iterator[Candidate]:
     for side in _sides(options):
         prompt, answer = row.get("prompt"), row[side]
-        if not isinstance(answer, str):
-            before, answer = list(answer[:-1]), answer[-1]["content"] if answer else ""
-            if isinstance(prompt, str):
-                prompt = [{"role": "user", "content": prompt}] if before else prompt
+        if answer is not None and not isinstance(answer, str):
+            if answer and answer[-1].get("role", "assistant") != "assistant":
+                yield Candidate(f"{name}-{side}", None, None, problem="malformed_dialogue")
+                continue
+            before, answer = list(answer[:-1]), answer[-1]["content"] if answer else None
             if before:
-                prompt = [*(prompt or []), *before]
+                prompt = _with_turns(prompt, before)
         metadata = {"side": side} | _metadata(row, ("prompt", "chosen", "rejected", "id"))
         if row.get(f"source_{side}") is not None:
             metadata["source"] = row[f"source_{side}"]
         yield Candidate(f"{name}-{side}", prompt, answer, metadata)
 
 
+def _with_turns(prompt: Any, before: list[Mapping[str, Any]]) -> list[Any]:
+    """Prompt and the messages before an answer, which often begin with the prompt themselves: it is there once."""
+    if not prompt:
+        return before
+    if isinstance(prompt, str):
+        questions = [message["content"].strip() for message in before if message["role"] == "user"]
+        return before if prompt.strip() in questions else [{"role": "user", "content": prompt}, *before]
+    spoken = [[(message["role"], message["content"]) for message in messages] for messages in (prompt, before)]
+    return before if spoken[1][: len(prompt)] == spoken[0] else [*prompt, *before]
+
+
 def _eli5(row: Mapping[str, Any], name: str, options: LayoutOptions) -> Iterator[Candidate]:
     question = row.get("title") or row.get("question")
     if isinstance(row.get("selftext"), str) and row["selftext"].strip() not in _DELETED:
-        question = f"{question}\n\n{row['selftext'].strip()}"
+        details = row["selftext"].strip()
+        question = f"{question}\n\n{details}" if question else details
     metadata = _metadata(row, ("title", "question", "selftext", "answer", "answers", "id", "q_id"))
     for number, (text, more) in enumerate(_answers(row)):
         own = name if "answers" not in row else f"{name}-{number}"
@@ -169,7 +186,7 @@ def _eli5(row: Mapping[str, Any], name: str, options: LayoutOptions) -> Iterator
 def _answers(row: Mapping[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
     """Answers to a question, however they are nested: one, a list, a list of objects, or an object of lists."""
     answers = row.get("answers", row.get("answer"))
-    if isinstance(answers, str):
+    if answers is None or isinstance(answers, str):
         return [(answers, {})]
     if isinstance(answers, Mapping) and isinstance(answers.get("text"), list):
         scores = answers.get("score") or [None] * len(answers["text"])
@@ -192,7 +209,11 @@ def _answers(row: Mapping[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
 
 
 def _graded(column: str) -> dict[str, Any]:
-    return {"kind": "metadata", "column": column, "treated": [3, 4], "untreated": [0, 1, 2]}
+    grades = {"treated": [3, 4], "untreated": [0, 1, 2]}
+    # Some copies of the data hold numbers as texts
+    return {"kind": "metadata", "column": column} | {
+        side: [*values, *map(str, values)] for side, values in grades.items()
+    }
 
 
 # The more special ones first: the first whose columns are there is taken
@@ -212,7 +233,15 @@ LAYOUTS: dict[str, SourceLayout] = {
     "imdb": SourceLayout(
         (("text",), ("label",)),
         _imdb,
-        {"sentiment": {"kind": "metadata", "column": "label", "treated": [1], "untreated": [0]}},
+        {
+            "sentiment": {
+                "kind": "metadata",
+                "column": "label",
+                "treated": [1, "1", "pos", "positive"],
+                "untreated": [0, "0", "neg", "negative"],
+            }
+        },
+        unlabelled=(-1, "-1", "unsup"),
     ),
     "plain": SourceLayout((("text",),), _plain),
 }
@@ -243,9 +272,13 @@ def _wanted(layout: SourceLayout) -> str:
     return ", ".join(" or ".join(group) for group in layout.columns)
 
 
+def _is_dialogue(row: Mapping[str, Any]) -> bool:
+    return any(str(row[side]).startswith("\n\nHuman:") for side in ("chosen", "rejected"))
+
+
 def _guess(columns: Sequence[str], first: Mapping[str, Any]) -> str | None:
     fitting = [name for name, layout in LAYOUTS.items() if layout.fits(columns)]
-    if "hh_rlhf" in fitting and not ("prompt" not in columns and str(first["chosen"]).startswith("\n\nHuman:")):
+    if "hh_rlhf" in fitting and not ("prompt" not in columns and _is_dialogue(first)):
         fitting.remove("hh_rlhf")
     if "imdb" in fitting and "prompt" in columns:
         fitting.remove("imdb")

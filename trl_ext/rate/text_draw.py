@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .attribute import Attribute
-from .classifiers import classify_texts
+from .classifiers import MetadataClassifier, classify_texts
 
 
 logger = logging.getLogger(__name__)
@@ -99,20 +99,25 @@ def draw_texts(
             found[side] += 1
             if side is not None and (quota.sides is None or len(sides[side]) < quota.sides):
                 sides[side].append(row)
-    sides = _cut(sides, quota, found, f"{source}, attribute {attribute.name!r}")
+    decider = attribute.classifier
+    column = f" ({decider.explain(rows)})" if isinstance(decider, MetadataClassifier) and found[None] else ""
+    sides = _cut(sides, quota, found, f"{source}, attribute {attribute.name!r}", column)
     side_of = {row: side for side, rows_of_side in sides.items() for row in rows_of_side}
     return Draw({row: side_of[row] for row in sorted(side_of)}, found[None], sum(found.values()))
 
 
 def _cut(
-    sides: dict[bool, list[int]], quota: Quota, found: Mapping[bool | None, int], where: str
+    sides: dict[bool, list[int]], quota: Quota, found: Mapping[bool | None, int], where: str, column: str
 ) -> dict[bool, list[int]]:
     total, least = sum(map(len, sides.values())), min(map(len, sides.values()))
     words = f"{found[True]} texts with the attribute and {found[False]} without, and {found[None]} of which nothing can be said"
+    words += column
     if total == 0 or (quota.balanced and least == 0):
         raise ValueError(f"{where}: there are {words}")
     if quota.per_side is not None and least < quota.per_side:
         raise ValueError(f"{where}: per_side={quota.per_side}, but there are {words}")
+    if least == 0:
+        logger.warning("%s: all texts are on one side: %s.", where, words)
     drawn = 2 * least if quota.balanced else total
     if quota.limit is not None and drawn < quota.limit - (quota.limit % 2 if quota.balanced else 0):
         logger.warning("%s: less than the limit of %d: %s.", where, quota.limit, words)
