@@ -71,7 +71,8 @@ class RateEffects(Mapping[str, Estimate | None]):
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON: each effect by its name, then the attributes. `None` for what is not known, never NaN."""
         effects = {name: estimate_to_dict(estimate) for name, estimate in self.items()}
-        counts = {"reward_std": self.reward_std, "Y1_count": self.Y1_count, "Y0_count": self.Y0_count}
+        std = None if self.reward_std is None or not math.isfinite(self.reward_std) else self.reward_std
+        counts = {"reward_std": std, "Y1_count": self.Y1_count, "Y0_count": self.Y0_count}
         return {**effects, **counts, "se": self.se, "level": self.level, "notes": list(self.notes)}
 
     def to_original(self) -> dict[str, float | int | None]:
