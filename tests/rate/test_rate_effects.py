@@ -352,13 +352,13 @@ class TestNormalised:
     def test_covers_in_small_samples(self):
         """Percentiles of resamples cover the effect in ten rows with .88."""
         truth, hits = 0.5 / np.sqrt(1.25), []  # deviation of rewards: 1 of the text, .5 of its style
-        for seed in range(200):
-            found = normalised_effects(simulate_rewards(20, seed=seed, beta0=0.5), bootstrap=60)[
+        for seed in range(150):
+            found = normalised_effects(simulate_rewards(20, seed=10_000 + seed, beta0=0.5), bootstrap=60)[
                 "ATT_rewritten_rewrite"
             ]
             if not np.isnan(found.se):
                 hits.append(found.ci_low <= truth <= found.ci_high)
-        assert len(hits) > 180 and np.mean(hits) > 0.925
+        assert len(hits) > 135 and np.mean(hits) > 0.925
 
     def test_bootstrap_and_delta_agree(self):
         chains = simulate_rewards(3000, seed=5, scenario="S3")

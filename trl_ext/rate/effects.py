@@ -208,7 +208,7 @@ def _notes(chains: RewardChains, codes: np.ndarray | None) -> Iterator[str]:
     if len(sizes) < 2:
         yield "all rows are of one cluster: there are no standard errors"
         return
-    groups = [len(np.unique(codes[mask])) for mask in (chains.w, ~chains.w)]
+    groups = [np.count_nonzero(np.bincount(codes[mask])) for mask in (chains.w, ~chains.w)]
     if 0 < min(groups) < _FEW_CLUSTERS and len(sizes) >= _FEW_CLUSTERS:
         having = "that have" if groups[0] < groups[1] else "that lack"
         yield (
