@@ -166,6 +166,11 @@ def check_config(config: Mapping[str, Any]) -> None:
             f"config key 'reward_models' must be a list of names, each once, got {config['reward_models']!r}"
         )
     plan = Plan(config)
+    if len(plan.reward_models) < len(given) + len(plan.trained) + config["lexical_reward"]:
+        raise ConfigError(
+            f"two of reward_models={config['reward_models']!r} would have one name, that of their last folder (or are called "
+            f"{LEXICAL}): score them one by one, with score.py and score_name"
+        )
     if not plan.reward_models:
         raise ConfigError("there is no reward model: set reward_models, or lexical_reward=True")
     if not plan.rewriters or len(set(plan.rewriters)) < len(plan.rewriters):
