@@ -97,14 +97,6 @@ def test_mistakes_are_found_before_the_first_stage(updates, message, tmp_path):
     assert not (tmp_path / "rate").exists()
 
 
-def test_reward_models_of_one_name_are_refused(reward_model, tmp_path):
-    folders = [tmp_path / name / "rm" for name in ("1", "2")]
-    for folder in folders:
-        shutil.copytree(reward_model, folder)
-    with pytest.raises(ConfigError, match="would have one name"):
-        run(tmp_path / "rate", None, reward_models=list(map(str, folders)))
-
-
 def test_keys_of_one_rewriter_are_not_given_to_another(tmp_path):
     config = defaults(RUN_ALL_KEYS) | {
         "rewriters": ["rules", "local"],
@@ -114,6 +106,14 @@ def test_keys_of_one_rewriter_are_not_given_to_another(tmp_path):
     rules, local = plan.creation("rules"), plan.creation("local")
     assert (rules["temperature"], local["temperature"]) == (0.7, 0.1)
     assert rules["concurrency"] == local["concurrency"] == 2  # of none of them: it is refused
+
+
+def test_reward_models_of_one_name_are_refused(reward_model, tmp_path):
+    folders = [tmp_path / name / "rm" for name in ("1", "2")]
+    for folder in folders:
+        shutil.copytree(reward_model, folder)
+    with pytest.raises(ConfigError, match="would have one name"):
+        run(tmp_path / "rate", None, reward_models=list(map(str, folders)))
 
 
 def start(cwd, *arguments):
