@@ -175,7 +175,7 @@ def test_numbers_beside_the_figures_are_those_of_the_table(normalised, drawn, tm
     np.testing.assert_allclose(shown[["value", "ci_low", "ci_high"]], rate[list(names)])
     np.testing.assert_allclose(shown["mde"], rate["mde_normalised" if normalised else "mde"])
     _, csv = reporting.plot_rewrite_bias(table, tmp_path / "bias.png", normalised=normalised)
-    np.testing.assert_allclose(pd.read_csv(csv)["normalised"], table.loc[table["estimator"] != "naive", "normalised"])
+    np.testing.assert_allclose(pd.read_csv(csv)["value"], table.loc[table["estimator"] != "naive", names[0]])
     _, csv = reporting.plot_naive_vs_rate(table, tmp_path / "naive.png", normalised=normalised)
     assert len(pd.read_csv(csv)) == 4  # 2 data sets, 2 estimators
 
