@@ -10,7 +10,6 @@ from .leaderboard_figures import check_columns
 from .model_names import short_names
 from .rate_style import (
     ESTIMATORS,
-    GREY,
     choose_scale,
     concept_labels,
     errors,
@@ -58,7 +57,8 @@ def plot_rewrite_bias(
     across = panels_across(len(panels), 1 if len(models) > 4 else 2)
     down = -(-len(panels) // across)
     gap = bool(len(panels) % across)  # then labels below the last panels alone would tear the rows apart
-    figure = new_figure(max(across * (1.15 * len(models) + 1.6), 5.5), (3.4 if gap else 2.7) * down + 1.0)
+    width = 1.15 if len(models) <= 8 else 0.7  # inches of a model
+    figure = new_figure(max(across * (width * len(models) + 1.6), 5.5), (3.4 if gap else 2.7) * down + 1.0)
     grid = figure.subplots(down, across, squeeze=False, sharex=True)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
@@ -170,5 +170,5 @@ def _draw(axes, x: np.ndarray, bars: pd.DataFrame, span: float, *, colour: str, 
     axes.errorbar(x[known], bars["value"][known], yerr=errors(bars[known], 2 * span), fmt="none", ecolor="#222222",
                   elinewidth=0.9, capsize=1.5)  # fmt: skip
     for place in x[~known]:
-        axes.text(place, 0, "–", color=GREY, ha="center", va="center")
+        axes.text(place, 0, "–", color="#777777", ha="center", va="bottom")
     return Patch(linewidth=0.8, **look)

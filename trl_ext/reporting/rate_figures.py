@@ -96,9 +96,10 @@ def plot_effects(
     width, beside = label_width(labels.values()), 3.0
     heights = [sum(len(panels[i][1]) * _ROW + _HEADER for i in column) for column in columns]
     figure = new_figure(len(columns) * (width + beside + 3.6), max(heights) + 1.3)
-    for column, part in zip(columns, figure.subfigures(1, len(columns), squeeze=False)[0], strict=True):
+    parts = figure.subfigures(1, len(columns), squeeze=False)[0]
+    for column, part, height in zip(columns, parts, heights, strict=True):
         ratios = [len(panels[i][1]) + 0.8 for i in column]
-        ratios += [spare] if (spare := (max(heights) - sum(r * _ROW for r in ratios)) / _ROW - 2) > 4 else []
+        ratios += [spare] if (spare := (max(heights) - height) / _ROW) > 4 else []
         axes = part.subplots(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
         for panel in axes[len(column) :]:
             panel.set_axis_off()

@@ -87,9 +87,11 @@ def plot_scores(
             axes.set_ylim(bottom=0)
             axes.spines[["left", "right", "top"]].set_visible(False)
             axes.tick_params(labelsize=8)
+            axes.locator_params(axis="x", nbins=6)
             count = f"n {int(rows.sum()):,}"
             if outliers := int(beyond[rows].any(axis=1).sum()):
-                count += f"\n{outliers:,} with rewards beyond the axis"
+                count += f", {outliers:,} beyond the axis"
+                axes.set_ylim(top=1.2 * axes.get_ylim()[1])  # room for the text
             axes.text(0.99, 0.97, count, ha="right", va="top", transform=axes.transAxes, fontsize=8, color="#444444")
             if row == 0:
                 titles.append(axes.set_title(name, fontsize=10))
