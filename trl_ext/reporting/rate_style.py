@@ -157,8 +157,8 @@ def fit_titles(figure, titles: Sequence) -> None:
     figure.draw_without_rendering()  # the layout says how wide panels are
     widths = [(one.axes or figure).bbox.width for one in titles]
     for text, width in zip(titles, widths, strict=True):
-        whole = text.get_text()
-        size = len(whole)
+        whole, now = text.get_text(), text.get_window_extent().width
+        size = min(len(whole), int(1.1 * len(whole) * width / now) + 1) if now else 0
         while size > 8 and text.get_window_extent().width > width:
             size -= 1
             text.set_text("\n".join(textwrap.wrap(whole, size)))
