@@ -205,17 +205,21 @@ def overlap_of_titles(figure):
 
 
 def test_titles_are_not_wider_than_their_panels(drawn, tmp_path):
-    data = [f"a-very-long-data-set-name-from-the-hub-v{i}" for i in range(4)]
+    data = [f"a-very-long-data-set-name-from-the-hub-v{i}" for i in range(2)]
     reporting.plot_power(effects(["rm"], data), tmp_path / "power.png")
     reporting.plot_naive_vs_rate(effects(MANY[:2], ["imdb"]), tmp_path / "naive.png")
-    reporting.plot_rewrite_bias(effects(["rm"], data[:2]), tmp_path / "bias.png")
+    reporting.plot_rewrite_bias(effects(["rm"], data), tmp_path / "bias.png")
     side = "originals: longer and more elaborate than all of the other texts there are"
     reporting.plot_scores({"rm": chains(50)}, tmp_path / "scores.png", treated=side)
     for figure in drawn:
         wider = list(overlap_of_titles(figure))
         assert wider and max(wider) < 2
-    labels = [axes.xaxis.get_tick_params(which="minor")["labelbottom"] for axes in drawn[0].axes if axes.axison]
-    assert sum(labels) == len({round(axes.bbox.x0) for axes in drawn[0].axes if axes.axison})
+
+
+def test_every_column_of_panels_has_labels_of_its_axis(drawn, tmp_path):
+    reporting.plot_audit(audit(list("abcde")), tmp_path / "audit.png")
+    labelled = [axes.xaxis.get_tick_params()["labelbottom"] for axes in drawn[0].axes if axes.axison]
+    assert labelled == [False, False, True, True, True]  # the last row is not full
 
 
 def test_one_sided_data_have_the_colours_of_the_legend(drawn, tmp_path):
