@@ -34,7 +34,14 @@ def _of_file(path: Path, config: Mapping[str, Any]) -> dict[float, RewardChains]
                 f"{path} has no column 'level'. Set `second` to a column of 0 and 1, to draw subsets in which it goes with "
                 f"'w'; there are {', '.join(map(repr, table.columns))}"
             )
-        return {float(level): RewardChains.of_table(rows) for level, rows in table.groupby("level")}
+        levels = pd.to_numeric(table["level"], errors="coerce").astype(float)
+        bad = np.flatnonzero(~np.isfinite(levels))
+        if bad.size:
+            raise ValueError(
+                f"{path}: column 'level' must be numbers; {bad.size} values are not, first: row {bad[0]}, value "
+                f"{table['level'].iloc[bad[0]]!r}"
+            )
+        return {float(level): RewardChains.of_table(rows) for level, rows in table.groupby(levels)}
     if config["second"] not in table:
         raise ValueError(f"{path} has no column {config['second']!r}; there are {', '.join(map(repr, table.columns))}")
     second = table[config["second"]]

@@ -3,10 +3,12 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from trl_ext.rate import aipw_effect
+from trl_ext.rate.doubly_robust import _folds_of_clusters
 
 
 def confounded(n=1500, seed=0, slope=1.0, hidden=0.0):
@@ -60,6 +62,27 @@ def test_one_wrong_model_is_enough(data):
     assert abs(effect.value - 0.5) < 4 * effect.se
     naive = aipw_effect(w, rewards, nothing)["ATE"]
     assert naive.value == pytest.approx(rewards[w].mean() - rewards[~w].mean(), abs=0.02)
+
+
+@pytest.mark.parametrize("n", [60, 2000])
+def test_separated_groups_are_refused(n):
+    rng = np.random.default_rng(0)
+    feature = rng.normal(size=n)
+    w = feature > 0
+    for features in (feature, w.astype(float)):
+        with pytest.raises(ValueError, match="the features tell the groups apart"):
+            aipw_effect(w, 0.5 * w + rng.normal(size=n), features)
+
+
+def test_folds_of_clusters_are_balanced():
+    rng = np.random.default_rng(0)
+    codes = pd.factorize(rng.integers(300, size=2000))[0]
+    w = rng.random(2000) < 0.2
+    fold = _folds_of_clusters(w, codes, 5, seed=0)
+    assert pd.Series(fold).groupby(codes).nunique().max() == 1
+    for group in (w, ~w):
+        counts = np.bincount(fold[group], minlength=5)
+        assert counts.max() < 1.15 * counts.min()
 
 
 def test_seed_decides(data, found):

@@ -80,6 +80,41 @@ class TestCompareRewardModels:
                 assert after.difference.ci_low == pytest.approx(before.difference.ci_low)
                 assert after.p_value == pytest.approx(before.p_value)
 
+    @pytest.mark.parametrize("seed", range(8))
+    def test_a_rescaled_model_does_not_differ(self, seed):
+        """Its difference is rounding, which has no distribution."""
+        rng = np.random.default_rng(seed)
+        chains = scored({"a": 0.5}, seed=seed)["a"]
+        scale = rng.uniform(0.1, 5)
+        for rewards, unit in ((scale * chains.rewards + rng.normal(), "sd"), (chains.rewards + 1e3, "reward")):
+            tables = {"a": chains, "b": RewardChains(chains.w, rewards, None, chains.ids)}
+            found = compare_reward_models(tables, estimands=[RATE, "naive_effect"], resamples=40, draws=100).contrasts
+            for contrast in (part for part in found if part.unit == unit):
+                assert contrast.difference.value == contrast.difference.se == contrast.simultaneous.ci_low == 0
+                assert contrast.p_value == contrast.holm == contrast.max_t == 1
+
+    def test_tests_and_intervals_agree(self):
+        rejected = 0
+        for seed in range(30):
+            tables = scored({"a": 0.5, "b": 0.38, "c": 0.5}, n=30, seed=seed)
+            for contrast in compare_reward_models(tables, resamples=60, draws=200).contrasts:
+                for p, estimate in ((contrast.p_value, contrast.difference), (contrast.max_t, contrast.simultaneous)):
+                    assert (p < 0.05) == (estimate.ci_low > 0 or estimate.ci_high < 0)
+                    rejected += p < 0.05
+        assert 20 < rejected < 300
+
+    def test_naive_effects_are_welch(self):
+        chains = scored({"a": 0.5}, n=40)["a"]
+        few = RewardChains(np.arange(40) < 3, chains.rewards, None, chains.ids)
+        wanted = estimate_effects(few)["naive_effect"]
+        member = adjust_family({("a", "b", "c"): few}, estimands=["naive_effect"], draws=100).members[0]
+        assert (member.estimate.se, member.estimate.ci_low) == pytest.approx((wanted.se, wanted.ci_low))
+        twice = {"a": few, "b": RewardChains(few.w, few.rewards[::-1], None, few.ids)}
+        found = compare_reward_models(twice, estimands=["naive_effect"], normalised=False, draws=100).contrasts[0]
+        shift = few.rewards[:, 0] - few.rewards[::-1, 0]
+        welch = stats.ttest_ind(shift[few.w], shift[~few.w], equal_var=False)
+        assert found.p_value == pytest.approx(welch.pvalue)
+
     def test_normalised_effects_are_those_of_one_model(self, three, compared):
         alone = normalised_effects(three["base"], bootstrap=400)[RATE]
         joint = next(c.effect_a for c in compared.contrasts if c.unit == "sd" and c.a == "base")

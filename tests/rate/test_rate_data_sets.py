@@ -91,6 +91,16 @@ class TestDataSets:
         with pytest.raises(ValueError, match="empty"):
             combine_data_sets([])
 
+    def test_levels_of_intervals(self):
+        found = estimate_effects(simulate_rewards(60, seed=0))["ATE_rewritten_rewrite"]
+        assert combine_data_sets([found, found]).estimate.se > 0
+        with pytest.raises(ValueError, match="estimate 0 has an interval of level 0.95, not 0.9"):
+            combine_data_sets([found, found], level=0.9)
+        with pytest.raises(ValueError, match="the original's bars have level 0.95"):
+            combine_data_sets([found, found], method="reference", level=0.9)
+        with pytest.raises(ValueError, match="estimate 1 is None"):
+            combine_data_sets([found, None])
+
 
 class TestSweep:
     @pytest.fixture(scope="class")
@@ -105,10 +115,28 @@ class TestSweep:
             chains = tables[plain["level"]]
             wanted = estimate_effects(chains)[plain["estimator"]]
             assert plain["value"] == pytest.approx(wanted.value)
-            # CR1 of a regression on w has a factor (N - 1)/(N - 2) more
-            assert plain["se"] == pytest.approx(wanted.se, rel=0.002)
+            assert (plain["se"], plain["ci_low"]) == pytest.approx((wanted.se, wanted.ci_low))
             wanted = normalised_effects(chains, method="delta")[plain["estimator"]]
-            assert (ratio["value"], ratio["ci_low"]) == pytest.approx((wanted.value, wanted.ci_low))
+            assert (ratio["value"], ratio["se"]) == pytest.approx((wanted.value, wanted.se), rel=0.002)
+
+    def test_estimators_by_name(self, tables):
+        for names in (["naive"], ["ATE_single"], []):
+            with pytest.raises(ValueError, match="effects must be of 'naive_effect'"):
+                sweep_effects(tables, estimators=names)
+        table = sweep_effects(tables, estimators=["ATT_rewritten_rewrite"]).table
+        assert list(table["n"]) == [int(chains.w.sum()) for chains in tables.values()]
+
+    def test_levels_with_few_clusters_of_their_own(self):
+        hits, rng, clusters = 0, np.random.default_rng(0), np.repeat([0, 1], 5)
+        for _ in range(200):
+            tables = {}
+            for at in range(4):
+                effects = rng.normal(size=2)[clusters] + 0.3 * rng.normal(size=10)
+                rewards = np.stack([0 * effects, 0 * effects, effects], axis=1)
+                tables[at] = RewardChains(np.ones(10), rewards, clusters + 2 * at)
+            slope = sweep_effects(tables, normalised=False).slopes["ATE_rewritten_rewrite"]
+            hits += slope.ci_low <= 0 <= slope.ci_high
+        assert hits > 184  # 165 with one correction for all clusters of all levels
 
     def test_slope_of_independent_levels(self, tables):
         plain = {at: RewardChains(chains.w, chains.rewards) for at, chains in tables.items()}
@@ -206,3 +234,10 @@ class TestCorrelatedRows:
                 correlated_counts(10, [level])
         with pytest.raises(ValueError, match="cell_size must be at least 1"):
             correlated_counts(0)
+
+    def test_values_are_not_guessed(self):
+        for bad in ([2, 1, 0, 0], [float("nan"), 1, 0, 0], [None, 1, 0, 0]):
+            with pytest.raises(ValueError, match="column 'first' must be 1 .* or 0; 1 values are not, first: row 0"):
+                correlated_rows(bad, [0, 1, 0, 1])
+        with pytest.raises(ValueError, match="cell_size 1 is too small"):
+            correlated_counts(1)

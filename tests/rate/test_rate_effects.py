@@ -13,6 +13,7 @@ from scipy import stats
 from trl_ext.evaluation.statistics import Estimate
 from trl_ext.rate import RewardChains, estimate_effects, normalised_effects, paired_effects, simulate_rewards
 from trl_ext.rate.estimands import EFFECTS, REWRITE_EFFECTS
+from trl_ext.rate.group_difference import cluster_degrees
 
 
 NAMES = (*EFFECTS, *REWRITE_EFFECTS)
@@ -146,7 +147,42 @@ class TestStandardErrors:
         fit = sm.OLS(outcome[mask], design[mask]).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
         low, high = fit.conf_int()[-1]
         assert (estimate.value, estimate.se) == pytest.approx((fit.params[-1], fit.bse[-1]))
-        assert (estimate.ci_low, estimate.ci_high) == pytest.approx((low, high))
+        # The naive effect has somewhat fewer degrees of freedom than G - 1
+        assert (estimate.ci_low, estimate.ci_high) == pytest.approx((low, high), rel=0.01 * (name == "naive_effect"))
+        assert estimate.ci_low <= low + 1e-12 and estimate.ci_high >= high - 1e-12
+
+    @pytest.mark.parametrize(("treated", "most"), [(2, 2.5), (5, 6.0), (30, 59.0)])
+    def test_few_clusters_of_a_group_have_few_degrees_of_freedom(self, treated, most):
+        w = np.arange(60) < treated
+        degrees = cluster_degrees(np.repeat(w, 4), np.repeat(np.arange(60), 4))
+        parts = [
+            (count - 1) / count**2 for count in (treated, 60 - treated)
+        ]  # expectations of CR1's, each of so many clusters
+        welch = sum(parts) ** 2 / sum(
+            part**2 / (count - 1) for part, count in zip(parts, (treated, 60 - treated), strict=True)
+        )
+        assert degrees == pytest.approx(min(welch, 59)) and degrees <= most
+
+    def test_naive_effect_of_few_clusters_covers(self):
+        hits, rng, clusters = 0, np.random.default_rng(0), np.repeat(np.arange(30), 4)
+        for _ in range(200):
+            rewards = rng.normal(size=30)[clusters] + 0.5 * rng.normal(size=120)
+            effects = estimate_effects(RewardChains(clusters < 3, rewards[:, None], clusters))
+            hits += effects["naive_effect"].ci_low <= 0 <= effects["naive_effect"].ci_high
+        assert hits >= 184  # 160 with 29 degrees of freedom
+        assert "clusters with rows that have the attribute: 3" in " ".join(effects.notes)
+
+    def test_a_large_cluster_is_named(self):
+        sizes = np.array([60, *[5] * 30])
+        chains = simulate_rewards(210, seed=0)
+        effects = estimate_effects(RewardChains(chains.w, chains.rewards, np.repeat(np.arange(31), sizes)))
+        assert "one cluster has 29% of the rows" in " ".join(effects.notes)
+
+    def test_no_infinity_in_json(self):
+        chains = simulate_rewards(20, seed=0)
+        with np.errstate(all="ignore"):
+            effects = estimate_effects(RewardChains(chains.w, 1e200 * chains.rewards))
+        json.dumps(effects.to_dict(), allow_nan=False)
 
     def test_cluster_formula_of_the_golden_file(self, shared_dir):
         """Its inputs are not stored: its CR0 and CR1 are related as the formula says, and so is ours."""
@@ -190,6 +226,29 @@ def tables(draw):
 
 
 few = settings(max_examples=30)
+
+
+class TestRewardChains:
+    def test_what_callers_write_later_changes_nothing(self):
+        w, rewards, clusters = np.array([True, False]), np.zeros((2, 3)), np.array([0, 1])
+        chains = RewardChains(w, rewards, clusters)
+        w[0], rewards[0, 0], clusters[0] = False, 9.0, 1
+        assert chains.w[0] and chains.rewards[0, 0] == 0 and chains.clusters[0] == 0
+
+    @pytest.mark.parametrize(
+        ("table", "message"),
+        [
+            ({"w": [1, 0], "original": [1 + 2j, 0]}, "'original' must be real numbers"),
+            (
+                {"w": [1, 0], "original": np.array([1j, 0], dtype=object)},
+                "'original' must be numbers; first other: row 0",
+            ),
+            ({"w": 1, "original": [1.0]}, r"'w' must have shape \(N,\), got the single value 1"),
+        ],
+    )
+    def test_bad_tables(self, table, message):
+        with pytest.raises(ValueError, match=message):
+            RewardChains.of_table(table)
 
 
 class TestInvariance:
@@ -257,16 +316,49 @@ class TestNormalised:
         """The sufficient statistics give, for the same draws, what recomputing on drawn rows gives."""
         chains = simulate_rewards(120, seed=4, scenario="S3", cluster_size=3)
         found = normalised_effects(chains, bootstrap=200, seed=9)
+        whole = estimate_effects(chains)
         rng = np.random.default_rng(9)
         draws = rng.multinomial(40, np.full(40, 1 / 40), size=200)
         replicates = []
         for counts in draws:
             rows = np.repeat(np.arange(120), counts[np.asarray(chains.clusters)])
             effects = estimate_effects(RewardChains(chains.w[rows], chains.rewards[rows]))
-            replicates.append(values(effects) / effects.reward_std)
-        low, high = np.quantile(replicates, [0.025, 0.975], axis=0)
+            replicates.append([*values(effects), np.log(effects.reward_std)])
+        covariance = np.cov(np.array(replicates).T)
         for i, name in enumerate(NAMES):
-            assert (found[name].ci_low, found[name].ci_high) == pytest.approx((low[i], high[i]))
+            # that of effect and log divisor, with the standard error that the effect has by itself
+            se, spread = whole[name].se, np.sqrt(covariance[-1, -1] * 40 / 39)
+            correlation = covariance[i, -1] / np.sqrt(covariance[i, i] * covariance[-1, -1])
+            ratio = whole[name].value / whole.reward_std
+            both = np.array([1 / whole.reward_std * se, -ratio * spread])
+            variance = both @ np.array([[1, correlation], [correlation, 1]]) @ both
+            assert (found[name].value, found[name].se) == pytest.approx((ratio, np.sqrt(variance)))
+            assert (
+                found[name].ci_low < ratio - 1.5 * found[name].se < ratio + 1.5 * found[name].se < found[name].ci_high
+            )
+
+    def test_zero_is_in_both_intervals_or_in_neither(self):
+        disagreeing = excluded = 0
+        for seed in range(40):
+            chains = simulate_rewards(24, seed=seed, beta0=0.28, cluster_size=1 + seed % 2)
+            for method in ("bootstrap", "delta"):
+                found = normalised_effects(chains, bootstrap=60, method=method)
+                for name, estimate in estimate_effects(chains).items():
+                    raw = estimate.ci_low > 0 or estimate.ci_high < 0
+                    excluded += raw
+                    disagreeing += raw != (found[name].ci_low > 0 or found[name].ci_high < 0)
+        assert disagreeing == 0 and excluded > 100
+
+    def test_covers_in_small_samples(self):
+        """Percentiles of resamples cover the effect in ten rows with .88."""
+        truth, hits = 0.5 / np.sqrt(1.25), []  # deviation of rewards: 1 of the text, .5 of its style
+        for seed in range(150):
+            found = normalised_effects(simulate_rewards(20, seed=10_000 + seed, beta0=0.5), bootstrap=60)[
+                "ATT_rewritten_rewrite"
+            ]
+            if not np.isnan(found.se):
+                hits.append(found.ci_low <= truth <= found.ci_high)
+        assert len(hits) > 135 and np.mean(hits) > 0.925
 
     def test_bootstrap_and_delta_agree(self):
         chains = simulate_rewards(3000, seed=5, scenario="S3")

@@ -128,6 +128,11 @@ class TestCompliance:
         kept = np.setdiff1d(np.arange(200), [7, 9])
         assert found["ATE"] == compliance_corrected_effects(chains.select(kept), state[kept, 1:3])["ATE"]
 
+    def test_without_compliance_there_is_no_value(self):
+        with np.errstate(divide="ignore"):
+            corrected = compliance_corrected_effects(chains_of(), np.ones((60, 2)))
+        assert corrected.to_dict()["estimates"]["ATE"]["value"] is None
+
     @pytest.mark.parametrize(
         ("measured", "message"),
         [
@@ -313,6 +318,10 @@ class TestSensitivity:
             (found.effect.ci_low, found.effect.ci_high)
         )
         assert found.contour()["effect"].shape == (41, 41) and len(found.table()) == 41
+
+    def test_features_without_a_price_are_left_out_with_a_warning(self, caplog):
+        assert sensitivity(chains_of(), feature_differences=np.ones(len(chains_of())), names=["same"]) == {}
+        assert "same: the data do not tell what is paid for it" in caplog.text
 
     @pytest.mark.parametrize(
         ("options", "message"),

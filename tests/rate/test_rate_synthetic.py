@@ -1,8 +1,10 @@
 """Synthetic experiments: RATE does not follow what naive effects follow; an imperfect rewriter biases it as it must."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from tasks.rate.synthetic_data import load_levels
 from trl_ext.rate import EXPERIMENTS, FaultyRewriter, rule_rewriter, sweep_effects, synthetic_experiment
 
 
@@ -69,3 +71,13 @@ def test_own_rewriter_and_failed_rewrites(caplog):
 def test_bad_input(name, levels, message):
     with pytest.raises(ValueError, match=message):
         synthetic_experiment(name, n=60, levels=levels, progress=False)
+
+
+@pytest.mark.parametrize(("level", "shown"), [(None, "nan"), ("0.0x", "'0.0x'")])
+def test_levels_of_a_file_are_numbers(tmp_path, level, shown):
+    columns = {"w": [1, 0] * 3, "original": 1.0, "rewrite": 0.0, "rewritten_rewrite": 1.0}
+    pd.DataFrame({**columns, "level": [0, 0, level, 0, 1, 1]}).to_csv(tmp_path / "by_level.csv")
+    with pytest.raises(
+        ValueError, match=f"by_level.csv: column 'level' must be numbers; .* first: row 2, value .*{shown}"
+    ):
+        load_levels({"data": tmp_path / "by_level.csv", "second": None})

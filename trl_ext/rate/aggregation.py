@@ -91,7 +91,9 @@ def combine_data_sets(estimates: Sequence[Estimate], *, method: str = "mean", le
             raise ValueError(f"estimate {i} is None: leave out data sets that do not identify the effect")
         named = re.search(r"([0-9.]+) level\b", estimate.method)
         if method == "mean" and named and not np.isclose(float(named[1]), level):
-            raise ValueError(f"estimate {i} has an interval of level {named[1]}, not {level:g}: estimate it with that level")
+            raise ValueError(
+                f"estimate {i} has an interval of level {named[1]}, not {level:g}: estimate it with that level"
+            )
         if not (np.isfinite(estimate.value) and np.isfinite(estimate.se) and estimate.se > 0):
             raise ValueError(
                 f"estimate {i} must be finite with a standard error above 0, got {estimate.value} ± {estimate.se}. Leave "

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -145,7 +145,9 @@ def compliance_corrected_effects(
                 part[name] = None
             continue
         labels = None if codes is None else codes[rows]
-        parts["corrected"][name] = ratio_estimate(effects[rows], changes[rows], labels, level)
+        ratio = ratio_estimate(effects[rows], changes[rows], labels, level)
+        # Divided by a compliance of 0 it is no number
+        parts["corrected"][name] = replace(ratio, value=ratio.value if np.isfinite(ratio.value) else np.nan)
         parts["uncorrected"][name] = mean_estimate(effects[rows], labels, level)
         compliance = parts["compliance"][name] = mean_estimate(changes[rows], labels, level)
         if not compliance.ci_low > 0:

@@ -30,7 +30,8 @@ def correlated_counts(cell_size: int, levels: Sequence[int] = LEVELS, *, same_to
         `np.ndarray` of shape `(L, 4)`, int: Rows with both attributes, the first only, the second only, and neither.
 
     Raises:
-        ValueError: A level is not a whole number from 0 to 10, or `cell_size` is below 1.
+        ValueError: A level is not a whole number from 0 to 10, or `cell_size` is below 1, or so small that a level has no
+            rows.
 
     Example:
         ```python
@@ -52,6 +53,8 @@ def correlated_counts(cell_size: int, levels: Sequence[int] = LEVELS, *, same_to
         if same_total:
             total = 2 * (large + small)
             large, small = (count * 2 * cell_size // total for count in (large, small))
+        if large == 0:
+            raise ValueError(f"cell_size {cell_size} is too small: level {level} would have no rows")
         counts.append((large, small, small, large))
     return np.array(counts, dtype=np.int64).reshape(-1, 4)
 

@@ -71,7 +71,8 @@ class RateEffects(Mapping[str, Estimate | None]):
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON: each effect by its name, then the attributes. `None` for what is not known, never NaN."""
         effects = {name: estimate_to_dict(estimate) for name, estimate in self.items()}
-        counts = {"reward_std": self.reward_std, "Y1_count": self.Y1_count, "Y0_count": self.Y0_count}
+        std = None if self.reward_std is None or not math.isfinite(self.reward_std) else self.reward_std
+        counts = {"reward_std": std, "Y1_count": self.Y1_count, "Y0_count": self.Y0_count}
         return {**effects, **counts, "se": self.se, "level": self.level, "notes": list(self.notes)}
 
     def to_original(self) -> dict[str, float | int | None]:
@@ -207,7 +208,7 @@ def _notes(chains: RewardChains, codes: np.ndarray | None) -> Iterator[str]:
     if len(sizes) < 2:
         yield "all rows are of one cluster: there are no standard errors"
         return
-    groups = [len(np.unique(codes[mask])) for mask in (chains.w, ~chains.w)]
+    groups = [np.count_nonzero(np.bincount(codes[mask])) for mask in (chains.w, ~chains.w)]
     if 0 < min(groups) < _FEW_CLUSTERS and len(sizes) >= _FEW_CLUSTERS:
         having = "that have" if groups[0] < groups[1] else "that lack"
         yield (

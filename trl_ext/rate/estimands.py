@@ -22,9 +22,7 @@ REWRITE_EFFECTS = ("rewrite_effect_w_1", "rewrite_effect_w_0")
 def is_identified(chains: RewardChains, name: str) -> bool:
     """Whether there are the rewrites and the rows that an effect needs. Names that there are not are an error."""
     if name not in EFFECTS + REWRITE_EFFECTS:
-        raise ValueError(
-            f"an effect must be one of {', '.join(map(repr, EFFECTS + REWRITE_EFFECTS))}, got {name!r}"
-        )
+        raise ValueError(f"an effect must be one of {', '.join(map(repr, EFFECTS + REWRITE_EFFECTS))}, got {name!r}")
     if chains.steps < (0 if name == "naive_effect" else 1 if name.endswith("single_rewrite") else 2):
         return False
     if name == "naive_effect":

@@ -87,7 +87,7 @@ def cluster_degrees(w: np.ndarray, clusters: np.ndarray) -> float:
     for group in (w, ~w):
         rows.append(int(group.sum()))
         shares.append(np.bincount(clusters[group], minlength=units) / rows[-1])
-    found = [len(np.unique(clusters)) - 1.0]
+    found = [np.count_nonzero(shares[0] + shares[1]) - 1.0]
     for of_rows in (True, False):
         # What a cluster adds to the mean of a group, less its share of all, has this covariance between clusters
         parts = []
@@ -113,9 +113,10 @@ def _trace_of_product(a: _Covariance, b: _Covariance) -> float:
 def _clustered_variance(
     values: np.ndarray, w: np.ndarray, means: list[np.floating], clusters: np.ndarray
 ) -> tuple[float, int]:
-    units = len(np.unique(clusters))
+    counts = [np.bincount(clusters[mask], minlength=clusters.max() + 1) for mask in (w, ~w)]
+    units = np.count_nonzero(counts[0] + counts[1])
     # The residuals of a group in one cluster add to 0 there, however uncertain its mean is
-    if min(len(np.unique(clusters[w])), len(np.unique(clusters[~w]))) < 2 or len(values) < 3:
+    if min(np.count_nonzero(count) for count in counts) < 2 or len(values) < 3:
         return np.nan, units
     treated = int(w.sum())
     scores = np.where(w, (values - means[0]) / treated, -(values - means[1]) / (len(w) - treated))

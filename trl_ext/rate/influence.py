@@ -61,6 +61,6 @@ def count_units(chains: RewardChains, name: str, clusters: np.ndarray | None) ->
     """
     labels = np.arange(len(chains)) if clusters is None else clusters
     if name != "naive_effect":
-        return len(np.unique(labels[effect_rows(chains, name)]))
-    groups = [len(np.unique(labels[mask])) for mask in (chains.w, ~chains.w)]
-    return len(np.unique(labels)) if min(groups) > 1 else 1
+        return np.count_nonzero(np.bincount(labels[effect_rows(chains, name)]))
+    groups = [np.count_nonzero(np.bincount(labels[mask])) for mask in (chains.w, ~chains.w)]
+    return np.count_nonzero(np.bincount(labels)) if min(groups) > 1 else 1

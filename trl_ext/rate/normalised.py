@@ -51,7 +51,7 @@ def normalised_effects(
         >>> from trl_ext.rate import normalised_effects, simulate_rewards
         >>> effect = normalised_effects(simulate_rewards(500, seed=0), bootstrap=500)["ATE_rewritten_rewrite"]
         >>> print(f"{effect.value:.2f} [{effect.ci_low:.2f}, {effect.ci_high:.2f}]")
-        0.93 [0.85, 1.01]
+        0.93 [0.86, 1.01]
 
         ```
     """

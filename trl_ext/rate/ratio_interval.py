@@ -56,4 +56,6 @@ def ratio_interval(figure: Figure, std: float, covariance: np.ndarray, level: fl
     logs = t * spread * (correlation * np.cos(_ANGLES) + np.sqrt(1 - correlation**2) * np.sin(_ANGLES))
     ratios = effects * np.exp(-logs) / std
     variance = (se / std) ** 2 - 2 * value * correlation * se * spread / std + (value * spread) ** 2
-    return Estimate(value, float(np.sqrt(max(variance, 0.0))), float(ratios.min()), float(ratios.max()), figure.n, what)
+    return Estimate(
+        value, float(np.sqrt(max(variance, 0.0))), float(ratios.min()), float(ratios.max()), figure.n, what
+    )

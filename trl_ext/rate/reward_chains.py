@@ -36,10 +36,11 @@ class RewardChains:
     ids: np.ndarray | None = None
 
     def __post_init__(self):
-        object.__setattr__(self, "w", _as_treatment(self.w))
+        # Copies: what a caller later writes into its arrays must not change results
+        object.__setattr__(self, "w", _as_treatment(self.w).copy())
         if np.iscomplexobj(self.rewards):
             raise ValueError("rewards must be real numbers, got complex ones")
-        rewards = np.asarray(self.rewards, dtype=np.float64)
+        rewards = np.array(self.rewards, dtype=np.float64)
         object.__setattr__(self, "rewards", rewards)
         n = len(self.w)
         if rewards.ndim != 2 or len(rewards) != n or rewards.shape[1] < 1:
@@ -58,7 +59,7 @@ class RewardChains:
             labels = getattr(self, name)
             if labels is None:
                 continue
-            labels = np.array(labels, dtype=object) if isinstance(labels, list | tuple) else np.asarray(labels)
+            labels = np.array(labels, dtype=object) if isinstance(labels, list | tuple) else np.array(labels)
             object.__setattr__(self, name, labels)
             if labels.shape != (n,):
                 raise ValueError(f"{name} must have one label per row, shape ({n},), got {labels.shape}")
@@ -207,13 +208,13 @@ def _as_treatment(w: ArrayLike, name: str = "w") -> np.ndarray:
 
 def _as_numbers(values: ArrayLike | Sequence[Any], name: str) -> np.ndarray:
     if np.iscomplexobj(values):
-        raise ValueError(f"column {name!r} must be real numbers, got complex ones; first: row 0, {np.ravel(values)[0]}")
+        raise ValueError(
+            f"column {name!r} must be real numbers, got complex ones; first: row 0, {np.ravel(values)[0]}"
+        )
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        bad = next(
-            (i, v) for i, v in enumerate(values) if isinstance(v, str | bytes | complex) or not np.isscalar(v)
-        )
+        bad = next((i, v) for i, v in enumerate(values) if isinstance(v, str | bytes | complex) or not np.isscalar(v))
         raise ValueError(f"column {name!r} must be numbers; first other: row {bad[0]}, value {bad[1]!r}") from None
     if numbers.ndim != 1:
         raise ValueError(f"column {name!r} must have shape (N,), got {numbers.shape}")

@@ -75,8 +75,10 @@ def joint_tests(
         above = draws - np.searchsorted(largest, deviates, side="left")
         joint = (above + 1) / (draws + 1)
         corrected["max_t"][known] = np.maximum(np.minimum(joint, tested * p_values[known]), p_values[known])
-        # between that of a single figure and Bonferroni's, whatever the draws
-        critical = np.clip(2 * stats.norm.sf(np.quantile(largest, level)), (1 - level) / tested, 1 - level)
+        # The deviate beyond which max_t is below 1 − level; between that of a single figure and Bonferroni's
+        allowed = int(np.ceil((1 - level) * (draws + 1))) - 2
+        largest_p = 2 * stats.norm.sf(largest[draws - 1 - allowed]) if allowed >= 0 else 0.0
+        critical = np.clip(largest_p, (1 - level) / tested, 1 - level)
     method = f"simultaneous t interval, max-t over {tested} figures ({draws} draws, seed {seed}, {level:g} level)"
     simultaneous = []
     for figure, se in zip(figures, ses.tolist(), strict=True):
