@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from trl_ext.rate import (
     Attribute,
     RewardChains,
+    RewriteQuality,
     TextChains,
     TextFacts,
     feature_differences,
@@ -19,16 +21,19 @@ from trl_ext.rate import (
     get_attribute,
     make_classifier,
     measure_features,
+    original_hashes,
     read_original_scored,
     read_reward_chains,
     rewrite_quality,
 )
 from trl_ext.rate.features import DISTANCE
+from trl_ext.rate.scoring import RECORD
 
 
 logger = logging.getLogger("tasks.rate")
 
 SCORES, REWARDS, REWRITES, ORIGINALS_RECORD = "scores", "rewards.jsonl", "rewrites.jsonl", "originals.meta.json"
+NOT_SCORED = "not_scored"
 Key = tuple[str, str]
 
 
@@ -76,17 +81,17 @@ def read_inputs(config: Mapping[str, Any]) -> EffectInputs:
         _add(inputs, (config["name"] or path.stem, config["attribute"]), rewards, texts, None, config["texts"])
         return inputs
     for folder in _folders(config):
+        texts = TextChains.read(folder / REWRITES) if (folder / REWRITES).is_file() else None
         rewards, attribute = {}, None
         for place in sorted((folder / SCORES).iterdir()):
             if (place / REWARDS).is_file() and (config["models"] is None or place.name in config["models"]):
-                rewards[place.name] = read_reward_chains(place)
+                rewards[place.name] = read_reward_chains(place, texts)
                 attribute = attribute_of(place)
                 inputs.files[f"{folder.name}/{place.name}"] = hash_file(place / REWARDS)
         if not rewards:
             continue
         if config["models"] is not None:  # in the order that was asked for
             rewards = {name: rewards[name] for name in config["models"] if name in rewards}
-        texts = TextChains.read(folder / REWRITES) if (folder / REWRITES).is_file() else None
         _add(inputs, (data_set_of(folder.name, attribute), attribute), rewards, texts, folder, config["texts"])
     missing = set(config["models"] or ()) - {name for own in inputs.chains.values() for name in own}
     if missing or not inputs.chains:
@@ -148,11 +153,13 @@ def _add(
         inputs.treated[key[1]] = attribute.treated
     if not measure or texts is None or texts.steps < 1:
         inputs.chains[key] = rewards
+        if texts is not None:
+            inputs.facts[key] = TextFacts(np.array(texts.ids, dtype=object), originals=original_hashes(texts))
         return
     quality = rewrite_quality(texts, attribute)
     inputs.quality[name] = {"verdict": quality.verdict, "notes": list(quality.notes)}
     logger.info("%s: rewrites are %s. %s", name, quality.verdict, " ".join(quality.notes))
-    excluded = {reason: part.rows for reason, part in quality.exclusions.items() if part.rows}
+    excluded = _left_out(texts, quality, rewards, folder)
     kept = {texts.ids[row] for row in np.flatnonzero(quality.keep)}
     inputs.chains[key] = {}
     for model, own in rewards.items():
@@ -170,7 +177,20 @@ def _add(
         feature_differences(texts, off_target) if texts.steps > 1 and off_target else None,
         measure_features(texts.of(0), features=off_target) if off_target else None,
         excluded,
+        original_hashes(texts),
     )
+
+
+def _left_out(
+    texts: TextChains, quality: RewriteQuality, rewards: Mapping[str, RewardChains], folder: Path | None
+) -> dict[str, int]:
+    """Rows without an effect by reason: rewrites with faults, and rows that were not scored for want of none (`limit`)."""
+    scored = set().union(*(own.ids for own in rewards.values()))
+    judged = np.array([name in scored for name in texts.ids]) | ~texts.complete
+    if folder is not None and any(read_record(folder / SCORES / name / RECORD).get("quality") for name in rewards):
+        judged |= ~quality.keep  # such rows were left out before
+    reasons = Counter(quality.reasons[row][0] for row in np.flatnonzero(judged & ~quality.keep))
+    return dict(reasons.most_common()) | ({NOT_SCORED: rest} if (rest := int((~judged).sum())) else {})
 
 
 def _attribute(name: str, folder: Path | None, texts: TextChains | None) -> Attribute:

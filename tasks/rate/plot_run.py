@@ -22,6 +22,7 @@ logger = logging.getLogger("tasks.rate")
 EFFECTS_FILE = Path("effects", "effects.json")
 FIGURES = "figures"
 SWEEPS = "synthetic.json"
+_NOT_DRAWN = "not drawn: "
 # a path without its ending -> a figure
 Jobs = dict[str, Callable[[Path], Any]]
 
@@ -38,7 +39,7 @@ def run_plots(config: Mapping[str, Any], sacred_run: Any) -> dict[str, str]:
         `dict[str, str]`: Files by the name of the figure; where one could not be drawn, why.
 
     Raises:
-        ConfigError: There is nothing to draw, or a file that was named is not there.
+        ConfigError: There is nothing to draw, or a file that was named is not there or can't be drawn.
     """
     logging.getLogger("tasks.rate").setLevel(logging.INFO)
     output = Path(config["output_dir"]).expanduser()
@@ -57,12 +58,29 @@ def run_plots(config: Mapping[str, Any], sacred_run: Any) -> dict[str, str]:
         try:
             job(target / name)
             drawn[name] = name
-        except (ImportError, ValueError, OSError) as error:  # one figure takes nothing else with it
+        except (
+            ImportError,
+            ValueError,
+            TypeError,
+            KeyError,
+            OSError,
+        ) as error:  # one figure takes nothing else with it
             logger.warning("%s was not drawn: %s", name, error)
-            drawn[name] = f"not drawn: {error}"
+            drawn[name] = f"{_NOT_DRAWN}{error}"
     sacred_run.info["figures"] = hide_private({"files": drawn, "command": command("tasks/rate/plot.py")})
     print("\n".join(f"{target / name}" if text == name else f"{name}: {text}" for name, text in drawn.items()))
+    failed = [name for name in _named(config, jobs) if drawn[name].startswith(_NOT_DRAWN)]
+    if failed:
+        raise ConfigError(f"{failed[0]}, which was asked for, was {drawn[failed[0]]}")
     return drawn
+
+
+def _named(config: Mapping[str, Any], jobs: Jobs) -> list[str]:
+    """Figures of files that the configuration names."""
+    starts = {"audits": "audit.", "sweeps": "sweep_"}
+    return [
+        name for key, start in starts.items() if config[key] is not None for name in jobs if name.startswith(start)
+    ]
 
 
 def find_figures(config: Mapping[str, Any], output: Path) -> Jobs:
@@ -74,7 +92,7 @@ def find_figures(config: Mapping[str, Any], output: Path) -> Jobs:
         output (`Path`): Folder of the results.
 
     Raises:
-        ValueError: A file or folder that the configuration names is not there.
+        ValueError: A file or folder that the configuration names is not there, or a file is not as it must be.
     """
     names = listed(config, "names")
     folders = sorted(path for path in output.iterdir() if path.is_dir()) if output.is_dir() else []
@@ -93,7 +111,7 @@ def find_figures(config: Mapping[str, Any], output: Path) -> Jobs:
         jobs["drift.png"] = functools.partial(reporting.plot_drift, drift)
     audits = [_existing(name) for name in listed(config, "audits") or ()]
     if audits:
-        jobs["audit.png"] = lambda path: reporting.plot_audit(audit_table(audits), path)
+        jobs["audit.png"] = functools.partial(reporting.plot_audit, audit_table(audits))
     sweeps = listed(config, "sweeps")
     for path in [_existing(name) for name in sweeps] if sweeps is not None else sorted(output.rglob(SWEEPS)):
         for name, arguments in sweeps_of(path).items():
@@ -145,5 +163,6 @@ def _draw_scores(places: list[Path], folder: Path, path: Path) -> None:
     sides = {
         name: f"originals: {record[name]}" for name in ("treated", "untreated") if isinstance(record.get(name), str)
     }
-    chains = {place.name: read_reward_chains(place) for place in places}
+    texts = TextChains.read(folder / REWRITES) if (folder / REWRITES).is_file() else None
+    chains = {place.name: read_reward_chains(place, texts) for place in places}
     reporting.plot_scores(chains, path, title=folder.name, **sides)

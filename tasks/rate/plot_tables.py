@@ -1,7 +1,7 @@
 """Tables to draw, read from the files of the other scripts."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ def effect_tables(path: Path) -> dict[str, pd.DataFrame]:
 
     Args:
         path (`Path`): The file.
+
+    Raises:
+        ValueError: The file is another one, or has no effects.
     """
     content = read_json(path)
     tables = {}
@@ -49,6 +52,8 @@ def effect_tables(path: Path) -> dict[str, pd.DataFrame]:
             if column.startswith(("value", "ci_", "normalised_ci")):
                 table[column] = pd.to_numeric(table[column]).astype(float)
         tables[name] = table
+    if tables["effects"].empty:
+        raise ValueError(f"{path} has no effects: there is nothing to draw. Run tasks/rate/effects.py again")
     return tables
 
 
@@ -58,27 +63,34 @@ def drift_table(folders: Sequence[Path]) -> pd.DataFrame | None:
 
     Args:
         folders (`Sequence[Path]`): Folders of data sets; those without the file are passed over.
+
+    Raises:
+        ValueError: A file is not of rewrite quality.
     """
     rows = []
     for folder in folders:
         path = folder / "quality.json"
         if not path.is_file():
             continue
-        quality = read_json(path)
-        attribute = quality["attribute"]
-        for part in quality.get("drift", []):
-            if part["on_target"] or not part["sd"] or part["sd"] != part["sd"]:
-                continue
-            for direction in DRIFTS:
-                estimate = part.get(direction)
-                if estimate is None:
-                    continue
-                head = {"dataset": data_set_of(folder.name, attribute), "attribute": attribute}
-                figures = {end: _scaled(estimate[end], part["sd"]) for end in _ENDS}
-                rows.append(
-                    {**head, "feature": part["feature"], "direction": direction, **figures, "n": estimate["n"]}
-                )
+        try:
+            rows.extend(_drifts(folder.name, read_json(path)))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is not of the quality of rewrites: {error!r}") from error
     return pd.DataFrame(rows) if rows else None
+
+
+def _drifts(folder: str, quality: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    attribute = quality["attribute"]
+    for part in quality.get("drift", []):
+        if part["on_target"] or not part["sd"] or part["sd"] != part["sd"]:
+            continue
+        for direction in DRIFTS:
+            estimate = part.get(direction)
+            if estimate is None:
+                continue
+            head = {"dataset": data_set_of(folder, attribute), "attribute": attribute}
+            figures = {end: _scaled(estimate[end], part["sd"]) for end in _ENDS}
+            yield {**head, "feature": part["feature"], "direction": direction, **figures, "n": estimate["n"]}
 
 
 def _scaled(value: Any, sd: float) -> float | None:
@@ -99,6 +111,8 @@ def audit_table(paths: Sequence[Path]) -> pd.DataFrame:
     for name, path in zip(names, paths, strict=True):
         for number, row in read_lines(path):
             try:
+                if isinstance(row["step"], bool) or not isinstance(row["step"], int | float):
+                    raise TypeError(f"step {row['step']!r}")
                 estimate = row["normalised"]["ATE_rewritten_rewrite"] or dict.fromkeys(_ENDS)
                 head = {"run": name, "step": row["step"], "attribute": row["name"]}
                 rows.append({**head, **{end: estimate[end] for end in _ENDS}})

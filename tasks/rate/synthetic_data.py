@@ -65,10 +65,7 @@ def _of_folder(folder: Path, config: Mapping[str, Any]) -> dict[str, dict[float,
     known = dict(zip(chains.ids, second_attribute(chains, config["second"]), strict=True))
     found = {}
     for name in names:
-        rewards = read_reward_chains(folder / "scores" / name)
-        strange = [key for key in rewards.ids if key not in known]
-        if strange:
-            raise ValueError(f"scores of {name!r} have id {strange[0]!r}, which {folder / 'rewrites.jsonl'} has not")
+        rewards = read_reward_chains(folder / "scores" / name, chains)
         values = [known[key] for key in rewards.ids]
         have = np.array([value is not None for value in values])
         if not have.all():

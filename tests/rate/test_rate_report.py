@@ -12,10 +12,12 @@ from tests.evaluation.doc_examples import failed_examples
 from trl_ext.evaluation import mean_estimate
 from trl_ext.rate import (
     RewardChains,
+    TextChains,
     TextFacts,
     compare_reward_models,
     estimate_effects,
     normalised_effects,
+    original_hashes,
     rate_report,
     symmetric_effects,
 )
@@ -166,6 +168,71 @@ def test_rewrites_of_the_same_texts_are_not_combined(rewards):
     found = rate_report({("by rules", "length"): {"rm": own}, ("by a model", "length"): {"rm": other}}, bootstrap=0)
     assert found.combined.empty
     assert any("by rules and by a model have texts in common" in note for note in found.notes)
+
+
+def combined_of(first, second, texts=None):
+    found = rate_report({("a", "length"): {"rm": first}, ("b", "length"): {"rm": second}}, bootstrap=0, texts=texts)
+    return len(found.combined), " ".join(found.notes)
+
+
+def test_whether_texts_are_the_same_is_told_by_texts_then_by_rewards():
+    def own(seed, *, ids=True, scale=1.0, digits=12):
+        found = chains(100, 0.3, seed, clusters=False)
+        rewards = np.round(found.rewards + np.random.default_rng(seed).normal(size=(100, 1)), digits) * scale
+        return RewardChains(found.w, rewards, None, found.ids if ids else None)
+
+    # other texts under the same ids: of rewards so small that they differ by nothing in absolute terms
+    assert combined_of(own(1), own(2)) == (4, "")
+    assert combined_of(own(1, scale=1e-9), own(2, scale=1e-9)) == (4, "")
+    assert combined_of(own(1, digits=0), own(2, digits=0)) == (4, "")
+    noise = RewardChains(own(1).w, own(1).rewards + 1e-5, None, own(1).ids)
+    count, note = combined_of(own(1), noise)
+    assert count == 0 and "have texts in common" in note
+    # of a few values that agree nothing is known, as without ids
+    few = own(1, digits=0)
+    for rewards in (few, own(1, ids=False)):
+        count, note = combined_of(rewards, rewards)
+        assert count == 4 and "as if they were independent" in note and note.count("independent") == 1
+    # what is known of texts decides, whatever the rewards are
+    ids = few.ids
+    hashes = [np.array([f"{name} {row}" for row in ids], dtype=object) for name in ("x", "y")]
+    facts = {name: TextFacts(ids, originals=mine) for name, mine in zip("ab", hashes, strict=True)}
+    assert combined_of(own(1), noise, {(k, "length"): part for k, part in facts.items()}) == (4, "")
+    same = {(k, "length"): facts["a"] for k in "ab"}
+    assert combined_of(few, own(2), same)[0] == 0
+    one = TextChains("length", ("1", "2"), ("p", "q"), [True, False], (("t",), ("t",)))
+    assert len(set(original_hashes(one))) == 2 and original_hashes(one)[0] == original_hashes(one.select([0]))[0]
+
+
+def test_sentences_do_not_contradict_their_intervals():
+    rng = np.random.default_rng(3)
+    models = {}
+    for k in range(10):
+        noise = rng.normal(size=120)
+        w, quality = np.arange(120) % 2 == 0, rng.normal(size=120)
+        delta = 0.21 * noise.std() + noise - noise.mean() if k == 0 else noise
+        sign = np.where(w, 1, -1)
+        models[f"m{k}"] = RewardChains(w, np.stack([quality, quality, quality + sign * delta], axis=1))
+    report = rate_report({IMDB: models}, bootstrap=0)
+    own = row(report, IMDB, "m0", "rate")
+    assert own["normalised_ci_low"] > 0 and own["p_value"] < 0.05 < own["p_adjusted"]
+    said = report.sentences()
+    assert "m0: +" in said[0] and "not significant after correction for 30 tests (n = 120" in said[0]
+    for line in said[1:10]:
+        excludes = not (line.split("[")[1].startswith("-") and "-" not in line.split("[")[1].split("]")[0][1:])
+        assert excludes == ("no effect" not in line)
+    assert "the effect that one test finds with 80% power" in report.markdown()
+
+
+def test_intervals_that_take_the_sd_as_known_are_marked(report, rewards):
+    lines = report.markdown().splitlines()
+    for line in lines:
+        if line.startswith("| before") or line.startswith("| after"):
+            corrected = any(name in line for name in ("compliance", "feature-adjusted", "symmetric", "AIPW"))
+            assert "†" not in line or corrected
+    assert sum("†" in line for line in lines if "RATE / compliance" in line) == 6
+    assert any(line.startswith("† The sd is taken as known") for line in lines)
+    assert "†" not in rate_report({ELI5: rewards[ELI5]}, bootstrap=0).markdown()
 
 
 def test_sentences(report):

@@ -175,7 +175,7 @@ def test_numbers_beside_the_figures_are_those_of_the_table(normalised, drawn, tm
     np.testing.assert_allclose(shown[["value", "ci_low", "ci_high"]], rate[list(names)])
     np.testing.assert_allclose(shown["mde"], rate["mde_normalised" if normalised else "mde"])
     _, csv = reporting.plot_rewrite_bias(table, tmp_path / "bias.png", normalised=normalised)
-    np.testing.assert_allclose(pd.read_csv(csv)["normalised"], table.loc[table["estimator"] != "naive", "normalised"])
+    np.testing.assert_allclose(pd.read_csv(csv)["value"], table.loc[table["estimator"] != "naive", names[0]])
     _, csv = reporting.plot_naive_vs_rate(table, tmp_path / "naive.png", normalised=normalised)
     assert len(pd.read_csv(csv)) == 4  # 2 data sets, 2 estimators
 
@@ -191,6 +191,88 @@ def test_what_is_drawn_is_what_stands_in_the_table(drawn, tmp_path):
     notes = " ".join(label.get_text() for label in axes.child_axes[0].get_yticklabels())
     for row in rate.itertuples():
         assert f"n {row.n:,}" in notes and f"MDE {row.mde_normalised:.2f}".replace("0.", ".") in notes
+
+
+def overlap_of_titles(figure):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure).draw()
+    for axes in figure.axes:
+        for side in ("left", "center"):
+            if axes.get_title(side):
+                text = axes._left_title if side == "left" else axes.title
+                yield text.get_window_extent().width - axes.bbox.width
+
+
+def test_titles_are_not_wider_than_their_panels(drawn, tmp_path):
+    data = [f"a-very-long-data-set-name-from-the-hub-v{i}" for i in range(2)]
+    reporting.plot_power(effects(["rm"], data), tmp_path / "power.png")
+    reporting.plot_naive_vs_rate(effects(MANY[:2], ["imdb"]), tmp_path / "naive.png")
+    reporting.plot_rewrite_bias(effects(["rm"], data), tmp_path / "bias.png")
+    side = "originals: longer and more elaborate than all of the other texts there are"
+    reporting.plot_scores({"rm": chains(50)}, tmp_path / "scores.png", treated=side)
+    for figure in drawn:
+        wider = list(overlap_of_titles(figure))
+        assert wider and max(wider) < 2
+
+
+def test_every_column_of_panels_has_labels_of_its_axis(drawn, tmp_path):
+    reporting.plot_audit(audit(list("abcde")), tmp_path / "audit.png")
+    labelled = [axes.xaxis.get_tick_params()["labelbottom"] for axes in drawn[0].axes if axes.axison]
+    assert labelled == [False, False, True, True, True]  # the last row is not full
+
+
+def test_one_sided_data_have_the_colours_of_the_legend(drawn, tmp_path):
+    from matplotlib.colors import to_hex
+
+    table = effects(["a"], ["imdb"])
+    lacking = (table["estimator"] == "naive") | (table["estimand"] == "ATU")
+    table.loc[lacking, list(ENDS)] = np.nan
+    reporting.plot_naive_vs_rate(table, tmp_path / "naive.png")
+    reporting.plot_rewrite_bias(table, tmp_path / "bias.png")
+    naive, bias = (figure.legends[0].get_patches() for figure in drawn)
+    assert [to_hex(patch.get_facecolor()) for patch in naive] == ["#d55e00", "#0072b2"]
+    assert to_hex(bias[-2].get_facecolor()) == to_hex(bias[-1].get_edgecolor()) == "#cc79a7" and bias[-1].get_hatch()
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_a_table_beside_a_figure_has_one_unit(normalised, drawn, tmp_path):
+    table = effects(["a"], ["imdb"]).assign(se=3.0, normalised_se=1.0, method="raw", normalised_method="ratio")
+    for function in (reporting.plot_effects, reporting.plot_rewrite_bias, reporting.plot_naive_vs_rate):
+        shown = pd.read_csv(function(table, tmp_path / "figure.png", normalised=normalised)[1])
+        assert set(shown["unit"]) == {"sd of reward" if normalised else "reward"}
+        assert set(shown["se"]) == {1.0 if normalised else 3.0}
+        assert set(shown["method"]) == {"ratio" if normalised else "raw"}
+        assert not [name for name in shown if "normalised" in name]
+    shown = pd.read_csv(reporting.plot_audit(audit(["a"]), tmp_path / "audit.png", unit="points")[1])
+    assert set(shown["unit"]) == {"points"}
+
+
+def test_effects_without_a_standard_deviation_are_told(drawn, tmp_path):
+    table = effects(["a"], ["imdb"]).assign(normalised=np.nan, normalised_ci_low=np.nan, normalised_ci_high=np.nan)
+    reporting.plot_effects(table, tmp_path / "effects.png")
+    (label,) = drawn[0].axes[0].child_axes[0].get_yticklabels()
+    assert label.get_text().endswith("of reward, no sd")
+
+
+def test_steps_of_an_audit_keep_their_order(drawn, tmp_path):
+    steps = [0, 10, 20, 500, 10000]
+    table = audit(["a"])
+    table = pd.concat([table[table["step"] == 0].assign(step=step) for step in steps], ignore_index=True)
+    reporting.plot_audit(table, tmp_path / "audit.png")
+    drawn_at = [line.get_xdata() for line in drawn[0].axes[0].lines if len(line.get_xdata()) == len(steps)]
+    assert drawn_at
+    for at in drawn_at:
+        assert np.abs(np.asarray(at) - steps).max() < 5
+
+
+def test_an_outlier_does_not_hide_the_others(drawn, tmp_path):
+    own = chains(200)
+    own.rewards[0, 0] = 1e4
+    _, csv = reporting.plot_scores({"rm": own}, tmp_path / "scores.png")
+    curves = pd.read_csv(csv)
+    assert curves["reward"].max() < 20 and curves.groupby(["w", "text"])["density"].max().min() > 0.1
+    assert sum("1 beyond the axis" in text.get_text() for axes in drawn[0].axes for text in axes.texts) == 1
 
 
 def test_power_falls_with_the_square_root_of_n(tmp_path):

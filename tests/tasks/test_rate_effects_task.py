@@ -1,6 +1,7 @@
 """tasks/rate/effects.py and plot.py on a folder of scored rewrites: files, figures, the original's layout, mistakes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,65 @@ def test_effects_are_those_of_the_rewards(output, finished):
     assert set(provenance["rewards_sha256"]) == {"reviews_length/plain", "reviews_length/wordy"}
     assert provenance["rewrites"]["reviews/length"]["verdict"] in ("good", "doubtful", "bad")
     assert len(pd.read_csv(output / "effects" / "effects.csv")) == len(content["effects"])
+
+
+def test_rows_that_were_not_scored_are_no_faults(output, tmp_path, monkeypatch):
+    texts = text_chains()
+    folder = tmp_path / "out" / "reviews_length"
+    texts.write(folder / "rewrites.jsonl")
+    faulty = replace(texts, texts=tuple((a, "I'm sorry, but I can't help with that request.", c) if c and i < 8 else (a, b, c)
+                                        for i, (a, b, c) in enumerate(texts.texts)))  # fmt: skip
+    faulty.write(folder / "rewrites.jsonl")
+    scored = faulty.select(list(range(4, 20)))
+    score_chains(LexicalReward({"words": 0.1}), scored, folder / "scores" / "rm")
+    own = {"output_dir": "out", "bootstrap": 0}
+    run(effects, EFFECTS_KEYS, check_effects_config, tmp_path, monkeypatch, **own)
+    content = json.loads(Path("out/effects/effects.json").read_text())
+    # of rows 0 to 7, 4 were scored and one has no rewrite
+    assert content["excluded"] == {"reviews/length": {"refusal": 5, "not_scored": 7}}
+    assert {row["n"] for row in content["effects"] if row["estimand"] == "ATE"} == {12}
+    # texts that were changed after they were scored are no texts of these rewards
+    changed = replace(faulty, texts=tuple((*row[:-1], row[-1] and row[-1] + " More.") for row in faulty.texts))
+    changed.write(folder / "rewrites.jsonl")
+    for texts in (True, False):
+        with pytest.raises(ConfigError, match="16 of 16 rows that were scored have other texts now"):
+            run(effects, EFFECTS_KEYS, check_effects_config, tmp_path, monkeypatch, **own, texts=texts)
+    drawn = run(plot, PLOT_KEYS, check_plot_config, tmp_path, monkeypatch, output_dir="out")
+    assert "have other texts now" in drawn["scores_reviews_length.png"]
+
+
+def test_wrong_files_of_figures(tmp_path, monkeypatch):
+    def draw(**config):
+        return run(plot, PLOT_KEYS, check_plot_config, tmp_path, monkeypatch, output_dir=str(tmp_path), **config)
+
+    (tmp_path / "effects").mkdir()
+    (tmp_path / "effects" / "effects.json").write_text(json.dumps({"effects": [], "contrasts": []}))
+    with pytest.raises(ConfigError, match="has no effects"):
+        draw()
+    (tmp_path / "effects" / "effects.json").unlink()
+    kept = tmp_path / "figures" / "effects.png"
+    kept.parent.mkdir()
+    kept.touch()
+    audit = tmp_path / "audit.jsonl"
+    estimate = {"value": 0.1, "ci_low": 0.0, "ci_high": 1.0}
+    for content, message in (
+        ({"step": "x", "name": "length", "normalised": {"ATE_rewritten_rewrite": estimate}}, "audit.jsonl, line 1"),
+        ({"step": 1}, "audit.jsonl, line 1"),
+        (None, "is empty"),
+    ):
+        audit.write_text("" if content is None else json.dumps(content) + "\n")
+        with pytest.raises(ConfigError, match=message):
+            draw(audits=[str(audit)])
+    assert kept.is_file()  # what was there is removed when there is something else to draw
+    # an interval beside its value is found out when it is drawn
+    audit.write_text(json.dumps({"step": 1, "name": "length", "normalised": {"ATE_rewritten_rewrite": {
+        "value": 5.0, "ci_low": 0.0, "ci_high": 1.0}}}) + "\n")  # fmt: skip
+    with pytest.raises(ConfigError, match="audit.png, which was asked for, was not drawn"):
+        draw(audits=[str(audit)])
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "quality.json").write_text("{}")
+    with pytest.raises(ConfigError, match="quality.json is not of the quality"):
+        draw()
 
 
 def test_original_effects_file(output, finished):

@@ -83,6 +83,7 @@ _EXPORTS = {
     "normalised_effects": "normalised",
     "observe_attribute": "compliance",
     "original_file_name": "original_layout",
+    "original_hashes": "same_texts",
     "paired_effects": "estimands",
     "planted_bias_test": "self_test",
     "rate_report": "report",
@@ -213,6 +214,7 @@ if TYPE_CHECKING:
     from .rules import synthetic_answers as synthetic_answers
     from .rules import synthetic_reviews as synthetic_reviews
     from .rules import world_vocabulary as world_vocabulary
+    from .same_texts import original_hashes as original_hashes
     from .sample_sizes import SampleSize as SampleSize
     from .sample_sizes import sample_size as sample_size
     from .scoring import chat_prompts as chat_prompts

@@ -36,7 +36,7 @@ class RateReport:
             A row for each data set, attribute, reward model, estimator (`naive`, `single_rewrite`, `rate`, `rewrite`; where
             there is what they need `wald`, `feature_adjusted`, `symmetric`, `aipw`) and estimand (`ATE`, `ATT`, `ATU`; of
             `naive` the `difference`, of `rewrite` `w=1` and `w=0`). Columns `value, se, ci_low, ci_high` and `mde`, the
-            minimum detectable effect, in units of reward; the same in standard deviations of the rewards of originals
+            minimum detectable effect of one test, before the correction for many, in units of reward; the same in standard deviations of the rewards of originals
             (`normalised`, ...); `n` rows, of which `n1` have the attribute and `n0` have not, and `clusters`; `p_value`,
             `p_adjusted` for all tests of the same estimator, and `significant`. Missing where there is no estimate.
         contrasts (`pandas.DataFrame`):
@@ -137,7 +137,7 @@ def rate_report(
         bootstrap (`int`, *optional*, defaults to `2000`):
             Resamples for the intervals of normalised effects. 0: from the linear approximation, which takes no time.
         power (`float`, *optional*, defaults to `0.8`):
-            Probability to find the minimum detectable effect if it is there.
+            Probability that one test, before the correction for many, finds the minimum detectable effect if it is there.
         correction (`str`, *optional*, defaults to `"holm"`):
             For many tests: `"holm"` or `"fdr_bh"`.
         seed (`int`, *optional*, defaults to `0`):
@@ -202,7 +202,7 @@ def rate_report(
     corrected = {"correction": correction, "level": level}
     rows, contrasts = ([row for row in found if row["estimand"] not in left_out] for found in (rows, contrasts))
     effects = as_table(rows, COLUMNS, ("estimator",), **corrected)
-    combined, said = combined_rows(effects, chains, level)
+    combined, said = combined_rows(effects, chains, level, texts)
     notes |= dict.fromkeys(said)
     excluded = {key: dict(facts.excluded) for key, facts in texts.items()}
     return RateReport(

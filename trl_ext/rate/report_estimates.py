@@ -134,8 +134,9 @@ def _varying(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def combined_rows(
-    effects: pd.DataFrame, chains: Mapping[tuple[str, str], Mapping[str, RewardChains]], level: float
-) -> tuple[pd.DataFrame, list[str]]:
+    effects: pd.DataFrame, chains: Mapping[tuple[str, str], Mapping[str, RewardChains]], level: float,
+    facts: Mapping[tuple[str, str], TextFacts],
+) -> tuple[pd.DataFrame, list[str]]:  # fmt: skip
     """
     Mean effects of attributes that several data sets have, by reward model, in standard deviations of reward.
 
@@ -145,6 +146,7 @@ def combined_rows(
         effects (`pandas.DataFrame`): Effects of a report.
         chains (`Mapping`): What they were estimated from, by (data set, attribute) and by reward model.
         level (`float`): Confidence level.
+        facts (`Mapping`): What is known of the texts, by (data set, attribute).
 
     Returns:
         `tuple[pandas.DataFrame, list[str]]`: The table, and notes.
@@ -156,7 +158,11 @@ def combined_rows(
         if len(own) < 2:
             continue
         attribute, model = names[:2]
-        if shared := common_texts({name: chains[name, attribute][model] for name in own["dataset"]}):
+        shared, unknown = common_texts(
+            {name: chains[name, attribute][model] for name in own["dataset"]},
+            {name: facts[name, attribute] for name in own["dataset"] if (name, attribute) in facts},
+        )
+        if shared:
             notes.append(
                 f"{attribute}, {model}: not combined over data sets, {shared[0][0]} and {shared[0][1]} have texts in common"
             )
@@ -168,6 +174,11 @@ def combined_rows(
         if any(not np.isfinite(estimate.se) or estimate.se <= 0 for estimate in estimates):
             notes.append(f"{attribute}, {model}: not combined over data sets, one has no standard error")
             continue
+        if unknown:
+            notes.append(
+                f"{attribute}, {model}: combined over data sets as if they were independent, but it can't be told whether "
+                f"{unknown[0][0]} and {unknown[0][1]} have texts in common: their texts are not known"
+            )
         found = combine_data_sets(estimates, method="mean", level=level)
         rows.append(
             {

@@ -19,6 +19,9 @@ COLUMNS = (
     *("normalised_method", "mde", "mde_normalised", "p_value", "p_adjusted", "significant"),
 )
 
+# how `normalised_method` ends if the uncertainty of the sd is not in the interval
+SD_AS_KNOWN = "divided by the sd of reward as if it were known"
+
 
 @dataclass(frozen=True)
 class ZeroTest:
@@ -27,7 +30,8 @@ class ZeroTest:
 
     Args:
         p_value (`float`, *optional*): Two-sided, of no effect; `None` where the data can't tell.
-        mde (`float`, *optional*): Minimum detectable effect, in the unit of the estimate.
+        mde (`float`, *optional*): Minimum detectable effect of this test alone, in the unit of the estimate. A correction
+            for many tests makes it larger.
     """
 
     p_value: float | None
@@ -125,7 +129,7 @@ def divided(estimate: Estimate | None, reward_std: float | None) -> Estimate | N
     if estimate is None or not reward_std:
         return None
     figures = (value / reward_std for value in (estimate.value, estimate.se, estimate.ci_low, estimate.ci_high))
-    return Estimate(*figures, estimate.n, f"{estimate.method}, divided by the sd of reward as if it were known")
+    return Estimate(*figures, estimate.n, f"{estimate.method}, {SD_AS_KNOWN}")
 
 
 def as_table(rows: Sequence[dict[str, Any]], columns: Sequence[str], families: Sequence[str], *, correction: str,

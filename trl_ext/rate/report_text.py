@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..evaluation.table_formats import to_markdown
+from .report_rows import SD_AS_KNOWN
 
 
 _SHOWN = {"rate": "RATE", "single_rewrite": "single rewrite", "wald": "RATE / compliance"} | {
@@ -15,6 +16,7 @@ _SHOWN = {"rate": "RATE", "single_rewrite": "single rewrite", "wald": "RATE / co
     "aipw": "AIPW, no rewrites",
     "rewrite": "rewriting itself",
 }
+_MARK = "†"  # of intervals for which the sd counts as known
 
 
 def number(value: float | None, *, sign: bool = False, digits: int = 2) -> str:
@@ -56,14 +58,15 @@ def sentences(
         `list[str]`
     """
     rows = effects[(effects["estimator"] == "rate") & (effects["estimand"] == "ATE")]
-    said = [_sentence(row, treated) for row in rows.to_dict("records")]
+    tests = int((effects["p_value"].notna() & (effects["estimator"] == "rate")).sum())
+    said = [_sentence(row, treated, tests) for row in rows.to_dict("records")]
     for (data_set, attribute), reasons in excluded.items():
         parts = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in reasons.items())
         said.append(f"{data_set}, {attribute}: {sum(reasons.values())} rows were left out ({parts}).")
     return said
 
 
-def _sentence(row: Mapping[str, Any], treated: Mapping[str, str]) -> str:
+def _sentence(row: Mapping[str, Any], treated: Mapping[str, str], tests: int) -> str:
     attribute = row["attribute"]
     texts = f"{treated[attribute]} texts" if attribute in treated else f"texts with {attribute.replace('_', ' ')}"
     start = f"{row['dataset']}: {row['reward_model']}"
@@ -80,6 +83,9 @@ def _sentence(row: Mapping[str, Any], treated: Mapping[str, str]) -> str:
     count = f"n = {int(row['n']):,}"
     if pd.isna(row["significant"]):
         return f"{start} pays {figure} for {texts} ({count}; uncertainty unknown)."
+    if not row["significant"] and (bounds[0] > 0 or bounds[1] < 0):
+        after = f" after correction for {tests} tests" if tests > 1 else ""
+        return f"{start}: {figure} for {texts}, not significant{after} ({count}{power})."
     if not row["significant"]:
         return f"{start}: no effect of {texts} was found, {figure} ({count}{power})."
     return f"{start} pays {figure} for {texts} ({count}{power})."
@@ -102,9 +108,15 @@ def markdown(
     level, power = settings["level"], settings["power"]
     lines += [
         f"Effects in standard deviations of the rewards of originals (sd), with {level:.0%} intervals. MDE: the effect that "
-        f"is found with {power:.0%} power. p: corrected for many tests ({settings['correction']}).",
+        f"one test finds with {power:.0%} power; after correction for many tests it takes a larger one. p: corrected for "
+        f"many tests ({settings['correction']}).",
         "",
     ]
+    if effects["normalised_method"].map(_sd_as_known).any():
+        lines += [
+            f"{_MARK} The sd is taken as known in this interval; in the others its uncertainty is contained.",
+            "",
+        ]
     for (data_set, attribute), own in effects.groupby(["dataset", "attribute"], sort=False):
         lines += [f"## {data_set}: {attribute}", "", to_markdown(_effects(own))]
     contrasts = contrasts[contrasts["unit"] == "sd"]
@@ -127,12 +139,19 @@ def _effects(own: pd.DataFrame) -> pd.DataFrame:
             "of": own["estimand"],
             "reward": rewards["value"],
             "sd": figures["value"],
-            "interval (sd)": figures["interval"],
+            "interval (sd)": [
+                f"{ends}{_MARK}" if ends and _sd_as_known(method) else ends
+                for ends, method in zip(figures["interval"], own["normalised_method"], strict=True)
+            ],
             "MDE (sd)": figures["mde"],
             "p": [_p(value) for value in own["p_adjusted"]],
             "n": own["n"],
         }
     )
+
+
+def _sd_as_known(method: Any) -> bool:
+    return isinstance(method, str) and method.endswith(SD_AS_KNOWN)
 
 
 def _contrasts(own: pd.DataFrame) -> pd.DataFrame:

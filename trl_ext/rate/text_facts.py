@@ -26,6 +26,8 @@ class TextFacts:
             Features of the originals: for the comparison without rewrites (AIPW).
         excluded (`Mapping[str, int]`, *optional*):
             Rows that were left out before, by reason. They are not among the N rows.
+        originals (`np.ndarray` of shape `(N,)`, *optional*):
+            Hashes of prompts and originals ([`original_hashes`]): to know data sets that have texts in common.
 
     Raises:
         ValueError: Numbers of rows do not agree, or an id occurs twice.
@@ -36,10 +38,11 @@ class TextFacts:
     differences: pd.DataFrame | None = None
     covariates: pd.DataFrame | None = None
     excluded: Mapping[str, int] = field(default_factory=dict)
+    originals: np.ndarray | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "ids", np.array(self.ids, dtype=object))
-        for name in ("observed", "differences", "covariates"):
+        for name in ("observed", "differences", "covariates", "originals"):
             part = getattr(self, name)
             if part is not None and len(part) != len(self.ids):
                 raise ValueError(f"there are {len(self.ids)} ids, but {len(part)} rows of {name}")

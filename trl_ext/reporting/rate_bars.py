@@ -8,7 +8,16 @@ import pandas as pd
 from .figures import COLOURS, add_legend, new_figure, save_figure
 from .leaderboard_figures import check_columns
 from .model_names import short_names
-from .rate_style import ESTIMATORS, GREY, choose_scale, concept_labels, errors, limits, panels_across
+from .rate_style import (
+    ESTIMATORS,
+    choose_scale,
+    concept_labels,
+    errors,
+    fit_titles,
+    label_below,
+    limits,
+    panels_across,
+)
 
 
 _ESTIMANDS = ("ATE", "ATT", "ATU")
@@ -48,10 +57,13 @@ def plot_rewrite_bias(
     across = panels_across(len(panels), 1 if len(models) > 4 else 2)
     down = -(-len(panels) // across)
     gap = bool(len(panels) % across)  # then labels below the last panels alone would tear the rows apart
-    figure = new_figure(max(across * (1.15 * len(models) + 1.6), 5.5), (3.4 if gap else 2.7) * down + 1.0)
+    width = 1.15 if len(models) <= 8 else 0.7  # inches of a model
+    figure = new_figure(max(across * (width * len(models) + 1.6), 5.5), (3.4 if gap else 2.7) * down + 1.0)
     grid = figure.subplots(down, across, squeeze=False, sharex=True)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
+    titles = [figure.suptitle(title)] if title else []
+    handles = {}
     for index, (name, own) in enumerate(panels):
         axes = grid.flat[index]
         low, high = limits(own[["value", "ci_low", "ci_high"]].to_numpy().ravel())
@@ -60,23 +72,26 @@ def plot_rewrite_bias(
             bars = own[(own["estimand"] == estimand) & (own["estimator"] == estimator)].set_index("reward_model")
             bars = bars.reindex(models)
             x = np.arange(len(models)) + 0.14 * (place - 2.5) + 0.02 * (place // 2 - 1)
-            _draw(axes, x, bars, high - low, colour=_COLOURS[estimand], hollow=estimator != "rate", width=0.13,
-                  label=f"{estimand}, {'two rewrites (RATE)' if estimator == 'rate' else 'one rewrite'}")  # fmt: skip
+            label = f"{estimand}, {'two rewrites (RATE)' if estimator == 'rate' else 'one rewrite'}"
+            handles[label] = _draw(
+                *(axes, x, bars, high - low), colour=_COLOURS[estimand], hollow=estimator != "rate", width=0.13
+            )
+        if not np.isfinite(own["value"]).any():
+            axes.text(0.5, 0.9, f"no effects in {unit}", ha="center", va="top", transform=axes.transAxes, fontsize=8)
         turned = (
             {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if max(map(len, labels.values())) > 14 else {}
         )
         axes.set_xticks(range(len(models)), [labels[model] for model in models], fontsize=8, **turned)
         axes.set_xlim(-0.6, len(models) - 0.4)
         axes.set_ylim(low, high)
-        axes.set_title(name, fontsize=10, loc="left", fontweight="bold")
+        titles.append(axes.set_title(name, fontsize=10, loc="left", fontweight="bold"))
         axes.grid(axis="y", alpha=0.3)
         axes.tick_params(axis="x", labelbottom=gap or index + across >= len(panels))
         if index % across == 0:
             axes.set_ylabel(f"effect ({unit})")
-    if title:
-        figure.suptitle(title)
-    add_legend(figure, max_columns=3)
-    return save_figure(figure, rows, path)
+    add_legend(figure, list(handles.values()), list(handles), max_columns=3)
+    fit_titles(figure, titles)
+    return save_figure(figure, shown, path)
 
 
 def plot_naive_vs_rate(
@@ -118,6 +133,8 @@ def plot_naive_vs_rate(
     for axes in grid.flat[len(labels) :]:
         axes.set_axis_off()
     ends = limits(shown[["value", "ci_low", "ci_high"]].to_numpy().ravel())
+    titles = [figure.suptitle(title)] if title else []
+    handles = {}
     for index, (model, label) in enumerate(labels.items()):
         axes, own = grid.flat[index], shown[shown["reward_model"] == model]
         low, high = ends if normalised else limits(own[["value", "ci_low", "ci_high"]].to_numpy().ravel())
@@ -127,30 +144,31 @@ def plot_naive_vs_rate(
             name, colour, _ = ESTIMATORS[estimator]
             name = f"{name} difference" if estimator == "naive" else f"{name} ({estimand})"
             x = np.arange(len(concepts)) + 0.36 * (place - 0.5)
-            _draw(axes, x, bars, high - low, colour=colour, hollow=False, width=0.33, label=name)
+            handles[name] = _draw(axes, x, bars, high - low, colour=colour, hollow=False, width=0.33)
         longest = max(len(line) for concept in concepts for line in concept.split("\n"))
         turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if longest > 10 else {}
         axes.set_xticks(range(len(concepts)), concepts, fontsize=8, **turned)
         axes.set_xlim(-0.6, len(concepts) - 0.4)
         axes.set_ylim(low, high)
-        axes.tick_params(axis="x", labelbottom=index + across >= len(labels))
-        axes.set_title(label, fontsize=9)
+        label_below(axes, index, across, len(labels))
+        titles.append(axes.set_title(label, fontsize=9))
         axes.grid(axis="y", alpha=0.3)
         if index % across == 0:
             axes.set_ylabel(f"effect ({unit})")
-    if title:
-        figure.suptitle(title)
-    add_legend(figure)
-    return save_figure(figure, rows, path)
+    add_legend(figure, list(handles.values()), list(handles))
+    fit_titles(figure, titles)
+    return save_figure(figure, shown.assign(concept=shown["concept"].str.replace("\n", " · ")), path)
 
 
-def _draw(axes, x: np.ndarray, bars: pd.DataFrame, span: float, *, colour: str, hollow: bool, width: float,
-          label: str) -> None:  # fmt: skip
-    """Bars with error bars, and a mark where there is no estimate."""
+def _draw(axes, x: np.ndarray, bars: pd.DataFrame, span: float, *, colour: str, hollow: bool, width: float):
+    """Bars with error bars, and a mark where there is no estimate. Returns their entry of a legend, if there are none too."""
+    from matplotlib.patches import Patch
+
     known = np.isfinite(bars["value"].to_numpy(dtype=float))
     look = {"facecolor": "white", "hatch": "////", "edgecolor": colour} if hollow else {"facecolor": colour}
-    axes.bar(x[known], bars["value"][known], width=width, linewidth=0.8, label=label, **look)
+    axes.bar(x[known], bars["value"][known], width=width, linewidth=0.8, **look)
     axes.errorbar(x[known], bars["value"][known], yerr=errors(bars[known], 2 * span), fmt="none", ecolor="#222222",
                   elinewidth=0.9, capsize=1.5)  # fmt: skip
     for place in x[~known]:
-        axes.text(place, 0, "–", color=GREY, ha="center", va="center")
+        axes.text(place, 0, "–", color="#777777", ha="center", va="bottom")
+    return Patch(linewidth=0.8, **look)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from .figures import COLOURS, add_legend, new_figure, save_figure
 from .leaderboard_figures import check_columns
-from .rate_style import GREY, concept_labels, draw_interval, estimates, limits, panels_across
+from .rate_style import GREY, concept_labels, draw_interval, estimates, fit_titles, limits, panels_across
 
 
 # direction -> label, colour, marker, shift from the middle of its row
@@ -54,6 +54,7 @@ def plot_drift(
     grid = figure.subplots(down, across, squeeze=False)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
+    titles = [figure.suptitle(title)] if title else []
     for index, (name, own) in enumerate(panels):
         axes, features = grid.flat[index], list(dict.fromkeys(own["feature"]))
         ends = limits(own[["value", "ci_low", "ci_high"]].to_numpy().ravel())
@@ -70,15 +71,14 @@ def plot_drift(
         axes.set_ylim(len(features) - 0.5, -0.5)
         axes.set_xlim(*ends)
         axes.locator_params(axis="x", nbins=6)
-        axes.set_title(name, fontsize=10, loc="left", fontweight="bold")
+        titles.append(axes.set_title(name, fontsize=10, loc="left", fontweight="bold"))
         axes.grid(axis="x", alpha=0.3)
         axes.hlines(np.arange(len(features) - 1) + 0.5, *ends, color="#EEEEEE", linewidth=0.8, zorder=0)
         axes.set_xlabel(f"change ({unit})" if index + across >= len(panels) else "", fontsize=9)
-    if title:
-        figure.suptitle(title)
     from matplotlib.lines import Line2D
 
     used = [look for name, look in _DIRECTIONS.items() if (shown["direction"] == name).any()]
     handles = [Line2D([], [], color=colour, marker=marker, label=label) for label, colour, marker, _ in used]
     add_legend(figure, handles, max_columns=3)
-    return save_figure(figure, table, path)
+    fit_titles(figure, titles)
+    return save_figure(figure, table.assign(unit=unit), path)

@@ -26,7 +26,8 @@ def plot_effects(
     What reward models pay for attributes: a panel per attribute and data set, a row per reward model.
 
     A filled marker is the effect with its interval, a hollow one the naive difference of means. An effect within the grey
-    band around 0 was too small to be found reliably: the band is ± the minimum detectable effect of that row.
+    band around 0 was too small to be found reliably: the band is ± the minimum detectable effect of that row by one test,
+    before the correction for many.
 
     Args:
         table (`pandas.DataFrame`):
@@ -69,6 +70,11 @@ def plot_effects(
     shown = shown.assign(panel=concept_labels(shown))
     if "mde" in shown:
         shown["mde"] = pd.to_numeric(shown["mde"]).astype(float)
+    if normalised and "value" in rows:  # what is known of effects that can't be normalised
+        raw = pd.to_numeric(rows["value"]).astype(float)
+        shown["note"] = [
+            f"{number(value, sign=True)} of reward, no sd" if np.isfinite(value) else None for value in raw
+        ]
     styles = model_styles(shown["reward_model"], models)
     labels = short_names(styles, 34)
     panels = [
@@ -90,9 +96,10 @@ def plot_effects(
     width, beside = label_width(labels.values()), 3.0
     heights = [sum(len(panels[i][1]) * _ROW + _HEADER for i in column) for column in columns]
     figure = new_figure(len(columns) * (width + beside + 3.6), max(heights) + 1.3)
-    for column, part in zip(columns, figure.subfigures(1, len(columns), squeeze=False)[0], strict=True):
+    parts = figure.subfigures(1, len(columns), squeeze=False)[0]
+    for column, part, height in zip(columns, parts, heights, strict=True):
         ratios = [len(panels[i][1]) + 0.8 for i in column]
-        ratios += [spare] if (spare := (max(heights) - sum(r * _ROW for r in ratios)) / _ROW - 2) > 4 else []
+        ratios += [spare] if (spare := (max(heights) - height) / _ROW) > 4 else []
         axes = part.subplots(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
         for panel in axes[len(column) :]:
             panel.set_axis_off()
@@ -104,7 +111,7 @@ def plot_effects(
     if title:
         figure.suptitle(title)
     _effects_legend(figure, estimator, bool(len(naive)), "mde" in shown)
-    return save_figure(figure, shown.drop(columns="panel"), path)
+    return save_figure(figure, shown.drop(columns=["panel", "note"], errors="ignore"), path)
 
 
 def _columns(sizes: Sequence[int]) -> list[list[int]]:
@@ -136,7 +143,7 @@ def _panel(axes, name, own, naive, styles, labels, ends) -> None:
             axes.plot(entry["value"], row, marker, color=colour, markersize=4.5, zorder=3)
             notes.append(_note(entry, mde))
         else:
-            notes.append("no estimate")
+            notes.append(entry.get("note") or "no estimate")
     axes.set_yticks(range(len(own)), [labels[model] for model in own.index])
     axes.set_ylim(len(own) - 0.5, -0.5)
     axes.set_xlim(*ends)
@@ -169,7 +176,7 @@ def _effects_legend(figure, estimator: str, naive: bool, mde: bool) -> None:
             )
         )
     if mde:
-        handles.append(Patch(color="#DDDDDD", label="± minimum detectable effect (MDE)"))
+        handles.append(Patch(color="#DDDDDD", label="± minimum detectable effect of one test (MDE)"))
     add_legend(figure, handles)
 
 

@@ -9,7 +9,16 @@ import pandas as pd
 from .figures import COLOURS, add_legend, new_figure, save_figure
 from .leaderboard_figures import check_columns
 from .model_names import short_names
-from .rate_style import ESTIMATORS, concept_labels, errors, estimates, model_styles, panels_across
+from .rate_style import (
+    ESTIMATORS,
+    concept_labels,
+    errors,
+    estimates,
+    fit_titles,
+    label_below,
+    model_styles,
+    panels_across,
+)
 
 
 # names of effects -> estimators of a report
@@ -61,6 +70,7 @@ def plot_sweep(
     for axes in grid.flat[len(labels) :]:
         axes.set_axis_off()
     found = []
+    titles = [figure.suptitle(title)] if title else []
     for index, (model, label) in enumerate(labels.items()):
         axes = grid.flat[index]
         if truth is not None:
@@ -75,14 +85,13 @@ def plot_sweep(
             axes.fill_between(own["level"], own["ci_low"], own["ci_high"], color=colour, alpha=0.2, linewidth=0)
             axes.plot(own["level"], own["value"], color=colour, marker=marker, markersize=4, label=name + _say(slope))
         axes.grid(alpha=0.3)
-        axes.set_title(label, fontsize=9)
-        axes.set_xlabel(axis if index + across >= len(labels) else "")
+        titles.append(axes.set_title(label, fontsize=9))
+        label_below(axes, index, across, len(labels), axis)
         axes.set_ylabel(f"effect ({unit})" if index % across == 0 else "")
         # slopes differ by panel, so each has its legend, below the lines
         axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False)
-    if title:
-        figure.suptitle(title)
-    numbers = pd.concat(found, ignore_index=True)
+    fit_titles(figure, titles)
+    numbers = pd.concat(found, ignore_index=True).assign(unit=unit)
     if list(labels) == [""]:
         numbers = numbers.drop(columns="reward_model")
     return save_figure(figure, numbers, path)
@@ -111,7 +120,7 @@ def plot_power(
     title: str | None = None,
 ) -> tuple[Path, Path]:  # fmt: skip
     """
-    The minimum detectable effect (MDE) against the number of texts, a line per reward model, a panel per attribute and data
+    The minimum detectable effect (MDE) of one test against the number of texts, a line per reward model, a panel per attribute and data
     set. The marker is what there is; the line follows the square root of n, with as many rows in a cluster as there are.
 
     Args:
@@ -128,7 +137,7 @@ def plot_power(
 
     Returns:
         `tuple[pathlib.Path, pathlib.Path]`: PNG file, and CSV file with the curves (`n`, `mde`, `observed`: whether these
-        are the texts there are).
+        are the texts there are, `unit`).
 
     Raises:
         ValueError: No row has an MDE.
@@ -151,6 +160,8 @@ def plot_power(
         axes.set_axis_off()
     sizes = np.geomspace(min(50, rows["n"].min()), max(1e5, 4 * rows["n"].max()), 60)
     curves = []
+    unit = "sd of reward" if normalised else "reward"
+    titles = [figure.suptitle(title)] if title else []
     for index, (name, own) in enumerate(panels):
         axes = grid.flat[index]
         for entry in own.itertuples():
@@ -160,15 +171,14 @@ def plot_power(
             axes.plot(n, curve, color=colour, linewidth=1.2)
             axes.plot(entry.n, entry.mde, marker, color=colour, markersize=5, label=labels[entry.reward_model])
             head = {"dataset": entry.dataset, "attribute": entry.attribute, "reward_model": entry.reward_model}
-            curves.append(pd.DataFrame({**head, "n": n, "mde": curve, "observed": n == entry.n}))
+            curves.append(pd.DataFrame({**head, "n": n, "mde": curve, "observed": n == entry.n, "unit": unit}))
         axes.set(xscale="log", yscale="log")
-        axes.set_title(name, fontsize=10, loc="left", fontweight="bold")
+        titles.append(axes.set_title(name, fontsize=10, loc="left", fontweight="bold"))
         axes.grid(alpha=0.3, which="both", linewidth=0.5)
-        axes.set_xlabel("texts" if index + across >= len(panels) else "")
-        axes.set_ylabel(f"MDE ({'sd of reward' if normalised else 'reward'})" if index % across == 0 else "")
-    if title:
-        figure.suptitle(title)
+        label_below(axes, index, across, len(panels), "texts")
+        axes.set_ylabel(f"MDE of one test ({unit})" if index % across == 0 else "", fontsize=9)
     add_legend(figure, max_columns=3)
+    fit_titles(figure, titles)
     return save_figure(figure, pd.concat(curves, ignore_index=True), path)
 
 
@@ -203,7 +213,9 @@ def plot_audit(
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(runs) :]:
         axes.set_axis_off()
-    span = np.ptp(shown["step"]) or 1.0
+    steps = np.unique(shown["step"])
+    gap = np.diff(steps).min() if len(steps) > 1 else 1.0
+    titles = [figure.suptitle(title)] if title else []
     for index, (run, label) in enumerate(runs.items()):
         axes = grid.flat[index]
         axes.axhline(0, color="black", linewidth=0.8)
@@ -213,18 +225,18 @@ def plot_audit(
             if own.empty:
                 continue
             colour, marker = styles[attribute]
-            # side by side: intervals of several attributes hide one another
-            shift = 0.012 * span * (place - (len(attributes) - 1) / 2) / max(1, len(attributes) / 3)
+            # side by side, as intervals of several attributes hide one another, but never halfway to the next step
+            shift = (place - (len(attributes) - 1) / 2) / max(1, len(attributes) / 3)
+            shift *= min(0.012 * np.ptp(steps), 0.3 * gap)
             height = np.ptp(shown["value"].dropna()) or 1.0
             axes.errorbar(own["step"] + shift, own["value"], yerr=errors(own, 10 * height), color=colour, marker=marker,
                           markersize=4, linewidth=1.2, elinewidth=0.9, capsize=2, label=str(attribute).replace("_", " "),
                           linestyle=_LINES[place // 6 % len(_LINES)])  # fmt: skip
-        axes.set_title(label, fontsize=9)
+        titles.append(axes.set_title(label, fontsize=9))
         axes.grid(alpha=0.3)
         axes.locator_params(axis="x", integer=True, nbins=8)
-        axes.set_xlabel("training step" if index + across >= len(runs) else "")
+        label_below(axes, index, across, len(runs), "training step")
         axes.set_ylabel(f"effect ({unit})" if index % across == 0 else "")
-    if title:
-        figure.suptitle(title)
     add_legend(figure)
-    return save_figure(figure, table, path)
+    fit_titles(figure, titles)
+    return save_figure(figure, table.assign(unit=unit), path)

@@ -11,6 +11,7 @@ from scipy.stats import gaussian_kde
 from ..rate.steps import step_names
 from .figures import COLOURS, add_legend, new_figure, save_figure
 from .model_names import short_names
+from .rate_style import fit_titles
 
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _LOOKS = {
     1: (COLOURS[1], ":", "rewrite into the opposite"),
 }
 _GRID, _BINS = 200, 1024
+_FAR = 10  # times the range of 90 % of the rewards: what is further from the median does not stretch the axis
 
 
 def plot_scores(
@@ -63,17 +65,20 @@ def plot_scores(
     figure = new_figure(max(3.6 * len(sides) + 0.6, 5.0), 2.1 * len(chains) + 1.0)
     grid = figure.subplots(len(chains), len(sides), squeeze=False, sharex="row")
     curves = []
+    titles = [figure.suptitle(title)] if title else []
     for row, (model, own) in enumerate(chains.items()):
         drawn = own.rewards[:, :3]
         smallest = min(count for value, _ in sides if (count := (own.w == value).sum()))
+        low, high = _axis(drawn)
+        beyond = (drawn < low) | (drawn > high)
         # three widths of the kernel: curves end at 0
-        margin = max(0.05 * np.ptp(drawn), 3 * smallest**-0.2 * drawn.std()) or 1.0
-        points = np.linspace(drawn.min() - margin, drawn.max() + margin, _GRID)
+        margin = max(0.05 * (high - low), 3 * smallest**-0.2 * drawn[~beyond].std()) or 1.0
+        points = np.linspace(low - margin, high + margin, _GRID)
         for column, (value, name) in enumerate(sides):
             axes, rows = grid[row, column], own.w == value
             for step in _LOOKS:
                 if step <= own.steps and rows.any():
-                    curve = _curve(axes, own.of(step)[rows], points, step)
+                    curve = _curve(axes, own.of(step)[rows], points, step, (low, high))
                     curves.append(curve.assign(reward_model=model, w=int(value)))
             if not rows.any():
                 axes.text(0.5, 0.5, "no such texts", ha="center", transform=axes.transAxes, color="#777777")
@@ -82,23 +87,36 @@ def plot_scores(
             axes.set_ylim(bottom=0)
             axes.spines[["left", "right", "top"]].set_visible(False)
             axes.tick_params(labelsize=8)
+            axes.locator_params(axis="x", nbins=6)
             count = f"n {int(rows.sum()):,}"
+            if outliers := int(beyond[rows].any(axis=1).sum()):
+                count += f", {outliers:,} beyond the axis"
+                axes.set_ylim(top=1.2 * axes.get_ylim()[1])  # room for the text
             axes.text(0.99, 0.97, count, ha="right", va="top", transform=axes.transAxes, fontsize=8, color="#444444")
             if row == 0:
-                axes.set_title(name, fontsize=10)
+                titles.append(axes.set_title(name, fontsize=10))
             if row == len(chains) - 1:
                 axes.set_xlabel("reward", fontsize=9)
         grid[row, 0].set_ylabel(labels[model], fontsize=8)
-    if title:
-        figure.suptitle(title)
     add_legend(figure)
+    fit_titles(figure, titles)
     table = pd.concat(curves, ignore_index=True)
     return save_figure(figure, table[["reward_model", "w", "text", "n", "mean", "sd", "reward", "density"]], path)
 
 
-def _curve(axes, rewards: np.ndarray, points: np.ndarray, step: int) -> pd.DataFrame:
+def _axis(rewards: np.ndarray) -> tuple[float, float]:
+    """Ends of an axis of rewards: all of them, but for outliers so far away that nothing else could be seen."""
+    middle, spread = np.median(rewards), np.subtract(*np.percentile(rewards, [95, 5]))
+    near = rewards[np.abs(rewards - middle) <= _FAR * spread] if spread else rewards
+    return near.min(), near.max()
+
+
+def _curve(axes, rewards: np.ndarray, points: np.ndarray, step: int, ends: tuple[float, float]) -> pd.DataFrame:
     colour, line, label = _LOOKS[step]
-    density = _density(rewards, points)
+    inside = rewards[(rewards >= ends[0]) & (rewards <= ends[1])]
+    density = _density(inside, points)
+    if density is not None:
+        density *= len(inside) / len(rewards)
     mean = rewards.mean()
     if density is None:  # all alike: a density would be infinite
         axes.axvline(mean, color=colour, linestyle=line, linewidth=2, label=label)

@@ -1,5 +1,6 @@
 """What the figures of effects share: a colour and a marker for every reward model, and estimates that may be missing."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from itertools import product
 
@@ -85,19 +86,19 @@ def estimates(table: pd.DataFrame, columns: Sequence[str] = ("value", "ci_low", 
 
 def choose_scale(table: pd.DataFrame, normalised: bool) -> tuple[pd.DataFrame, str]:
     """
-    The table with `value, ci_low, ci_high, mde` in the wanted unit, and the label of the unit.
+    The table with `value, se, ci_low, ci_high, method, mde` in the wanted unit, which is in column `unit`, and its label.
 
     Args:
         table (`pandas.DataFrame`): Effects of a report.
         normalised (`bool`): In standard deviations of the rewards of originals, or as they are.
     """
-    if not normalised:
-        return estimates(table), "reward"
-    names = {"normalised": "value", "normalised_ci_low": "ci_low", "normalised_ci_high": "ci_high"}
-    names |= {"mde_normalised": "mde"} if "mde_normalised" in table else {}
-    check_columns(table, list(names))
-    kept = table.drop(columns=[name for name in names.values() if name in table])
-    return estimates(kept.rename(columns=names)), "sd of reward"
+    names = {"normalised": "value", **{f"normalised_{name}": name for name in ("ci_low", "ci_high", "se", "method")}}
+    names["mde_normalised"] = "mde"
+    if normalised:
+        check_columns(table, list(names)[:3])
+    unit = "sd of reward" if normalised else "reward"
+    other = [name for name in (names.values() if normalised else names) if name in table]
+    return estimates(table.drop(columns=other).rename(columns=names)).assign(unit=unit), unit
 
 
 def limits(values: Iterable[float], include: Sequence[float] = (0.0,)) -> tuple[float, float]:
@@ -135,6 +136,32 @@ def concept_labels(table: pd.DataFrame, separator: str = " · ") -> pd.Series:
     if table["dataset"].nunique() < 2:
         return attribute
     return attribute + separator + table["dataset"].astype(str)
+
+
+def label_below(axes, index: int, across: int, count: int, label: str | None = None) -> None:
+    """Ticks, and the name of the axis, below the last panel of a column of a grid whose last row may not be full."""
+    last = index + across >= count
+    axes.tick_params(axis="x", which="both", labelbottom=last)
+    if label is not None:
+        axes.set_xlabel(label if last else "")
+
+
+def fit_titles(figure, titles: Sequence) -> None:
+    """
+    Break titles of panels that are wider than their panels, and that of the figure, into lines.
+
+    Args:
+        figure (`matplotlib.figure.Figure`): With all that takes room drawn.
+        titles (`Sequence[matplotlib.text.Text]`): Of its panels, and of the figure.
+    """
+    figure.draw_without_rendering()  # the layout says how wide panels are
+    widths = [(one.axes or figure).bbox.width for one in titles]
+    for text, width in zip(titles, widths, strict=True):
+        whole, now = text.get_text(), text.get_window_extent().width
+        size = min(len(whole), int(1.1 * len(whole) * width / now) + 1) if now else 0
+        while size > 8 and text.get_window_extent().width > width:
+            size -= 1
+            text.set_text("\n".join(textwrap.wrap(whole, size)))
 
 
 def panels_across(count: int, most: int) -> int:
