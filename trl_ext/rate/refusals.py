@@ -21,16 +21,14 @@ _ASKED = r"(?:this|that|these|those|the|your|such(?: an?)?|an?|any|what you)"
 _TEXT = r"(?:text|passage|paragraph|sentence|statement|response|message|review)"
 _WORDS = r"(?:\w+ ){0,2}?"
 _SPOKEN = r"(?=[.,;:!)]|\s*$)"
-_GUIDANCE = (
-    r"(?:support|guidance|information|info|instructions?|assistance|advice|recommendations?|suggestions?|tips|answers?)\b"
-)
+_GUIDANCE = r"(?:support|guidance|information|info|instructions?|assistance|advice|recommendations?|suggestions?|tips|answers?)\b"
 # Deeds that are those of a model that was asked for something, whatever follows
 _DEEDS = "|".join(
     (
         rf"(?:re-?writ|rephras|reword|paraphras)(?:e|ing) (?:{_ASKED}|it|anything|something|reviews|texts)\b",
         rf"(?:re-?writ|rephras|reword|paraphras)(?:e|ing){_SPOKEN}",
         rf"assist(?:ing)?(?: you)?(?: (?:with|in)\b|{_SPOKEN})",
-        rf"help(?:ing)?(?: you)? (?:with|to|in) (?:(?:this|that|these|those|your|such|any)\b|\w+ing\b|re-?write\b)",
+        r"help(?:ing)?(?: you)? (?:with|to|in) (?:(?:this|that|these|those|your|such|any)\b|\w+ing\b|re-?write\b)",
         rf"help(?:ing)?(?: you)?(?: with (?:this|that|it))?{_SPOKEN}",
         rf"(?:comply|complying)(?: with (?:this|that|your|the|such)(?: \w+)? (?:request|instruction|demand)s?\b|{_SPOKEN})",
         r"(?:fulfil|fulfill|fulfilling|honou?r|accommodate|process|execut(?:e|ing)|complet(?:e|ing)|do(?:ing)?|"
@@ -50,7 +48,7 @@ _DEEDS = "|".join(
     )
 )
 _VAGUE = (
-    r"(?:do|write|rewrite|provide|create|produce|complete|support|continue|engage in|engage with|participate in|make|"
+    r"(?:do|fulfil|fulfill|write|rewrite|provide|create|produce|complete|support|continue|engage in|engage with|participate in|make|"
     r"say|discuss|change|answer|help with|writing|doing|providing|creating|changing|saying|discussing|answering)"
     rf" (?:this|that|it|so|these|such things){_SPOKEN}"
 )
@@ -67,8 +65,9 @@ _REFUSALS = (
     ),
     # "As an AI language model, I do not have opinions and cannot rewrite"
     re.compile(
-        r"^\W*(?:as an? (?:ai|artificial intelligence|(?:large )?language model)(?: (?:\w+ ){0,2}?(?:model|assistant))?,? "
-        r"|i['’]?(?: a)?m (?:just |only )?an? (?:ai|(?:large )?language model)\b)[^\n]{0,120}?"
+        rf"^\W*(?:{_SORRY}\W*(?:but )?)?(?:as an? (?:ai|artificial intelligence|(?:large )?language model)"
+        r"(?: (?:\w+ ){0,2}?(?:model|assistant))?,? (?=i\b)|"
+        r"i['’]?(?: a)?m (?:just |only )?an? (?:ai|(?:large )?language model)\b)[^\n]{0,120}?"
         r"\b(?:can['’]?t|cannot|can not|won['’]?t|will not|unable|not able|do not|don['’]t|decline)\b",
         re.IGNORECASE,
     ),
@@ -86,8 +85,12 @@ _REFUSALS = (
     ),
 )
 _SHORT_REFUSALS = (
-    re.compile(rf"^\W*(?:{_SORRY}\b[^\n:\"“]{{0,60}}?)?\b{_UNABLE} {_VAGUE}", re.IGNORECASE),
-    re.compile(r"^\W*(?:i|we) (?:must |have to |respectfully |politely )*(?:decline|refuse)[.!]", re.IGNORECASE),
+    re.compile(rf"^\W*(?:(?:{_SORRY}|no)\b[^\n:\"“]{{0,60}}?)?\b{_UNABLE} {_VAGUE}", re.IGNORECASE),
+    re.compile(
+        r"^\W*(?:i|we) (?:must |have to |need to |respectfully |politely )*(?:decline|refuse)(?: (?:this|that|your|the) "
+        r"(?:request|task|instruction))?[.!]",
+        re.IGNORECASE,
+    ),
 )
 
 

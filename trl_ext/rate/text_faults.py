@@ -12,7 +12,7 @@ _CHANGED = (
     r"(?:rewritten|re-written|revised|reworded|rephrased|adjusted|modified|edited|updated|changed|altered|requested)"
 )
 _VERSION = rf"(?:{_CHANGED}|rewrite|re-write|version|result|text|review|response|answer|attempt|sentences?|paragraph)"
-_AGREED = r"(?:sure|certainly|absolutely|of course|okay|ok|gladly|no problem)"
+_AGREED = r"(?:sure|certainly|absolutely|of course|okay|ok|gladly|no problem|got it|understood|as (?:you )?requested)"
 # What follows that, or stands alone: "I can help with that!"
 _WILLING = (
     r"(?:(?:i can|i['’](?:d|ll)|i would|i will) (?:(?:certainly|gladly|be (?:happy|glad) to) )?"
@@ -57,7 +57,7 @@ _CLOSING = re.compile(
 )
 # "(Note: I changed the tone.)", at the end of the text itself
 _NOTE = re.compile(
-    r"[(\[*_]\W*(?:please )?note\b[^()\[\]\n]{0,60}?\b(?:i(?:['’]ve| have)? (?:have |only )?(?:changed|adjusted|rewritten|"
+    r"[(\[*_]{1,3} ?(?:please )?note\b[^()\[\]\n]{0,60}?\b(?:i(?:['’]ve| have)? (?:have |only )?(?:changed|adjusted|rewritten|"
     rf"rewrote|modified|kept|replaced|made|removed|added)|(?:this|the) (?:{_CHANGED}|rewrite|version)|(?:was|were) "
     r"(?:changed|adjusted|rewritten|modified|kept|replaced))\b[^()\[\]\n]{0,300}[)\]*_.]*\s*$",
     re.IGNORECASE,
