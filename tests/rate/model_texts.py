@@ -106,6 +106,8 @@ REVIEWS = (
     "The shop could not help me, and I can't return it.",
     "I won't lie, I cried.",
     "I can't believe how much I enjoyed this text adventure.",
+    "I will not support this kind of behaviour from a shop.",
+    "This is not something I can support with my money.",
     # written after the patterns
     "I can't support a company that treats its drivers like this.",
     "I will never buy from them again, and I can't help thinking they know why.",

@@ -221,7 +221,7 @@ def not_found(texts, check):
 def test_patterns_on_texts_of_both_kinds():
     """What docs/rewrite_quality.md says of them: the lists have nearly all that is found, and what is not."""
     assert [len(getattr(model_texts, name)) for name in ("REFUSALS", "REVIEWS", "PREAMBLES", "PLAIN_BEGINNINGS")] == [
-        50, 90, 30, 28,
+        50, 92, 30, 28,
     ]  # fmt: skip
     assert not_found(model_texts.REFUSALS, is_refusal) == {
         "It would not be right for me to turn this into an insult, so I will leave it.",
@@ -271,5 +271,11 @@ def test_what_the_source_has_is_no_fault():
 
 
 def test_examples():
-    assert failed_examples(measure_features) == failed_examples(reading_ease) == failed_examples(text_faults) == 0
+    assert (
+        failed_examples(measure_features)
+        == failed_examples(reading_ease)
+        == failed_examples(text_faults)
+        == failed_examples(is_refusal)
+        == 0
+    )
     assert failed_examples(feature_differences, {"np": np}) == failed_examples(count_syllables) == 0

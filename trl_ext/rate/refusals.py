@@ -34,7 +34,8 @@ _DEEDS = "|".join(
         r"(?:fulfil|fulfill|fulfilling|honou?r|accommodate|process|execut(?:e|ing)|complet(?:e|ing)|do(?:ing)?|"
         r"answer(?:ing)?|support(?:ing)?|continu(?:e|ing)|discuss(?:ing)?|engag(?:e|ing)|participat(?:e|ing)|"
         r"respond(?:ing)?) (?:in |with |to )?(?:this|that|your|such(?: an?)?|these) (?:\w+ ){0,2}?"
-        r"(?:requests?|tasks?|instructions?|prompts?|conversations?|discussions?|content|language|activit(?:y|ies)|behaviou?r)\b",
+        r"(?:requests?|tasks?|instructions?|prompts?|conversations?|discussions?)\b",
+        r"(?:process|fulfil|fulfill) requests\b",
         rf"(?:fulfil|fulfill|honou?r|accommodate|process) the {_WORDS}(?:request|instruction)s?\b",
         rf"(?:adjust|modify|alter|edit|chang|convert|transform|mak|turn)(?:e|ing)? (?:this|that|the|your) {_WORDS}"
         rf"{_TEXT}\b(?! size| colou?r| font| messages?)",
@@ -48,8 +49,8 @@ _DEEDS = "|".join(
     )
 )
 _VAGUE = (
-    r"(?:do|fulfil|fulfill|write|rewrite|provide|create|produce|complete|support|continue|engage in|engage with|participate in|make|"
-    r"say|discuss|change|answer|help with|writing|doing|providing|creating|changing|saying|discussing|answering)"
+    r"(?:do|fulfil|fulfill|write|rewrite|provide|create|produce|complete|support|continue|engage in|engage with|"
+    r"participate in|make|say|discuss|change|answer|help with|writing|doing|providing|creating|changing|saying|discussing|answering)"
     rf" (?:this|that|it|so|these|such things){_SPOKEN}"
 )
 _REFUSALS = (
@@ -60,7 +61,7 @@ _REFUSALS = (
     # "That isn't something I can help with"
     re.compile(
         r"^[^\n.!?:\"“]{0,60}?(?:isn['’]t|is not|['’]s not) something (?:that )?(?:i|we) (?:can|could|am able to|will|am "
-        r"willing to) (?:help|assist|support|engage|provide|do(?=[.,!])|discuss|offer|respond|answer|address|rewrite)\b",
+        r"willing to) (?:help|assist|support(?= or)|engage|provide|do(?=[.,!])|discuss|offer|respond|answer|address|rewrite)\b",
         re.IGNORECASE,
     ),
     # "As an AI language model, I do not have opinions and cannot rewrite"
