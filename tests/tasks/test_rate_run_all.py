@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,7 +78,6 @@ def test_a_finished_run_does_nothing_again(output, reward_model):
         ({"rewriters": []}, "'rewriters' must be a list"),
         ({"rewriters": ["rules", "rules"]}, "each once"),
         ({"reward_models": ["a", "a"]}, "'reward_models' must be a list of names, each once"),
-        ({"reward_models": ["/models/1/last", "/models/2/last"]}, "would have one name"),
         ({"reward_models": [], "lexical_reward": False}, "there is no reward model"),
         ({"baseline": "nobody"}, "'baseline' must be one of"),
         ({"attribute": "colour"}, "colour"),
@@ -93,6 +93,14 @@ def test_mistakes_are_found_before_the_first_stage(updates, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         run(tmp_path / "rate", "a", **updates)
     assert not (tmp_path / "rate").exists()
+
+
+def test_reward_models_of_one_name_are_refused(reward_model, tmp_path):
+    folders = [tmp_path / name / "rm" for name in ("1", "2")]
+    for folder in folders:
+        shutil.copytree(reward_model, folder)
+    with pytest.raises(ConfigError, match="would have one name"):
+        run(tmp_path / "rate", None, reward_models=list(map(str, folders)))
 
 
 def start(cwd, *arguments):

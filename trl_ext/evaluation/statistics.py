@@ -445,24 +445,13 @@ def cluster_bootstraps(
         ```
     """
     _check_level(level)
-    if resamples < 2:
-        raise ValueError(f"resamples must be at least 2, got {resamples}")
+    values, found, units = bootstrap_replicates(statistics, clusters, resamples=resamples, seed=seed)
     n = len(clusters)
-    if n == 0:
-        raise ValueError("clusters is empty")
-    codes, units = _cluster_codes(clusters, n)
-    values = np.asarray(statistics(np.ones((1, n))), dtype=np.float64)[0]
     method = f"cluster bootstrap, percentile interval ({units} clusters, {resamples} resamples, seed {seed}, {level:g} level)"
     if units < 2:
         return [Estimate(float(value), np.nan, np.nan, np.nan, n, method) for value in values]
-    rng = np.random.default_rng(seed)
-    batch = max(1, 2_000_000 // n)  # 16 MB of weights at a time
-    parts = []
-    for start in range(0, resamples, batch):
-        draws = rng.multinomial(units, np.full(units, 1 / units), size=min(batch, resamples - start))
-        parts.append(statistics(draws[:, codes].astype(np.float64)))
     estimates = []
-    for value, replicates in zip(values.tolist(), np.concatenate(parts).T, strict=True):
+    for value, replicates in zip(values.tolist(), found.T, strict=True):
         bad = int(np.sum(~np.isfinite(replicates)))
         if bad:
             estimates.append(Estimate(value, np.nan, np.nan, np.nan, n, f"{method}, {bad} resamples not finite"))
@@ -470,6 +459,40 @@ def cluster_bootstraps(
         low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
         estimates.append(Estimate(value, float(replicates.std(ddof=1)), float(low), float(high), n, method))
     return estimates
+
+
+def bootstrap_replicates(
+    statistics: Callable[[np.ndarray], np.ndarray], clusters: ArrayLike, *, resamples: int = 2000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """
+    Values of several statistics in resamples of whole clusters.
+
+    Args:
+        statistics (`Callable`):
+            Function from weights of shape `(B, N)` to values of shape `(B, K)`.
+        clusters, resamples, seed:
+            As in [`cluster_bootstrap`].
+
+    Returns:
+        `tuple[np.ndarray, np.ndarray, int]`: The statistics `(K,)`, those of the resamples `(resamples, K)` (none of a single
+        cluster), and the number of clusters.
+    """
+    if resamples < 2:
+        raise ValueError(f"resamples must be at least 2, got {resamples}")
+    n = len(clusters)
+    if n == 0:
+        raise ValueError("clusters is empty")
+    codes, units = _cluster_codes(clusters, n)
+    values = np.asarray(statistics(np.ones((1, n))), dtype=np.float64)[0]
+    if units < 2:
+        return values, np.empty((0, len(values))), units
+    rng = np.random.default_rng(seed)
+    batch = max(1, 2_000_000 // n)  # 16 MB of weights at a time
+    parts = []
+    for start in range(0, resamples, batch):
+        draws = rng.multinomial(units, np.full(units, 1 / units), size=min(batch, resamples - start))
+        parts.append(statistics(draws[:, codes].astype(np.float64)))
+    return values, np.concatenate(parts), units
 
 
 def weighted_average(estimates: Sequence[Estimate], weights: ArrayLike | None = None, level: float = 0.95) -> Estimate:

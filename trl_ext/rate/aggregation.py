@@ -1,5 +1,6 @@
 """One effect from several data sets. Rows are never put together: the data sets differ in more than the attribute."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,8 @@ def combine_data_sets(estimates: Sequence[Estimate], *, method: str = "mean", le
         [`CombinedEffect`]
 
     Raises:
-        ValueError: `estimates` is empty, one has no standard error or one of 0, or the method is unknown.
+        ValueError: `estimates` is empty, one is `None`, has no standard error or one of 0, or (for `"mean"`) names another
+            level, or the method is unknown. `"reference"` has no level but 0.95.
 
     Example:
         ```python
@@ -82,7 +84,14 @@ def combine_data_sets(estimates: Sequence[Estimate], *, method: str = "mean", le
         raise ValueError(f"level must lie strictly between 0 and 1, got {level}")
     if not estimates:
         raise ValueError("estimates is empty")
+    if method == "reference" and level != 0.95:
+        raise ValueError(f"the original's bars have level 0.95 (1.96 standard errors), got level={level}")
     for i, estimate in enumerate(estimates):
+        if estimate is None:
+            raise ValueError(f"estimate {i} is None: leave out data sets that do not identify the effect")
+        named = re.search(r"([0-9.]+) level\b", estimate.method)
+        if method == "mean" and named and not np.isclose(float(named[1]), level):
+            raise ValueError(f"estimate {i} has an interval of level {named[1]}, not {level:g}: estimate it with that level")
         if not (np.isfinite(estimate.value) and np.isfinite(estimate.se) and estimate.se > 0):
             raise ValueError(
                 f"estimate {i} must be finite with a standard error above 0, got {estimate.value} ± {estimate.se}. Leave "

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .reward_chains import _as_treatment
 from .text_chains import TextChains
 
 
@@ -88,7 +89,7 @@ def correlated_rows(
         `list[np.ndarray]`: Row numbers of each level, in rising order.
 
     Raises:
-        ValueError: Shapes differ, or a cell has no rows or fewer than `cell_size`.
+        ValueError: Shapes differ, a value is not true, false, 0 or 1, or a cell has no rows or fewer than `cell_size`.
 
     Example:
         ```python
@@ -103,8 +104,8 @@ def correlated_rows(
 
         ```
     """
-    first, second = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    if first.ndim != 1 or first.shape != second.shape:
+    first, second = (_as_treatment(values, name) for values, name in ((first, "first"), (second, "second")))
+    if first.shape != second.shape:
         raise ValueError(f"both attributes must have shape (N,), got {first.shape} and {second.shape}")
     if negative:
         second = ~second

@@ -82,12 +82,14 @@ def minimum_detectable_effect(
     elif isinstance(spread, int | float | np.floating | np.integer):
         se, default = float(spread), np.inf if n is None else n - 1.0
     else:
+        if n is not None and n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
         pilot = Pilot.of(RewardChains.of_table(spread), estimand)
         se, default = pilot.se, pilot.degrees
         if n is not None:  # a study of the same design and another size
             se *= math.sqrt(pilot.n / n)
             default = max(n / pilot.cluster_size, 1.0) - 1
-    if isinstance(spread, int | float | Estimate) and not (np.isnan(se) or se >= 0):
+    if isinstance(spread, int | float | np.floating | np.integer | Estimate) and not (np.isnan(se) or se >= 0):
         raise ValueError(f"the standard error must be at least 0, got {se}")
     degrees = default if degrees is None else degrees
     if not degrees > 0 or np.isnan(se):

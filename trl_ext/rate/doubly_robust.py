@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ..evaluation.statistics import Estimate, _as_finite, _cluster_codes, mean_estimate
+from ..evaluation.statistics import Estimate, _as_finite, _as_labels, _cluster_codes, mean_estimate
 from .feature_adjustment import as_features
 from .plain_json import plain
 from .reward_chains import _as_treatment
 
 
 logger = logging.getLogger(__name__)
+
+SEPARATED = 0.99  # area under the curve of propensities, beyond which groups have nothing in common
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,8 @@ def aipw_effect(
         [`AIPWEffects`]
 
     Raises:
-        ValueError: A value is not as it must be, a group has fewer rows (or clusters) than folds, or a propensity is 0 or
-            1, so that a row has no counterpart.
+        ValueError: A value is not as it must be, a group has fewer rows (or clusters) than folds, a propensity is 0 or 1, so
+            that a row has no counterpart, or the features tell the groups apart (area under the curve above .99).
 
     Example:
         ```python
@@ -152,7 +154,7 @@ def aipw_effect(
     for name, limit in (("trim", trim), ("extreme_at", extreme_at)):
         if limit is not None and not 0 < limit < 0.5:
             raise ValueError(f"{name} must lie strictly between 0 and 0.5, got {limit}")
-    codes = np.arange(len(w)) if clusters is None else _cluster_codes(clusters, len(w))[0]
+    codes = np.arange(len(w)) if clusters is None else _numbered(clusters, len(w))
     propensity, with_it, without = _cross_fit(
         *(w, rewards, features, codes, folds, seed),
         *_models(propensity_model, outcome_model),
@@ -176,6 +178,13 @@ def aipw_effect(
     if extreme:
         logger.warning("%d of %d rows have propensities beyond %g: few counterparts", extreme, len(w), extreme_at)
     labels = None if clusters is None else codes[kept]
+    auc = _area_under_curve(w, propensity)
+    if max(auc, 1 - auc) > SEPARATED:
+        raise ValueError(
+            f"the features tell the groups apart (area under the curve {auc:.4f}, more than {SEPARATED}): there are no rows "
+            "to compare, and what models say of them is extrapolation. Leave out features that are part of the attribute, or "
+            "give trim."
+        )
     treated, odds = w.mean(), propensity / (1 - propensity)
     both = with_it - without + w * (rewards - with_it) / propensity - (1 - w) * (rewards - without) / (1 - propensity)
     on_treated = (w - (1 - w) * odds) * (rewards - without) / treated
@@ -198,8 +207,15 @@ def aipw_effect(
         extreme_at,
         {name: float(part.sum() ** 2 / (part**2).sum()) for name, part in weights.items()},
         int((~kept).sum()),
-        _area_under_curve(w, propensity),
+        auc,
     )
+
+
+def _numbered(clusters: ArrayLike, n: int) -> np.ndarray:
+    """Clusters as numbers from 0, in order of first occurrence: sorting a million texts takes long."""
+    labels = _as_labels(clusters)
+    codes = pd.factorize(labels)[0] if labels.ndim == 1 else labels
+    return codes if labels.shape == (n,) and codes.min(initial=0) >= 0 else _cluster_codes(clusters, n)[0]
 
 
 def _models(propensity_model: Any, outcome_model: Any) -> tuple[Any, Any]:
@@ -233,7 +249,7 @@ def _cross_fit(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Propensity and expected reward with and without the attribute, of each row by models that have not seen its fold."""
     from sklearn.base import clone
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+    from sklearn.model_selection import StratifiedKFold
 
     if folds < 2:
         raise ValueError(f"folds must be at least 2, got {folds}")
@@ -243,10 +259,13 @@ def _cross_fit(
             raise ValueError(
                 f"{units} independent rows have w = {int(value)}, fewer than the {folds} folds: there is too little to compare"
             )
-    clustered = len(np.unique(codes)) < len(w)
-    split = (StratifiedGroupKFold if clustered else StratifiedKFold)(folds, shuffle=True, random_state=seed)
+    if codes.max() + 1 < len(w):
+        fold = _folds_of_clusters(w, codes, folds, seed)
+        split = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
+    else:
+        split = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(features, w))
     propensity, with_it, without = np.empty((3, len(w)))
-    for fitted, held_out in split.split(features, w, codes if clustered else None):
+    for fitted, held_out in split:
         for value, predicted in ((True, with_it), (False, without)):
             rows = fitted[w[fitted] == value]
             if rows.size < 2:
@@ -255,3 +274,18 @@ def _cross_fit(
         classifier = clone(propensity_model).fit(features[fitted], w[fitted])
         propensity[held_out] = classifier.predict_proba(features[held_out])[:, 1]
     return propensity, with_it, without
+
+
+def _folds_of_clusters(w: np.ndarray, codes: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """
+    Fold `(N,)` of each row, the same for all rows of a cluster, with about as many rows of both groups in each.
+
+    Clusters are dealt out in order of their rows with the attribute, and of those without; equal ones in random order.
+    """
+    with_it, without = (np.bincount(codes, mask, minlength=codes.max() + 1) for mask in (w, ~w))
+    order = np.lexsort((np.random.default_rng(seed).random(len(without)), -without, -with_it))
+    # There and back again: the first of each round has the most rows
+    turns = np.concatenate([np.arange(folds), np.arange(folds)[::-1]])
+    fold = np.empty(len(order), dtype=np.int64)
+    fold[order] = np.resize(turns, len(order))
+    return fold[codes]

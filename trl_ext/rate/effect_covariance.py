@@ -1,20 +1,23 @@
 """Effects that are measured on the same rows: what their errors have in common."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..evaluation.statistics import Estimate
-from .estimands import EFFECTS, effect_rows
+from ..evaluation.statistics import Estimate, _check_level
+from .estimands import EFFECTS, count_rows, effect_rows, pooled_reward_std
+from .group_difference import cluster_degrees, welch_degrees
 from .influence import count_units, effect_influence
 from .reward_chains import RewardChains
 
 
 # Which rows an estimand is about, without saying by which rewrites it is estimated
 ESTIMANDS = ("ATE", "ATT", "ATU")
+# of the largest reward: what is lost when rewards are shifted or scaled, added up and subtracted
+_ROUNDING = 64 * np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True)
@@ -27,36 +30,66 @@ class Figure:
         influence (`np.ndarray` of shape `(G,)`): What every unit (cluster, or row) adds to the error: the sum of squares is
             the squared standard error, that of products of two figures their covariance.
         n (`int`): Rows of the effect.
-        degrees (`int`): Units of the effect minus 1; with 0 there is no standard error.
+        degrees (`float`): Degrees of freedom of t; with 0 there is no standard error.
+        interval (`str`): The kind of interval, for the description.
+        rounding (`float`): Differences below it are those of floating point numbers.
+        groups (`np.ndarray` of shape `(2, G)`, bool, *optional*): Units of the two groups whose variances Welch's degrees
+            of freedom weigh.
     """
 
     value: float
     influence: np.ndarray
     n: int
-    degrees: int
+    degrees: float
+    interval: str
+    rounding: float
+    groups: np.ndarray | None = None
+
+    @property
+    def se(self) -> float:
+        """Standard error; NaN for a single unit."""
+        return float(np.sqrt(self.influence @ self.influence)) if self.degrees else np.nan
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether it is 0, and would be so in any sample of these units."""
+        return self.value == 0 and not self.influence.any()
 
     def estimate(self, level: float, what: str) -> Estimate:
         """t interval; NaN uncertainty for a single unit."""
-        method = f"{what} ({self.degrees + 1} clusters or independent rows, {level:g} level)"
-        if not self.degrees:
-            return Estimate(self.value, np.nan, np.nan, np.nan, self.n, method)
-        se = float(np.sqrt(self.influence @ self.influence))
-        half = se * float(stats.t.ppf((1 + level) / 2, self.degrees))
-        return Estimate(self.value, se, self.value - half, self.value + half, self.n, method)
+        return t_estimate(self, self.se, level, what)
 
     def minus(self, other: "Figure") -> "Figure":
-        """The difference of two effects in the same rows."""
-        return Figure(self.value - other.value, self.influence - other.influence, self.n, self.degrees)
+        """The difference of two effects in the same rows. Where it is but rounding, it is exactly 0."""
+        value, influence = self.value - other.value, self.influence - other.influence
+        rounding = self.rounding + other.rounding
+        if max(abs(value), float(np.sqrt(influence @ influence))) <= rounding:
+            value, influence = 0.0, np.zeros_like(influence)
+        degrees = self.degrees if self.groups is None or not self.degrees else _welch(influence, self.groups)
+        return replace(self, value=value, influence=influence, degrees=degrees, rounding=rounding)
+
+
+def t_estimate(figure: Figure, se: float, level: float, what: str) -> Estimate:
+    """Interval of a figure with this standard error and its degrees of freedom."""
+    _check_level(level)
+    units = f"{figure.degrees + 1:g} clusters or independent rows"
+    if not figure.interval.startswith("paired"):
+        units = f"{figure.degrees:.4g} degrees of freedom"
+    method = f"{what}, {figure.interval} ({units}, {level:g} level)"
+    if not figure.degrees or not np.isfinite(se):
+        return Estimate(figure.value, np.nan, np.nan, np.nan, figure.n, method)
+    half = se * float(stats.t.ppf((1 + level) / 2, figure.degrees))
+    return Estimate(figure.value, se, figure.value - half, figure.value + half, figure.n, method)
 
 
 def effect_figure(chains: RewardChains, name: str, codes: np.ndarray, *, normalised: bool = False) -> Figure | None:
     """
-    An effect and its influence by unit.
+    An effect and its influence by unit, with the standard error and degrees of freedom of [`estimate_effects`].
 
     Args:
         chains ([`RewardChains`]): Rewards.
-        name (`str`): One of `EFFECTS`.
-        codes (`np.ndarray` of shape `(N,)`): Unit of every row, from 0.
+        name (`str`): Name of an effect.
+        codes (`np.ndarray` of shape `(N,)`): Unit of every row, from 0: its cluster, or where there are none one of its own.
         normalised (`bool`, *optional*, defaults to `False`): Divide by the standard deviation of rewards.
 
     Returns:
@@ -65,10 +98,27 @@ def effect_figure(chains: RewardChains, name: str, codes: np.ndarray, *, normali
     value, influence = effect_influence(chains, name, normalised=normalised)
     if value is None or influence is None:
         return None
-    units = count_units(chains, name, codes)
-    correction = np.sqrt(units / (units - 1)) if units > 1 else 0.0
-    n = len(chains) if name == "naive_effect" else int(effect_rows(chains, name).sum())
-    return Figure(value, np.bincount(codes, influence) * correction, n, units - 1)
+    std = (pooled_reward_std(chains) or 1.0) if normalised else 1.0
+    rounding = _ROUNDING * float(np.abs(chains.rewards).max()) / std * (1 + abs(value) * normalised)
+    units, n = count_units(chains, name, codes), count_rows(chains, name)
+    if units < 2:
+        return Figure(value, np.bincount(codes, influence) * 0.0, n, 0, "paired CR1 t interval", rounding)
+    correction = np.sqrt(units / (units - 1))
+    if name != "naive_effect":
+        influence = np.bincount(codes, influence) * correction
+        return Figure(value, influence, n, units - 1, "paired CR1 t interval", rounding)
+    if chains.clusters is not None:
+        influence = np.bincount(codes, influence) * correction * np.sqrt((n - 1) / (n - 2))
+        degrees = cluster_degrees(chains.w, codes)
+        return Figure(value, influence, n, degrees, "CR1 t interval", rounding)
+    counts = np.where(chains.w, chains.w.sum(), n - chains.w.sum())
+    influence = np.bincount(codes, influence * np.sqrt(counts / (counts - 1)))
+    groups = np.stack([np.bincount(codes, mask) > 0 for mask in (chains.w, ~chains.w)])
+    return Figure(value, influence, n, _welch(influence, groups), "Welch t interval", rounding, groups)
+
+
+def _welch(influence: np.ndarray, groups: np.ndarray) -> float:
+    return welch_degrees([part @ part for part in (influence[own] for own in groups)], groups.sum(axis=1).tolist())
 
 
 def unit_codes(chains: RewardChains) -> np.ndarray:

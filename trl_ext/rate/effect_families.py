@@ -155,7 +155,7 @@ def adjust_family(
         raise ValueError(f"no table has rows for {', '.join(estimands)}")
     figures = [figure for *_, figure in members]
     tests = joint_tests(figures, _covariance(members, chains), draws=draws, seed=seed, level=level)
-    what = "effect / reward_std, delta method, CR1 t interval" if normalised else "effect, paired CR1 t interval"
+    what = "effect / reward_std, delta method" if normalised else "effect"
     return EffectFamily(
         tuple(
             FamilyMember(

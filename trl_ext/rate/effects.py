@@ -16,6 +16,8 @@ from .reward_chains import RewardChains
 
 
 STANDARD_ERRORS = ("paired", "cluster", "reference")
+_FEW_CLUSTERS = 10
+_LARGE_CLUSTER = 0.2
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,11 @@ class RateEffects(Mapping[str, Estimate | None]):
 
 
 def estimate_to_dict(estimate: Estimate | None) -> dict[str, Any] | None:
-    """Plain types for JSON, with `None` instead of NaN."""
+    """Plain types for JSON, with `None` instead of NaN and infinity."""
     if estimate is None:
         return None
     return {
-        name: None if isinstance(value, float) and math.isnan(value) else value
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in estimate.to_dict().items()
     }
 
@@ -118,7 +120,8 @@ def estimate_effects(table: Any, *, se: str | None = None, level: float = 0.95) 
             rewrites there is the naive effect only, with one rewrite no RATE; later rewrites are not used.
         se (`str`, *optional*):
             `"paired"`: t interval of differences by row, Welch's for the naive effect. `"cluster"`: CR1 for rows that
-            share a label, with t of G−1 degrees of freedom. `"reference"`: the original program's formulas, with
+            share a label, with t of G−1 degrees of freedom, fewer for the naive effect where groups are in few clusters
+            ([`difference_of_groups`]). `"reference"`: the original program's formulas, with
             z = 1.96. By default `"cluster"` if the table has clusters, else `"paired"`.
         level (`float`, *optional*, defaults to `0.95`):
             Confidence level.
@@ -198,5 +201,21 @@ def _notes(chains: RewardChains, codes: np.ndarray | None) -> Iterator[str]:
         yield f"{have} the attribute: naive effect and {unknown} are not identified, ATE is the effect in these rows"
     if chains.steps < 2:
         yield f"{chains.steps} rewrites of each text: RATE needs 2"
-    if codes is not None and len(np.unique(codes)) < 2:
+    if codes is None:
+        return
+    sizes = np.bincount(codes)
+    if len(sizes) < 2:
         yield "all rows are of one cluster: there are no standard errors"
+        return
+    groups = [len(np.unique(codes[mask])) for mask in (chains.w, ~chains.w)]
+    if 0 < min(groups) < _FEW_CLUSTERS and len(sizes) >= _FEW_CLUSTERS:
+        having = "that have" if groups[0] < groups[1] else "that lack"
+        yield (
+            f"clusters with rows {having} the attribute: {min(groups)}. The standard error of the naive effect is itself "
+            "uncertain, and its interval has few degrees of freedom"
+        )
+    if sizes.max() > _LARGE_CLUSTER * len(codes) and len(sizes) >= 1 / _LARGE_CLUSTER:
+        yield (
+            f"one cluster has {sizes.max() / len(codes):.0%} of the rows: intervals, made for clusters of similar size, may "
+            "be too narrow"
+        )

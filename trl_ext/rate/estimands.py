@@ -20,7 +20,11 @@ REWRITE_EFFECTS = ("rewrite_effect_w_1", "rewrite_effect_w_0")
 
 
 def is_identified(chains: RewardChains, name: str) -> bool:
-    """Whether there are the rewrites and the rows that an effect needs."""
+    """Whether there are the rewrites and the rows that an effect needs. Names that there are not are an error."""
+    if name not in EFFECTS + REWRITE_EFFECTS:
+        raise ValueError(
+            f"an effect must be one of {', '.join(map(repr, EFFECTS + REWRITE_EFFECTS))}, got {name!r}"
+        )
     if chains.steps < (0 if name == "naive_effect" else 1 if name.endswith("single_rewrite") else 2):
         return False
     if name == "naive_effect":
@@ -35,6 +39,11 @@ def effect_rows(chains: RewardChains, name: str) -> np.ndarray:
     if name.startswith("ATU") or name == "rewrite_effect_w_0":
         return ~chains.w
     return np.ones(len(chains), dtype=bool)
+
+
+def count_rows(chains: RewardChains, name: str) -> int:
+    """Number of rows that an effect is from."""
+    return len(chains) if name == "naive_effect" else int(effect_rows(chains, name).sum())
 
 
 def effect_differences(chains: RewardChains, name: str) -> tuple[np.ndarray, np.ndarray]:

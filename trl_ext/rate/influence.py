@@ -1,9 +1,7 @@
 """How much each row moves an effect: from this come standard errors of ratios and of slopes."""
 
 import numpy as np
-from scipy import stats
 
-from ..evaluation.statistics import Estimate, _check_level
 from .estimands import effect_differences, effect_rows, group_residuals, is_identified, pooled_reward_std
 from .reward_chains import RewardChains
 
@@ -46,9 +44,13 @@ def effect_influence(
     std = pooled_reward_std(chains)
     if not std:
         return None, None
+    return float(value / std), (influence - value * log_std_influence(chains)) / std
+
+
+def log_std_influence(chains: RewardChains) -> np.ndarray:
+    """Influence `(N,)` of each row on the logarithm of the standard deviation of rewards, which is not 0."""
     residuals = group_residuals(chains.original, chains.w)
-    of_variance = residuals**2 / (residuals @ residuals / std**2) - std**2 / n
-    return float(value / std), influence / std - value / (2 * std**3) * of_variance
+    return (residuals**2 / (residuals @ residuals) - 1 / len(chains)) / 2
 
 
 def count_units(chains: RewardChains, name: str, clusters: np.ndarray | None) -> int:
@@ -62,31 +64,3 @@ def count_units(chains: RewardChains, name: str, clusters: np.ndarray | None) ->
         return len(np.unique(labels[effect_rows(chains, name)]))
     groups = [len(np.unique(labels[mask])) for mask in (chains.w, ~chains.w)]
     return len(np.unique(labels)) if min(groups) > 1 else 1
-
-
-def estimate_from_influence(
-    value: float, influence: np.ndarray, clusters: np.ndarray | None, units: int, level: float, *, n: int, what: str
-) -> Estimate:
-    """
-    Interval of a value from the influences of rows.
-
-    Args:
-        value (`float`): The estimate.
-        influence (`np.ndarray` of shape `(N,)`): Influence of each row, 0 for rows that have nothing to do with it.
-        clusters (`np.ndarray` of shape `(N,)`, *optional*): Cluster of each row, as a number from 0.
-        units (`int`): Number of clusters (or rows) that tell how uncertain it is, see [`count_units`].
-        level (`float`): Confidence level.
-        n (`int`): Number of rows, for the description.
-        what (`str`): What the interval is, for the description.
-
-    Returns:
-        [`Estimate`]: t interval with `units − 1` degrees of freedom; NaN uncertainty if there are fewer than two.
-    """
-    _check_level(level)
-    sums = influence if clusters is None else np.bincount(clusters, weights=influence)
-    method = f"{what} ({'' if clusters is None else f'{units} clusters, '}{level:g} level)"
-    if units < 2:
-        return Estimate(value, np.nan, np.nan, np.nan, n, method)
-    se = float(np.sqrt(units / (units - 1) * sums @ sums))
-    half = se * float(stats.t.ppf((1 + level) / 2, units - 1))
-    return Estimate(value, se, value - half, value + half, n, method)

@@ -1,15 +1,15 @@
 """Effects in units of the standard deviation of rewards, so that reward models can be compared."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from ..evaluation.statistics import Estimate, cluster_bootstraps
-from .estimands import EFFECTS, REWRITE_EFFECTS, effect_differences, effect_rows, is_identified, pooled_reward_std
-from .influence import count_units, effect_influence, estimate_from_influence
+from ..evaluation.statistics import Estimate, _check_level, bootstrap_replicates
+from .effect_covariance import Figure, effect_figure, unit_codes
+from .estimands import EFFECTS, REWRITE_EFFECTS, effect_differences, pooled_reward_std
+from .influence import log_std_influence
+from .ratio_interval import bootstrap_covariances, ratio_interval
 from .reward_chains import RewardChains
 
 
@@ -19,11 +19,13 @@ def normalised_effects(
     r"""
     Effects divided by the standard deviation of rewards within groups (`reward_std`).
 
-    The divisor is estimated from the same rows, so the whole ratio is resampled: whole clusters where the table has them,
-    else rows.
+    The divisor is estimated from the same rows. How effect and divisor vary together is found by resampling whole clusters
+    where the table has them, else rows; the interval ([`ratio_interval`]) has the standard error and degrees of freedom of
+    the effect in [`estimate_effects`], and contains 0 if and only if the one there does. Percentiles of resamples are too
+    narrow for few rows or clusters.
 
     References:
-        - Davison and Hinkley, Bootstrap Methods and their Application, 1997, sections 3.8 and 5.3.
+        - Davison and Hinkley, Bootstrap Methods and their Application, 1997, sections 2.4 and 3.8.
 
     Args:
         table ([`RewardChains`] or table):
@@ -35,7 +37,7 @@ def normalised_effects(
         level (`float`, *optional*, defaults to `0.95`):
             Confidence level.
         method (`str`, *optional*, defaults to `"bootstrap"`):
-            `"bootstrap"`: percentile interval. `"delta"`: from the linear approximation of the ratio, with t; quick.
+            `"bootstrap"`: covariance of effect and divisor from resamples. `"delta"`: from their linear approximations; quick.
 
     Returns:
         `dict[str, Estimate | None]`: By name of the effect; `None` where the effect is not identified, or all rewards of
@@ -56,41 +58,58 @@ def normalised_effects(
     chains = RewardChains.of_table(table)
     if method not in ("bootstrap", "delta"):
         raise ValueError(f"method must be 'bootstrap' or 'delta', got {method!r}")
+    _check_level(level)
     names = (*EFFECTS, *REWRITE_EFFECTS)
-    codes = None if chains.clusters is None else pd.factorize(chains.clusters)[0]
-    if method == "delta":
-        return {name: _delta(chains, name, codes, level) for name in names}
-    known = [name for name in names if is_identified(chains, name)] if pooled_reward_std(chains) else []
     found: dict[str, Estimate | None] = dict.fromkeys(names)
-    if not known:
+    codes, std = unit_codes(chains), pooled_reward_std(chains)
+    if not std:
         return found
-    sums, statistic = _sufficient(chains, known)
-    if codes is not None:
-        sums = np.stack([np.bincount(codes, weights=column) for column in sums.T], axis=1)
-    estimates = cluster_bootstraps(
-        lambda weights: statistic(weights @ sums), np.arange(len(sums)), resamples=bootstrap, seed=seed, level=level
-    )
-    for name, estimate in zip(known, estimates, strict=True):
-        found[name] = replace(estimate, n=_rows(chains, name), method=f"effect / reward_std, {estimate.method}")
+    figures = {name: figure for name in names if (figure := effect_figure(chains, name, codes)) is not None}
+    if method == "delta":
+        what = f"effect / reward_std, delta method, t interval ({level:g} level)"
+        covariances = dict(zip(figures, _delta_covariances(chains, list(figures.values()), codes), strict=True))
+    else:
+        replicates, units = _replicates(chains, list(figures), codes, bootstrap, seed)
+        what = (
+            f"effect / reward_std, cluster bootstrap, t interval ({units} clusters, {bootstrap} resamples, seed {seed}, "
+            f"{level:g} level)"
+        )
+        covariances = dict(zip(figures, bootstrap_covariances(replicates, units), strict=True))
+        bad = dict(zip(figures, np.sum(~np.isfinite(replicates[:, :-1] / replicates[:, -1:]), axis=0), strict=True))
+    for name, figure in figures.items():
+        lost = f", {bad[name]} resamples not finite" if method == "bootstrap" and bad[name] else ""
+        found[name] = ratio_interval(figure, std, covariances[name], level, what + lost)
     return found
 
 
-def _rows(chains: RewardChains, name: str) -> int:
-    return len(chains) if name == "naive_effect" else int(effect_rows(chains, name).sum())
+def _delta_covariances(chains: RewardChains, figures: Sequence[Figure], codes: np.ndarray) -> list[np.ndarray]:
+    """Covariance (2, 2) of each effect and the logarithm of the standard deviation of rewards, of influences."""
+    of_log = np.bincount(codes, log_std_influence(chains))
+    units = len(of_log)
+    of_log *= np.sqrt(units / max(units - 1, 1))
+    both = ((figure.influence, of_log) for figure in figures)
+    return [np.array([[a @ a, a @ b], [a @ b, b @ b]]) for a, b in both]
 
 
-def _delta(chains: RewardChains, name: str, codes: np.ndarray | None, level: float) -> Estimate | None:
-    value, influence = effect_influence(chains, name, normalised=True)
-    if value is None or influence is None:
-        return None
-    what = "effect / reward_std, delta method, t interval"
-    units = count_units(chains, name, codes)
-    return estimate_from_influence(value, influence, codes, units, level, n=_rows(chains, name), what=what)
+def _replicates(
+    chains: RewardChains, names: Sequence[str], codes: np.ndarray, resamples: int, seed: int
+) -> tuple[np.ndarray, int]:
+    """Effects in resamples, and in the last column the standard deviations of rewards; and the number of clusters."""
+    sums, statistic = sufficient_sums(chains, names)
+    if chains.clusters is not None:
+        sums = np.stack([np.bincount(codes, weights=column) for column in sums.T], axis=1)
+    _, found, units = bootstrap_replicates(
+        lambda weights: statistic(weights @ sums), np.arange(len(sums)), resamples=resamples, seed=seed
+    )
+    return found, units
 
 
-def _sufficient(chains: RewardChains, names: list[str]) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+def sufficient_sums(
+    chains: RewardChains, names: Sequence[str]
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
     """
-    What to add up by row `(N, S)`, and the function from sums of resamples `(B, S)` to effects / reward_std `(B, K)`.
+    What to add up by row `(N, S)`, and the function from sums of resamples `(B, S)` to effects, and in the last column the
+    standard deviation of rewards, `(B, K + 1)`.
 
     Resamples then need a product with as many columns as there are sums, not one with all rows for each effect.
     """
@@ -116,15 +135,15 @@ def _sufficient(chains: RewardChains, names: list[str]) -> tuple[np.ndarray, Cal
             within = np.where(counts > 0, squares - totals * means, 0.0).sum(axis=1)
             degrees = counts.sum(axis=1) - (counts > 0).sum(axis=1)
             # What is left of the sums of squares where all rewards of a resample are the same is rounding
-            std = np.sqrt(np.where(within > 1e-12 * squares.sum(axis=1), within, 0.0) / degrees)
+            std = np.sqrt(np.where(within > 1e-12 * squares.sum(axis=1), within, np.nan) / degrees)
             values = []
             for name in names:
                 if name == "naive_effect":
-                    values.append((means[:, 0] - means[:, 1]) / std)
+                    values.append(means[:, 0] - means[:, 1])
                     continue
                 column, group = sources[name]
                 rows = counts.sum(axis=1) if group is None else counts[:, group]
-                values.append(sums[:, column] / rows / std)
-        return np.stack(values, axis=1)
+                values.append(sums[:, column] / rows)
+        return np.stack([*values, std], axis=1)
 
     return np.stack(columns, axis=1), statistic

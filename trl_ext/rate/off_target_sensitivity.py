@@ -1,5 +1,6 @@
 """How much would rewriting have to change beside the attribute to explain an effect away?"""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from .plain_json import plain
 from .reward_chains import RewardChains
 from .robust_regression import regress
 
+
+logger = logging.getLogger(__name__)
 
 UNMEASURED = "unmeasured"
 
@@ -152,8 +155,8 @@ def sensitivity(
             Confidence level.
 
     Returns:
-        `dict[str, Sensitivity]`: By feature. Features whose λ the data do not determine are left out, with a warning by
-        [`feature_adjusted_effects`]'s rules.
+        `dict[str, Sensitivity]`: By feature. Features whose λ the data do not determine, such as one that is the same in all
+        rows, are left out with a warning.
 
     Raises:
         ValueError: The table or the features are not as they must be, λ is 0 or neither given nor to be estimated, or no
@@ -182,7 +185,8 @@ def sensitivity(
     chains = RewardChains.of_table(table)
     rows = estimand_rows(chains, estimand)
     effects = paired_effects(chains)[rows]
-    clusters = None if chains.clusters is None else chains.clusters[rows]
+    # Once, as numbers: each estimate of each feature sorts them
+    clusters = None if chains.clusters is None else pd.factorize(chains.clusters)[0][rows]
     if feature_differences is None:
         if lam is None:
             raise ValueError(
@@ -207,6 +211,7 @@ def sensitivity(
             assert fit is not None
             estimate = fit.coefficient(k + 1, level)
             if estimate is None or estimate.value == 0:
+                logger.warning("%s: the data do not tell what is paid for it, it is left out", name)
                 continue
             value = estimate
             # values whose mean has the variance of the coefficient: that of a mean has G/(G−1) of its own

@@ -37,6 +37,8 @@ class RewardChains:
 
     def __post_init__(self):
         object.__setattr__(self, "w", _as_treatment(self.w))
+        if np.iscomplexobj(self.rewards):
+            raise ValueError("rewards must be real numbers, got complex ones")
         rewards = np.asarray(self.rewards, dtype=np.float64)
         object.__setattr__(self, "rewards", rewards)
         n = len(self.w)
@@ -149,6 +151,8 @@ class RewardChains:
             missing = next(name for name in step_names(len(names)) if name not in names)
             raise ValueError(f"the table has no column {missing!r}, but {names[-1]!r}")
         parts = [_as_numbers(columns[name], name) for name in names]
+        if np.ndim(columns["w"]) == 0:
+            raise ValueError(f"column 'w' must have shape (N,), got the single value {columns['w']!r}")
         lengths = {name: len(part) for name, part in zip(names, parts, strict=True)} | {"w": len(columns["w"])}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"all columns must have a value per row, got {lengths}")
@@ -180,10 +184,10 @@ def _columns(table: Any) -> Mapping[str, Any]:
     raise TypeError(f"a table must be a DataFrame, a mapping of columns, or a Dataset; got {type(table).__name__}")
 
 
-def _as_treatment(w: ArrayLike) -> np.ndarray:
+def _as_treatment(w: ArrayLike, name: str = "w") -> np.ndarray:
     values = np.array(w, dtype=object) if isinstance(w, list | tuple) else np.asarray(w)
     if values.ndim != 1:
-        raise ValueError(f"column 'w' must have shape (N,), got {values.shape}")
+        raise ValueError(f"column {name!r} must have shape (N,), got {values.shape}")
     if values.dtype == bool:
         return values
     if values.dtype == object:
@@ -195,17 +199,21 @@ def _as_treatment(w: ArrayLike) -> np.ndarray:
     bad = np.flatnonzero(~allowed)
     if bad.size:
         raise ValueError(
-            f"column 'w' must be 1 (the original has the attribute) or 0; {bad.size} values are not, first: row {bad[0]}, "
-            f"value {values[bad[0]]!r}"
+            f"column {name!r} must be 1 (the original has the attribute) or 0; {bad.size} values are not, first: row "
+            f"{bad[0]}, value {values[bad[0]]!r}"
         )
     return values.astype(bool)
 
 
 def _as_numbers(values: ArrayLike | Sequence[Any], name: str) -> np.ndarray:
+    if np.iscomplexobj(values):
+        raise ValueError(f"column {name!r} must be real numbers, got complex ones; first: row 0, {np.ravel(values)[0]}")
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        bad = next((i, v) for i, v in enumerate(values) if isinstance(v, str) or not np.isscalar(v))
+        bad = next(
+            (i, v) for i, v in enumerate(values) if isinstance(v, str | bytes | complex) or not np.isscalar(v)
+        )
         raise ValueError(f"column {name!r} must be numbers; first other: row {bad[0]}, value {bad[1]!r}") from None
     if numbers.ndim != 1:
         raise ValueError(f"column {name!r} must have shape (N,), got {numbers.shape}")

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..evaluation.statistics import Estimate, _check_level, cluster_bootstraps
-from .effect_covariance import Figure, check_effects, effect_figure, unit_codes
+from ..evaluation.statistics import Estimate, _check_level, bootstrap_replicates
+from .effect_covariance import Figure, check_effects, effect_figure, t_estimate, unit_codes
 from .estimands import pooled_reward_std
-from .normalised import _sufficient
+from .normalised import sufficient_sums
 from .plain_json import plain
+from .ratio_interval import bootstrap_covariances, ratio_interval
 from .reward_chains import RewardChains
 from .shared_rows import align_chains
 from .simultaneous_inference import joint_tests
@@ -126,8 +127,8 @@ def compare_reward_models(
 
     The difference of two models varies less than either effect, as both scored the same texts: intervals of effects may
     overlap and the difference be certain. In rewards it has a paired t interval (CR1 with clusters). In standard
-    deviations it has the percentile interval of a bootstrap of rows or clusters, which re-estimates both deviations; its
-    p-value and simultaneous interval are those of the influence function of the same figure.
+    deviations its standard error is that of a bootstrap of rows or clusters, which re-estimates both deviations, with t.
+    p-values and simultaneous intervals are of the same standard errors: p < .05 where the 95 % interval excludes 0.
 
     References:
         - RATE: Causal Explainability of Reward Models with Imperfect Counterfactuals, https://arxiv.org/abs/2410.11348
@@ -209,12 +210,13 @@ def _in_rewards(
 ) -> list[RewardModelContrast]:  # fmt: skip
     figures = _figures(chains, names, codes, normalised=False)
     keys = [(a, b, name) for name in names for a, b in pairs if (a, name) in figures]
-    effects = {key: figure.estimate(level, "effect, paired CR1 t interval") for key, figure in figures.items()}
-    differences = [
-        figures[a, name].minus(figures[b, name]).estimate(level, "difference of effects, paired CR1 t interval")
-        for a, b, name in keys
-    ]
-    return _contrasts("reward", keys, figures, effects, differences, draws, seed, level)
+    if not keys:
+        return []
+    effects = {key: figure.estimate(level, "effect") for key, figure in figures.items()}
+    differing = [figures[a, name].minus(figures[b, name]) for a, b, name in keys]
+    differences = [figure.estimate(level, "difference of effects") for figure in differing]
+    influence = np.stack([figure.influence for figure in differing])
+    return _contrasts("reward", keys, differing, influence @ influence.T, effects, differences, draws, seed, level)
 
 
 def _in_deviations(
@@ -226,32 +228,66 @@ def _in_deviations(
     keys = [(a, b, name) for name in known for a, b in pairs]
     if not keys:
         return []
-    order = [(model, name) for model in chains for name in known]
-    signs = np.zeros((len(order), len(keys)))
-    for column, (a, b, name) in enumerate(keys):
-        signs[order.index((a, name)), column], signs[order.index((b, name)), column] = 1, -1
-    parts = [_sufficient(each, known) for each in chains.values()]
+    raw = _figures(chains, known, codes, normalised=False)
+    replicates, units = _resampled(chains, known, codes, resamples, seed)
+    how = f"cluster bootstrap, t interval ({units} clusters, {resamples} resamples, seed {seed}, {level:g} level)"
+    effects, resampled, width = {}, {}, len(known) + 1
+    for i, (model, each) in enumerate(chains.items()):
+        own = replicates[:, i * width : (i + 1) * width]
+        std = pooled_reward_std(each)
+        assert std is not None
+        for name, covariance in zip(known, bootstrap_covariances(own, units), strict=True):
+            effects[model, name] = ratio_interval(raw[model, name], std, covariance, level, f"per sd, {how}")
+        logs = np.log(own[:, -1])
+        for column, name in enumerate(known):
+            # of the ratio, to first order: ratios of few rows have far tails, which would make the error too large
+            resampled[model, name] = own[:, column] / std - raw[model, name].value / std * logs
+    differing = [figures[a, name].minus(figures[b, name]) for a, b, name in keys]
+    covariance = _covariance(np.stack([resampled[a, name] - resampled[b, name] for a, b, name in keys], axis=1), units)
+    # What is 0 by the definition of the unit is so in every resample, but for rounding
+    zero = np.array([figure.is_zero for figure in differing])
+    covariance[zero], covariance[:, zero] = 0.0, 0.0
+    ses = np.sqrt(np.diag(covariance))
+    differing = [
+        replace(figure, degrees=figure.degrees if np.isfinite(se) else 0)
+        for figure, se in zip(differing, ses, strict=True)
+    ]
+    differences = [
+        replace(t_estimate(figure, float(se), level, ""), method=f"difference per sd, {how}")
+        for figure, se in zip(differing, ses, strict=True)
+    ]
+    return _contrasts("sd", keys, differing, covariance, effects, differences, draws, seed, level)
+
+
+def _resampled(
+    chains: dict[str, RewardChains], names: Sequence[str], codes: np.ndarray, resamples: int, seed: int
+) -> tuple[np.ndarray, int]:
+    """Effects and standard deviation of each reward model in resamples, one after the other; and the number of clusters."""
+    parts = [sufficient_sums(each, names) for each in chains.values()]
     ends = np.cumsum([columns.shape[1] for columns, _ in parts])
     sums = np.concatenate([columns for columns, _ in parts], axis=1)
     sums = np.stack([np.bincount(codes, column) for column in sums.T], axis=1)
 
     def statistics(weights: np.ndarray) -> np.ndarray:
         totals = np.split(weights @ sums, ends[:-1], axis=1)
-        effects = [statistic(part) for (_, statistic), part in zip(parts, totals, strict=True)]
-        together = np.concatenate(effects, axis=1)
-        return np.concatenate([together, together @ signs], axis=1)
+        return np.concatenate([statistic(part) for (_, statistic), part in zip(parts, totals, strict=True)], axis=1)
 
-    found = cluster_bootstraps(statistics, np.arange(len(sums)), resamples=resamples, seed=seed, level=level)
-    rows = [figures[key].n for key in order] + [figures[a, name].n for a, _, name in keys]
-    found = [
-        replace(estimate, n=n, method=f"per sd, {estimate.method}") for estimate, n in zip(found, rows, strict=True)
-    ]
-    effects = dict(zip(order, found[: len(order)], strict=True))
-    return _contrasts("sd", keys, figures, effects, found[len(order) :], draws, seed, level)
+    _, found, units = bootstrap_replicates(statistics, np.arange(len(sums)), resamples=resamples, seed=seed)
+    return found, units
+
+
+def _covariance(replicates: np.ndarray, units: int) -> np.ndarray:
+    """Covariance (M, M) of resampled figures; NaN for those that some resamples lack the rows for."""
+    covariance = np.full((replicates.shape[1],) * 2, np.nan)
+    known = np.isfinite(replicates).all(axis=0)
+    if len(replicates) > 1 and known.any():
+        found = np.atleast_2d(np.cov(replicates[:, known], rowvar=False)) * units / (units - 1)
+        covariance[np.ix_(known, known)] = found
+    return covariance
 
 
 def _figures(
-    chains: dict[str, RewardChains], names: tuple[str, ...], codes: np.ndarray, *, normalised: bool
+    chains: dict[str, RewardChains], names: Sequence[str], codes: np.ndarray, *, normalised: bool
 ) -> dict[tuple[str, str], Figure]:
     found = {
         (model, name): effect_figure(each, name, codes, normalised=normalised)
@@ -262,14 +298,10 @@ def _figures(
 
 
 def _contrasts(
-    unit: str, keys: list[tuple[str, str, str]], figures: dict[tuple[str, str], Figure],
+    unit: str, keys: list[tuple[str, str, str]], differing: list[Figure], covariance: np.ndarray,
     effects: dict[tuple[str, str], Estimate], differences: list[Estimate], draws: int, seed: int, level: float,
 ) -> list[RewardModelContrast]:  # fmt: skip
-    if not keys:
-        return []
-    differing = [figures[a, name].minus(figures[b, name]) for a, b, name in keys]
-    influence = np.stack([figure.influence for figure in differing])
-    tests = joint_tests(differing, influence @ influence.T, draws=draws, seed=seed, level=level)
+    tests = joint_tests(differing, covariance, draws=draws, seed=seed, level=level)
     return [
         RewardModelContrast(
             *(a, b, name, unit, effects[a, name], effects[b, name], difference),

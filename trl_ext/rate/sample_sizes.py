@@ -139,6 +139,8 @@ def sample_size(
     if isinstance(pilot, int | float | np.floating | np.integer):
         if not (np.isfinite(pilot) and pilot > 0):
             raise ValueError(f"the standard deviation of effects by row must be above 0, got {pilot}")
+        if icc is not None and cluster_size is None:
+            raise ValueError(f"icc={icc} needs cluster_size, the rows per cluster: a number as pilot has no clusters")
         size, rho = cluster_size or 1.0, icc or 0.0
         deff = design_effect(size, rho)
         n = _rows_needed(float(pilot) ** 2 * deff, effect, size, power, alpha)

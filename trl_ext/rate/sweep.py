@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from ..evaluation.statistics import Estimate
+from .effect_covariance import Figure, check_effects, effect_figure, t_estimate
 from .effects import estimate_to_dict
-from .estimands import pooled_reward_std
-from .influence import count_units, effect_influence, estimate_from_influence
+from .estimands import count_rows, pooled_reward_std
+from .group_difference import welch_degrees
 from .reward_chains import RewardChains
 
 
@@ -99,44 +100,45 @@ def sweep_effects(
     """
     chains = {float(key): RewardChains.of_table(tables[key]) for key in sorted(tables)}
     weights = slope_weights(list(chains))
+    estimators = check_effects(estimators)
     labels = _labels(chains)
     codes, units = pd.factorize(np.concatenate(list(labels.values())))
     starts = np.cumsum([0, *(len(part) for part in chains.values())])
+    what = "effect / reward_std, delta method" if normalised else "effect"
     rows, slopes = [], {}
     for name in estimators:
-        total, slope, fewest = np.zeros(len(units)), 0.0, len(units)
+        figures = []
         for i, (at, part) in enumerate(chains.items()):
-            own = codes[starts[i] : starts[i + 1]]
-            row: dict[str, Any] = {
-                "level": at,
-                "estimator": name,
-                "n": len(part),
-                "reward_std": pooled_reward_std(part),
-            }
-            value, influence = effect_influence(part, name, normalised=normalised)
-            if value is None or influence is None:
-                slope = np.nan
-            else:
-                clusters = None if part.clusters is None else own
-                count = count_units(part, name, clusters)
-                estimate = estimate_from_influence(
-                    value, influence, clusters, count, level, n=len(part), what="t interval"
-                )
+            figure = effect_figure(part, name, codes[starts[i] : starts[i + 1]], normalised=normalised)
+            row = {"level": at, "estimator": name, "n": count_rows(part, name), "reward_std": pooled_reward_std(part)}
+            if figure is not None:
+                estimate = figure.estimate(level, what)
                 row |= {key: getattr(estimate, key) for key in ("value", "se", "ci_low", "ci_high")}
-                total += weights[i] * np.bincount(own, weights=influence, minlength=len(units))
-                slope += weights[i] * value
-                fewest = 1 if count < 2 else fewest
+                figures.append(figure)
             rows.append(row)
-        what = "slope over levels, t interval robust to rows that levels share"
-        slopes[name] = (
-            None
-            if np.isnan(slope)
-            else estimate_from_influence(
-                float(slope), total, np.arange(len(units)), fewest, level, n=int(starts[-1]), what=what
-            )
-        )
+        slopes[name] = _slope(figures, weights, len(units), level) if len(figures) == len(chains) else None
     columns = ["level", "estimator", "value", "se", "ci_low", "ci_high", "n", "reward_std"]
     return Sweep(pd.DataFrame(rows, columns=columns), slopes)
+
+
+def _slope(figures: Sequence[Figure], weights: np.ndarray, units: int, level: float) -> Estimate:
+    """Slope of the figures of levels, of which each lost a degree of freedom of its own."""
+    total, shared = np.zeros(units), np.zeros(units, dtype=np.int64)
+    for figure, weight in zip(figures, weights, strict=True):
+        own = np.pad(figure.influence, (0, units - len(figure.influence)))
+        total += weight * own
+        shared += own != 0
+    degrees = [figure.degrees for figure in figures]
+    if min(degrees) == 0:
+        found = 0.0
+    elif (shared > 1).any():  # the same units at all levels, with about as many degrees as at one of them
+        found = min(max(degrees), units - 1.0)
+    else:
+        variances = [(weight * figure.se) ** 2 for figure, weight in zip(figures, weights, strict=True)]
+        found = welch_degrees(variances, [count + 1 for count in degrees])
+    value = float(sum(weight * figure.value for figure, weight in zip(figures, weights, strict=True)))
+    slope = Figure(value, total, sum(figure.n for figure in figures), found, "t interval", 0.0)
+    return t_estimate(slope, slope.se, level, "slope over levels, robust to rows that levels share")
 
 
 def _labels(chains: Mapping[float, RewardChains]) -> dict[float, np.ndarray]:
