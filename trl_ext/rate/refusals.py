@@ -21,7 +21,10 @@ _ASKED = r"(?:this|that|these|those|the|your|such(?: an?)?|an?|any|what you)"
 _TEXT = r"(?:text|passage|paragraph|sentence|statement|response|message|review)"
 _WORDS = r"(?:\w+ ){0,2}?"
 _SPOKEN = r"(?=[.,;:!)]|\s*$)"
-_GUIDANCE = r"(?:support|guidance|information|info|instructions?|assistance|advice|recommendations?|suggestions?|tips|answers?)\b"
+_GUIDANCE = (
+    r"(?:support|guidance|information|info|instructions?|assistance|advice|recommendations?|suggestions?|tips|"
+    r"answers?)\b"
+)
 # Deeds that are those of a model that was asked for something, whatever follows
 _DEEDS = "|".join(
     (
@@ -30,7 +33,8 @@ _DEEDS = "|".join(
         rf"assist(?:ing)?(?: you)?(?: (?:with|in)\b|{_SPOKEN})",
         r"help(?:ing)?(?: you)? (?:with|to|in) (?:(?:this|that|these|those|your|such|any)\b|\w+ing\b|re-?write\b)",
         rf"help(?:ing)?(?: you)?(?: with (?:this|that|it))?{_SPOKEN}",
-        rf"(?:comply|complying)(?: with (?:this|that|your|the|such)(?: \w+)? (?:request|instruction|demand)s?\b|{_SPOKEN})",
+        rf"(?:comply|complying)(?: with (?:this|that|your|the|such)(?: \w+)? (?:request|instruction|demand)s?\b|"
+        rf"{_SPOKEN})",
         r"(?:fulfil|fulfill|fulfilling|honou?r|accommodate|process|execut(?:e|ing)|complet(?:e|ing)|do(?:ing)?|"
         r"answer(?:ing)?|support(?:ing)?|continu(?:e|ing)|discuss(?:ing)?|engag(?:e|ing)|participat(?:e|ing)|"
         r"respond(?:ing)?) (?:in |with |to )?(?:this|that|your|such(?: an?)?|these) (?:\w+ ){0,2}?"
@@ -50,7 +54,8 @@ _DEEDS = "|".join(
 )
 _VAGUE = (
     r"(?:do|fulfil|fulfill|write|rewrite|provide|create|produce|complete|support|continue|engage in|engage with|"
-    r"participate in|make|say|discuss|change|answer|help with|writing|doing|providing|creating|changing|saying|discussing|answering)"
+    r"participate in|make|say|discuss|change|answer|help with|writing|doing|providing|creating|changing|"
+    r"saying|discussing|answering)"
     rf" (?:this|that|it|so|these|such things){_SPOKEN}"
 )
 _REFUSALS = (

@@ -20,8 +20,8 @@ _WILLING = (
     r"let me (?:rewrite|rephrase|adjust|revise|help|try)\b)"
 )
 _DIRECTION = (
-    r"(?:(?:more|less|slightly|very|highly) [\w-]+|positive|negative|neutral|longer|shorter|simpler|friendlier|formal|informal|"
-    r"helpful|unhelpful|polite|impolite|complex|confident|hesitant|original)"
+    r"(?:(?:more|less|slightly|very|highly) [\w-]+|positive|negative|neutral|longer|shorter|simpler|friendlier|formal|"
+    r"informal|helpful|unhelpful|polite|impolite|complex|confident|hesitant|original)"
 )
 # "Rewritten:", but not "Edited:" or "Updated:", with which people add to their reviews
 _BARE = r"(?:rewritten|re-written|rewrite|re-write|revised|reworded|rephrased|paraphrased)"
@@ -57,8 +57,8 @@ _CLOSING = re.compile(
 )
 # "(Note: I changed the tone.)", at the end of the text itself
 _NOTE = re.compile(
-    r"[(\[*_]{1,3} ?(?:please )?note\b[^()\[\]\n]{0,60}?\b(?:i(?:['’]ve| have)? (?:have |only )?(?:changed|adjusted|rewritten|"
-    rf"rewrote|modified|kept|replaced|made|removed|added)|(?:this|the) (?:{_CHANGED}|rewrite|version)|(?:was|were) "
+    r"[(\[*_]{1,3} ?(?:please )?note\b[^()\[\]\n]{0,60}?\b(?:i(?:['’]ve| have)? (?:have |only )?(?:changed|adjusted|"
+    rf"rewritten|rewrote|modified|kept|replaced|made|removed|added)|(?:this|the) (?:{_CHANGED}|rewrite|version)|(?:was|were) "
     r"(?:changed|adjusted|rewritten|modified|kept|replaced))\b[^()\[\]\n]{0,300}[)\]*_.]*\s*$",
     re.IGNORECASE,
 )
@@ -130,9 +130,10 @@ def text_faults(
             and the other way round.
 
     Returns:
-        `list[str]`: Among `reasoning` (tags such as `<think>`; the next three are looked for behind them); `refusal`; `preamble` and `closing` (sentences of a model about its rewrite); `quoted` (the whole
-        text in quotes, brackets or a fence); `truncated` (cut by its limit, or without an end where the source has one);
-        `too_long`, `too_short`; `unchanged` (but for white space).
+        `list[str]`: Among `reasoning` (tags such as `<think>`; the next three are looked for behind them); `refusal`;
+        `preamble` and `closing` (words of a model about its rewrite); `quoted` (the whole text in quotes, brackets or a
+        fence); `truncated` (cut by its limit, or without an end where the source has one); `too_long`, `too_short`;
+        `unchanged` (but for white space).
 
     Example:
         ```python
