@@ -53,7 +53,7 @@ REWRITER_KEYS: Keys = {
     "dtype": ("auto", (str,), ("auto", "float32", "bfloat16", "float16")),
     "device": (None, (str,), None),
     "trust_remote_code": (False, (bool,), None),
-    "strip_preamble": (False, (bool,), None),  # cut off first lines such as "Sure, here is the text:"
+    "strip_preamble": (False, (bool,), None),  # cut off "Sure, here is the text:" and <think>…</think>
     "prices": (None, (list,), None),  # of a million tokens of questions and of answers, for the costs: [2.5,10]
 }
 # Rewriters for which a key means something, where that is not all of them

@@ -118,6 +118,9 @@ class TestAnswers:
             ("Sure!\nHere's a longer text:\nFine.", "Sure!\nHere's a longer text:\nFine.", "Fine."),
             ("Here is a film. Watch it:\nnow", "Here is a film. Watch it:\nnow", "Here is a film. Watch it:\nnow"),
             ("Sure:\n", "Sure:", "Sure:"),
+            ("**Rewritten:** Fine.", "**Rewritten:** Fine.", "Fine."),
+            ("<think>a</think>\n\nSure!\nFine.", "<think>a</think>\n\nSure!\nFine.", "Fine."),
+            ("<think>Fine.", "<think>Fine.", "<think>Fine."),
             ("half \ud83d of a sign", "half \ufffd of a sign", "half \ufffd of a sign"),
         ],
     )

@@ -214,6 +214,8 @@ class TestRows:
 
     def test_mistakes(self, tmp_path, tokenizer, caplog):
         trainer = make(tmp_path, tokenizer)
+        precious = tmp_path / "precious.txt"
+        precious.write_text("precious\n")
         failed = list(CHAINS.texts)
         failed[1] = (failed[1][0], None, None)
         reasons = [("refusal", "no_rewrite") if i == 1 else (None, None) for i in range(12)]
@@ -221,7 +223,15 @@ class TestRows:
         for chains, options, error, message in (
             (failed, {}, ValueError, r"chains 'indeed': 1 of 12 rows have no 'rewritten_rewrite' \(refusal: 1\)"),
             (word_chains(steps=1), {}, ValueError, "chains 'indeed': there are 1 rewrites, can't keep 2"),
-            (CHAINS, {"every_n_steps": 0}, ValueError, "every_n_steps"),
+            (CHAINS, {"every_n_steps": 0}, ValueError, "`every_n_steps` must be None or at least 1, got 0"),
+            (CHAINS, {"every_n_steps": 2.5}, TypeError, "`every_n_steps` must be None or a whole number, got 2.5"),
+            (CHAINS, {"every_n_steps": "2"}, TypeError, "`every_n_steps` must be None or a whole number, got '2'"),
+            (CHAINS, {"bootstrap": 1}, ValueError, "`bootstrap` must be at least 2, got 1"),
+            (CHAINS, {"bootstrap": "5"}, TypeError, "`bootstrap` must be a whole number, got '5'"),
+            (CHAINS, {"seed": -1}, ValueError, "`seed` must be at least 0, got -1"),
+            (CHAINS, {"path": tmp_path}, ValueError, "`path` must be a file that can be written, got .*directory"),
+            (CHAINS, {"path": precious / "a.jsonl"}, ValueError, "`path` must be a file that can be written"),
+            (CHAINS, {"path": precious}, ValueError, "is not a file of effects by step"),
             (CHAINS, {"rows": 2}, ValueError, "chains 'indeed': `rows` must be at least 4"),
             (CHAINS, {"max_length": 20}, ValueError, "chains 'indeed': prompt .*max_length=20"),
             ({}, {}, ValueError, "give at least one"),
@@ -237,6 +247,10 @@ class TestRows:
         ):
             with pytest.raises(error, match=message):
                 RateAuditCallback(trainer, chains, **options)
+        with pytest.raises(TypeError, match="`trainer` must be a transformers.Trainer, got NoneType"):
+            RateAuditCallback(None, CHAINS)
+        RateAuditCallback(trainer, CHAINS, path=tmp_path / "new" / "effects.jsonl")
+        assert list((tmp_path / "new").iterdir()) == [] and precious.read_text() == "precious\n"
         assert len(RateAuditCallback(trainer, failed, on_failure="drop").chains["indeed"]) == 11
         assert "rows without all rewrites are left out: {'refusal': 1}" in caplog.text
 

@@ -1,14 +1,28 @@
 """Features of texts by hand, and the differences within chains."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.evaluation.doc_examples import failed_examples
-from trl_ext.rate import TextChains, feature_differences, load_encoder, measure_features, reading_ease
+from tests.rate import model_texts
+from trl_ext.rate import (
+    TextChains,
+    feature_differences,
+    get_attribute,
+    load_encoder,
+    measure_features,
+    reading_ease,
+    rewrite_chains,
+    rule_rewriter,
+    synthetic_answers,
+    synthetic_reviews,
+)
 from trl_ext.rate.readability import count_sentences, count_syllables
-from trl_ext.rate.text_faults import has_closing, has_preamble, is_quoted, is_refusal, text_faults
+from trl_ext.rate.text_faults import has_closing, has_preamble, has_reasoning, is_quoted, is_refusal, text_faults
 
 
 def test_counts_by_hand():
@@ -200,6 +214,54 @@ def test_quotes_around_the_whole_and_closings():
     assert not has_closing("I hope this helps.") and not has_closing("A.\nI have made films.")
 
 
+def not_found(texts, check):
+    return {text for text in texts if not check(text)}
+
+
+def test_patterns_on_texts_of_both_kinds():
+    """What docs/rewrite_quality.md says of them: the lists have nearly all that is found, and what is not."""
+    assert [len(getattr(model_texts, name)) for name in ("REFUSALS", "REVIEWS", "PREAMBLES", "PLAIN_BEGINNINGS")] == [
+        50, 92, 30, 28,
+    ]  # fmt: skip
+    assert not_found(model_texts.REFUSALS, is_refusal) == {
+        "It would not be right for me to turn this into an insult, so I will leave it.",
+        "Rewriting this text would require me to use slurs, which I can't do.",
+        "I will not be rewriting this.",
+    }
+    assert not_found(model_texts.REVIEWS, lambda text: not is_refusal(text)) == set()
+    assert not_found(model_texts.PREAMBLES, has_preamble) == {"Output:\nThe film is bad."}
+    plain = not_found(model_texts.PLAIN_BEGINNINGS, lambda text: not has_preamble(text))
+    assert plain == {"Here are three reasons to read the text:\nit is short."}
+    assert not_found(model_texts.CLOSINGS, has_closing) == set()
+    assert not_found(model_texts.PLAIN_ENDS, lambda text: not has_closing(text)) == set()
+
+
+@pytest.mark.parametrize("name", ["sentiment", "length", "confidence", "helpfulness", "formatting"])
+def test_synthetic_texts_and_their_rewrites_have_no_faults_of_models(name):
+    make = synthetic_answers if name in ("helpfulness", "formatting") else synthetic_reviews
+    chains = rewrite_chains(make(200, 5, attribute=name), get_attribute(name), rule_rewriter(name), progress=False)
+    texts = {text for row in chains.texts for text in row if text is not None}
+    for check in (is_refusal, has_preamble, has_closing, has_reasoning, is_quoted):
+        assert not [text for text in texts if check(text)]
+
+
+@pytest.mark.parametrize("start", ["(", "*note ", "sorry ", "I can't provide ", "Here is ", "<think>"])
+def test_long_texts_take_no_long_time(start):
+    begin = time.process_time()
+    text_faults(start * 10_000, "A text.")
+    assert time.process_time() - begin < 1
+
+
+def test_reasoning_is_a_fault_and_the_answer_behind_it_is_judged():
+    source = "A good film, with a good end and a good cast, for all who like films."
+    thought = "<think>It should be bad.</think>\n"
+    assert text_faults(f"{thought}A bad film, for all.", source) == ["reasoning"]
+    assert text_faults("It should be bad.</think>\nSorry, I can't rewrite this.", source) == ["reasoning", "refusal"]
+    assert text_faults(f"{thought}**Rewritten:** A bad film.", source) == ["reasoning", "preamble"]
+    assert "reasoning" in text_faults("<think>It should", source)
+    assert text_faults(f"{thought}A bad film.", f"{thought}A good film.") == []
+
+
 def test_what_the_source_has_is_no_fault():
     refusal = "I'm sorry, but I can't help with that."
     assert text_faults(refusal + " It is wrong.", refusal) == []
@@ -209,5 +271,11 @@ def test_what_the_source_has_is_no_fault():
 
 
 def test_examples():
-    assert failed_examples(measure_features) == failed_examples(reading_ease) == failed_examples(text_faults) == 0
+    assert (
+        failed_examples(measure_features)
+        == failed_examples(reading_ease)
+        == failed_examples(text_faults)
+        == failed_examples(is_refusal)
+        == 0
+    )
     assert failed_examples(feature_differences, {"np": np}) == failed_examples(count_syllables) == 0

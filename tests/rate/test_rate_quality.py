@@ -63,6 +63,7 @@ def test_clean_rewrites_are_good(clean):
 
 
 FAULTY = {
+    "reasoning": lambda text: f"<think>The review is to be kinder.</think>\n\n{text}",
     "refusal": lambda text: (
         "I'm sorry, but I can't rewrite this text. It is not for me to judge what others wrote of it."
     ),
@@ -96,13 +97,13 @@ def test_injected_faults_are_counted_exactly(clean, fault, step):
 
 def test_kinds_of_faults_at_known_rates_together(clean):
     rng = np.random.default_rng(0)
-    drawn = rng.choice(200, 35, replace=False)
-    by_fault = {fault: drawn[5 * i : 5 * i + 5] for i, fault in enumerate(FAULTY)}
+    drawn = rng.choice(200, 4 * len(FAULTY), replace=False)
+    by_fault = {fault: drawn[4 * i : 4 * i + 4] for i, fault in enumerate(FAULTY)}
     changes = {(r, 2): FAULTY[f](clean.texts[r][2]) for f, rows in by_fault.items() for r in rows}
     quality = judge(changed(clean, changes))
-    assert {name: part.rows for name, part in quality.exclusions.items()} == dict.fromkeys(FAULTY, 5)
-    assert int(quality.keep.sum()) == 165
-    assert quality.verdict == "doubtful" and "17.5% of the rows are left out (35 of 200)." in quality.notes
+    assert {name: part.rows for name, part in quality.exclusions.items()} == dict.fromkeys(FAULTY, 4)
+    assert int(quality.keep.sum()) == 168
+    assert quality.verdict == "doubtful" and "16.0% of the rows are left out (32 of 200)." in quality.notes
 
 
 def test_failures_are_counted_by_kind_and_only_once():
@@ -277,7 +278,7 @@ def test_clusters_widen_intervals():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"exclude": ["refusals"]}, "exclude must be a list of refusal, .*'refusals'"),
+        ({"exclude": ["refusals"]}, "exclude must be a list of reasoning, refusal, .*'refusals'"),
         ({"exclude": "refusal"}, "exclude must be a list"),
         ({"max_length_ratio": 1.0}, "max_length_ratio must be above 1, got 1.0"),
         ({"features": ["wrods"]}, "no feature 'wrods'; the features are characters"),

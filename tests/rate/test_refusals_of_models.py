@@ -22,7 +22,7 @@ def answers(shared_dir):
 def test_most_refusals_are_found(answers):
     refusals = answers("safety-refuse_filtered", "chosen")
     # the rest decline without saying so, such as "Home remedies can be dangerous"
-    assert sum(map(is_refusal, refusals)) / len(refusals) > 0.75
+    assert sum(map(is_refusal, refusals)) / len(refusals) > 0.8
 
 
 def test_answers_are_not_taken_for_refusals_or_remarks(answers):

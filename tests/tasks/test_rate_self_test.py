@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from tasks.config_keys import defaults
 from tasks.rate.self_test_config import NAMED_CONFIGS, SELF_TEST_KEYS, check_self_test_config
 from tasks.train_config import ConfigError
 from tests.servers.openai_compatible import CompletionServer
-from trl_ext.rate import get_attribute, get_lexicon
+from trl_ext.rate import attribute_names, get_attribute, get_lexicon
 
 
 SCRIPT = Path(__file__).parents[2] / "tasks" / "rate" / "self_test.py"
@@ -40,6 +41,32 @@ def test_rules_pass_and_all_figures_are_written(tmp_path, capsys):
     assert planted["off-target: unknown_share"]["naive"]["value"] > 1  # typos of positive reviews, misread
     assert written["quality"]["compliance"] and written["versions"]["trl_ext"] and written["originals"]["kept"] == 60
     assert "Self-test of rewriter rule for sentiment: PASS" in capsys.readouterr().out
+
+
+DOCS = (Path(__file__).parents[2] / "docs" / "rewrite_quality.md").read_text()
+RULES = re.findall(r"^\| `(\w+)` \| (PASS|DOUBTFUL|FAIL) \| ([+−][\d.]+) \| ([^|]+) \|", DOCS, re.MULTILINE)
+
+
+def test_table_of_rules_has_all_attributes():
+    assert {row[0] for row in RULES} == set(attribute_names())
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(r, marks=[] if r[0] == "sentiment" else pytest.mark.slow) for r in RULES]
+)
+def test_table_of_rules_is_what_the_script_says(row, tmp_path):
+    name, verdict, null, drift = (cell.replace("−", "-") for cell in row)
+    result = run(tmp_path, attribute=name, limit=SELF_TEST_KEYS["limit"][0])
+    written = json.loads((Path(result["folder"]) / "self_test.json").read_text())
+    ates = {part["reward"]: part["estimate"] for part in written["recoveries"] if part["estimand"] == "ATE"}
+    assert result["verdict"] == verdict and ates["attribute"]["value"] == pytest.approx(1, abs=1e-12)
+    assert f"{ates['off-target']['value']:+.3f}" == null
+    notes = " ".join(written["quality"]["notes"])
+    found = re.findall(r"Off-target drift of (\w+):[^.]*?biases the ATE \(([-+][\d.]+) sd\)", notes)
+    assert ", ".join(f"{feature} {size}" for feature, size in found) == drift.replace("none", "")
+    if name == "sentiment":  # the sentence above the table
+        mixed = ates["attribute + off-target"]
+        assert f"RATE {mixed['value']:.3f} [{mixed['ci_low']:.3f}, {mixed['ci_high']:.3f}]" in DOCS
 
 
 @pytest.mark.slow

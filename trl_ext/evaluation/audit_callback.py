@@ -48,6 +48,7 @@ class ScoredRowsCallback(TrainerCallback, abc.ABC):
             As in [`~trl_ext.RewardScorer`].
 
     Raises:
+        TypeError: `trainer` is no trainer, or `every_n_steps` no whole number.
         ValueError: `every_n_steps` is not positive.
     """
 
@@ -65,8 +66,10 @@ class ScoredRowsCallback(TrainerCallback, abc.ABC):
         max_length_policy: str = "error",
         max_tokens_per_batch: int | None = None,
     ):
-        if every_n_steps is not None and (isinstance(every_n_steps, bool) or every_n_steps < 1):
-            raise ValueError(f"`every_n_steps` must be None or at least 1, got {every_n_steps!r}")
+        if not isinstance(trainer, Trainer):
+            raise TypeError(f"`trainer` must be a transformers.Trainer, got {type(trainer).__name__}: {trainer!r}")
+        if every_n_steps is not None:
+            check_whole_number("every_n_steps", every_n_steps, 1, "None or ")
         self.trainer = trainer
         self.every_n_steps = every_n_steps
         self.at_start, self.at_end = at_start, at_end
@@ -183,6 +186,14 @@ class ScoredRowsCallback(TrainerCallback, abc.ABC):
             with nullcontext() if average is None else average.applied():
                 rewards = {name: scorer.score() for name, scorer in self._scorers.items()}
             return self.figures_of(rewards)
+
+
+def check_whole_number(name: str, value: Any, low: int, instead: str = "") -> None:
+    """Raise an error that names the option unless its value is a whole number of at least `low`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"`{name}` must be {instead}a whole number, got {value!r}")
+    if value < low:
+        raise ValueError(f"`{name}` must be {instead}at least {low}, got {value!r}")
 
 
 def logged_figures(name: str, estimate: Estimate) -> dict[str, float]:

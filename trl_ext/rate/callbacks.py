@@ -12,7 +12,7 @@ import numpy as np
 from transformers import Trainer
 
 from ..atomic_files import write_text_atomically
-from ..evaluation.audit_callback import ScoredRowsCallback, logged_figures
+from ..evaluation.audit_callback import ScoredRowsCallback, check_whole_number, logged_figures
 from ..evaluation.statistics import Estimate
 from ..json_lines import append_lines
 from ..scoring.processes import on_main_process
@@ -96,12 +96,12 @@ class RateAuditCallback(ScoredRowsCallback):
         seed (`int`, *optional*, defaults to `0`):
             Seed of the draw of rows and of the bootstrap.
         bootstrap (`int`, *optional*, defaults to `1000`):
-            Resamples for the intervals of normalised effects.
+            Resamples for the intervals of normalised effects, at least 2.
         metric_prefix (`str`, *optional*, defaults to `"eval_"`):
             What names of figures begin with.
         path (`str` or `Path`, *optional*):
             JSON Lines file that gets all effects of every evaluation. A resumed training continues it; steps after the
-            checkpoint are evaluated, and written, again.
+            checkpoint are evaluated, and written, again. Its folder is made when the callback is.
         max_length, max_length_policy, max_tokens_per_batch:
             As in [`~trl_ext.RewardScorer`].
 
@@ -111,8 +111,9 @@ class RateAuditCallback(ScoredRowsCallback):
         effects (`dict[int, dict[str, AuditedEffects]]`): Effects by step and name, of this process.
 
     Raises:
-        ValueError: There are fewer than two rewrites, a rewrite failed, `rows` is too small, or the model can't be scored
-            while it is trained.
+        TypeError: An option has the wrong type.
+        ValueError: There are fewer than two rewrites, a rewrite failed, `rows` or another number is too small, `path` can't
+            be written or is a file of something else, or the model can't be scored while it is trained.
 
     Example:
         ```python
@@ -154,8 +155,12 @@ class RateAuditCallback(ScoredRowsCallback):
             max_length_policy=max_length_policy,
             max_tokens_per_batch=max_tokens_per_batch,
         )
+        check_whole_number("seed", seed, 0)
+        check_whole_number("bootstrap", bootstrap, 2)
         self.seed, self.bootstrap = seed, bootstrap
         self.path = None if path is None else Path(path)
+        if self.path is not None:
+            on_main_process(lambda: _check_path(self.path))
         self.chains: dict[str, TextChains] = {}
         self.rewards: dict[str, RewardChains] = {}
         self.effects: dict[int, dict[str, AuditedEffects]] = {}
@@ -252,8 +257,7 @@ def sample_rows(chains: TextChains, rows: int, seed: int = 0) -> TextChains:
 
         ```
     """
-    if isinstance(rows, bool) or not isinstance(rows, int):
-        raise TypeError(f"`rows` must be a whole number of rows, got {rows!r}")
+    check_whole_number("rows", rows, 0)
     if rows >= len(chains):
         return chains
     sizes = [int(chains.w.sum()), int((~chains.w).sum())]
@@ -296,16 +300,34 @@ def _logged(name: str, found: AuditedEffects) -> dict[str, float]:
     return figures
 
 
-def _keep_steps(path: Path, steps: set[int]) -> None:
-    """Keep the lines of some steps: what follows the checkpoint of a resume is evaluated again."""
-    if not path.is_file():
-        return
-    whole, _, torn = path.read_bytes().rpartition(b"\n")  # a kill while the last line was written
-    lines = whole.decode("utf-8").split("\n") if whole else []
+def _check_path(path: Path) -> None:
+    """Raise what would else end the training at its first evaluation."""
+    is_new = not path.exists()
     try:
-        kept = [line for line in lines if json.loads(line)["step"] in steps]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise ValueError(f"`path` must be a file that can be written, got {str(path)!r}: {error}") from error
+    _lines_by_step(path)
+
+
+def _lines_by_step(path: Path) -> tuple[list[tuple[int, str]], bytes]:
+    """Lines of the file of effects with their steps, and what a kill left of the last one."""
+    if not path.is_file():
+        return [], b""
+    whole, _, torn = path.read_bytes().rpartition(b"\n")
+    try:
+        return [(json.loads(line)["step"], line) for line in whole.decode("utf-8").split("\n") if whole], torn
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is not a file of effects by step ({error!r}): give another path") from error
+
+
+def _keep_steps(path: Path, steps: set[int]) -> None:
+    """Keep the lines of some steps: what follows the checkpoint of a resume is evaluated again."""
+    lines, torn = _lines_by_step(path)
+    kept = [line for step, line in lines if step in steps]
     if torn or len(kept) < len(lines):
         logger.warning(
             "%s: %d of %d lines are of no step that this training goes on from, and are removed.",

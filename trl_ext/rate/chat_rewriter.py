@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..reasoning_tags import reasoning_end
 from .attribute import Attribute
 from .rewriter import RewriteRequest, Rewritten
 from .steps import step_names
@@ -37,7 +38,7 @@ class ChatRewriter:
     An answer is taken as it is, but for white space at its ends, and lone surrogates, which no file can hold and which
     become U+FFFD. Quotes, code fences and announcements stay: whether a rewrite is one is judged later, by what measures
     its quality. With `strip_preamble=True` words in front that announce the text ("Sure! Here is the rewritten review:")
-    are taken away, and counted in `stripped`.
+    are taken away, with reasoning that ends with `</think>`, and counted in `stripped`.
 
     Failures are those of their rows: `"empty"` and `"refusal"` (by the server's own field) after `parse_attempts`
     answers, or the kind of the error that was left after all retries (`"timeout"`, `"rate_limit"`, `"connection"`,
@@ -67,13 +68,13 @@ class ChatRewriter:
         max_consecutive_errors (`int`, *optional*, defaults to `10`):
             Stop when so many questions in a row got no answer at all, as with a wrong key. `None`: never.
         strip_preamble (`bool`, *optional*, defaults to `False`):
-            Take announcements away.
+            Take announcements and reasoning away.
         progress (`bool`, *optional*, defaults to `True`):
             Show a progress bar for every step.
 
     Attributes:
         name (`str`): Identity of the model.
-        stripped (`int`): Answers in all calls of this object whose announcement was taken away.
+        stripped (`int`): Answers in all calls of this object of which something was taken away.
         replaced (`int`): Likewise, answers with lone surrogates.
 
     Raises:
@@ -269,18 +270,20 @@ def longest_answer(text: str, factor: float) -> int:
 
 def without_preamble(text: str) -> str:
     """
-    A text without the announcement that [`~trl_ext.rate.text_faults.has_preamble`] finds. A text that is nothing else is
-    left as it is.
+    A text without reasoning in front, up to the last `</think>`, and without the announcement that
+    [`~trl_ext.rate.text_faults.has_preamble`] finds. A text that is nothing else is left as it is.
 
     Example:
         ```python
         >>> from trl_ext.rate.chat_rewriter import without_preamble
         >>> without_preamble("Sure! Here is the rewritten review:\\n\\nA fine film."), without_preamble("Here is a film.")
         ('A fine film.', 'Here is a film.')
+        >>> without_preamble("<think>It should be kinder.</think>\\n**Rewritten:** A fine film.")
+        'A fine film.'
 
         ```
     """
-    rest = text
+    rest = text[reasoning_end(text) :].lstrip()
     while end := preamble_end(rest):  # "Sure!", and then "Here is the review:"
         rest = rest[end:].lstrip()
     return rest if rest.strip() else text

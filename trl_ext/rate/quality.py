@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .text_encoder import Encoder
 
 # Rewrites with these faults are not what was asked for; an unchanged or unflipped one is, badly done
-EXCLUDED = ("refusal", "preamble", "closing", "quoted", "truncated", "too_long", "too_short")
+EXCLUDED = ("reasoning", "refusal", "preamble", "closing", "quoted", "truncated", "too_long", "too_short")
 LENGTH_RATIO, LENGTH_RATIO_ON_TARGET = 3.0, 10.0
 
 
@@ -150,8 +150,8 @@ def rewrite_quality(
         max_length_ratio (`float`, *optional*):
             See [`text_faults`]. By default 3, or 10 if `characters` are on target.
         exclude (`Sequence[str]`, *optional*):
-            Faults for which a row is left out, of `refusal`, `preamble`, `closing`, `quoted`, `truncated`, `too_long`,
-            `too_short` (these by default) and `unchanged`. Failed rewrites always are.
+            Faults for which a row is left out, of `reasoning`, `refusal`, `preamble`, `closing`, `quoted`, `truncated`,
+            `too_long`, `too_short` (these by default) and `unchanged`. Failed rewrites always are.
         limits ([`Limits`], *optional*):
             For the verdict.
         level (`float`, *optional*, defaults to `0.95`):

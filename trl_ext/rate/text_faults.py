@@ -2,59 +2,51 @@
 
 import re
 
+from ..reasoning_tags import opens_reasoning, reasoning_end
+from .refusals import is_refusal
 
-FAULTS = ("refusal", "preamble", "closing", "quoted", "truncated", "too_long", "too_short", "unchanged")
 
-_SORRY = (
-    r"(?:(?:i['’]?m|i am|we['’]re|we are) (?:(?:so|very|really|truly) )?(?:sorry|afraid)|sorry|(?:my )?apologies|"
-    r"i apologi[sz]e|unfortunately)"
-)
-_UNABLE = (
-    r"(?:i|we)(?: (?:can['’]?t|cannot|can not|won['’]?t|will not|must decline|have to decline|decline|refuse)|"
-    r"(?: am| are|['’]m|['’]re) (?:not able|unable|not comfortable|not allowed|not permitted))"
-)
-_REWRITING = r"(?:re-?writ|rephras|adjust|modify|alter|edit|generat)(?:e|ing)?"
-_DEED = (
-    rf"(?:(?:to |with )?(?:{_REWRITING}\b|assist\b|comply\b|fulfil|help (?:you|with)\b|help(?=[.,!]|\s*$)|"
-    r"(?:write|do|provide|create|produce|complete|support|continue|engage|participate)(?:ing)? (?:in |with )?"
-    r"(?:this|that|such|so|your request|the request)\b(?! justice)|"
-    r"(?:provide|offer|give|share|supply)(?:ing)? (?:\w+ ){0,2}?(?:support|guidance|information|instructions|assistance|"
-    r"advice|help|details|content)\b))"
-)
-_MATTER = r"(?:that|this|such (?:a |an )?\w+|your request|the request|those|these)\b"
-# An inability to do what was asked, perhaps after an apology or a remark on what one is, in the first sentence
-_REFUSALS = (
-    re.compile(rf"^\W*(?:{_SORRY}\b[^\n]{{0,60}}?)?\b{_UNABLE} (?:\w+ ){{0,2}}?{_DEED}", re.IGNORECASE),
-    re.compile(rf"^[^\n.!?:\"“]{{0,80}}?\b{_UNABLE} (?:help|assist|engage)(?: you)? with {_MATTER}", re.IGNORECASE),
-    re.compile(
-        r"^[^\n.!?:\"“]{0,60}?(?:isn['’]t|is not|['’]s not) something (?:that )?(?:i|we) (?:can|could|am able to|will) "
-        r"(?:help|assist|support|engage|provide|do|discuss|offer|respond|answer|address)\b",
-        re.IGNORECASE,
-    ),
-    re.compile(
-        rf"^\W*as an? (?:ai|artificial intelligence|(?:large )?language model)\b[^\n]{{0,80}}?\b{_UNABLE}\b",
-        re.IGNORECASE,
-    ),
-)
+FAULTS = ("reasoning", "refusal", "preamble", "closing", "quoted", "truncated", "too_long", "too_short", "unchanged")
+
 _CHANGED = (
     r"(?:rewritten|re-written|revised|reworded|rephrased|adjusted|modified|edited|updated|changed|altered|requested)"
 )
 _VERSION = rf"(?:{_CHANGED}|rewrite|re-write|version|result|text|review|response|answer|attempt|sentences?|paragraph)"
-_AGREED = r"(?:sure|certainly|absolutely|of course|okay|ok|gladly|no problem)"
+_AGREED = r"(?:sure|certainly|absolutely|of course|okay|ok|gladly|no problem|got it|understood|as (?:you )?requested)"
+# What follows that, or stands alone: "I can help with that!"
+_WILLING = (
+    r"(?:(?:i can|i['’](?:d|ll)|i would|i will) (?:(?:certainly|gladly|be (?:happy|glad) to) )?"
+    r"(?:do|help|assist|rewrite|rephrase|adjust|revise)\b|(?:i['’]m |i am )?(?:happy|glad) to (?:help|assist|do)\b|"
+    r"let me (?:rewrite|rephrase|adjust|revise|help|try)\b)"
+)
+_DIRECTION = (
+    r"(?:(?:more|less|slightly|very|highly) [\w-]+|positive|negative|neutral|longer|shorter|simpler|friendlier|formal|"
+    r"informal|helpful|unhelpful|polite|impolite|complex|confident|hesitant|original)"
+)
+# "Rewritten:", but not "Edited:" or "Updated:", with which people add to their reviews
+_BARE = r"(?:rewritten|re-written|rewrite|re-write|revised|reworded|rephrased|paraphrased)"
+# The end of a heading: a colon, or nothing else on its line but signs of Markdown
+_HEADED = r"(?: ?\([^\n()]{0,60}\))?[*_ ]*(?::[*_]*|[#*_ ]*\n)"
 # A line of its own, or words up to a colon, that speak of the rewrite instead of being it
 _PREAMBLES = (
     re.compile(
-        rf"^\W*(?:{_AGREED}\b(?: thing)?[^\w\n]*)?"
+        rf"^\W*(?:{_AGREED}\b(?: thing)?[^\w\n]*)?(?:{_WILLING}[^\n.!:]{{0,60}}[.!:]\W*)?"
         rf"(?:(?:here(?:['’]s| is| are)|below is|the following is)\b[^\n:]{{0,80}}?\b{_VERSION}"
-        rf"|this is\b[^\n:]{{0,40}}?\b{_CHANGED})\b[^\n:]{{0,60}}?(?::|\.?[ \t]*\n)",
+        rf"|this is\b[^\n:]{{0,40}}?\b{_CHANGED}"
+        rf"|i(?:['’]ve| have)? (?:rewritten|rewrote|rephrased|reworded|revised|adjusted) (?:the|your|this) {_VERSION}"
+        rf"|the {_CHANGED} {_VERSION} (?:is|reads|follows)"
+        rf")\b[^\n:]{{0,60}}?(?::[*_]*|\.?[ \t]*\n)",
         re.IGNORECASE,
     ),
     re.compile(
-        rf"^\W*{_AGREED}\b[^\w\n]*(?:thing|here you go|i can do that|i['’](?:d|ll) be (?:happy|glad) to[^\n]{{0,40}}|"
-        r"happy to help|let me (?:rewrite|adjust|help)[^\n]{0,40})?[!.,:]*[ \t]*\n",
+        rf"^\W*(?:{_AGREED}\b(?: thing)?[^\w\n]*)?(?:here you go|{_WILLING}[^\n.!:]{{0,60}})[!.,:]*[ \t]*\n",
         re.IGNORECASE,
     ),
-    re.compile(rf"^[\W_]*(?:the )?{_CHANGED} {_VERSION}[*_ ]*:", re.IGNORECASE),
+    re.compile(rf"^\W*{_AGREED}\b(?: thing)?[!.,:]*[ \t]*\n", re.IGNORECASE),
+    re.compile(
+        rf"^[\W_]*(?:the )?(?:{_CHANGED} {_VERSION}|{_DIRECTION} {_VERSION}|{_BARE}){_HEADED}",
+        re.IGNORECASE,
+    ),
 )
 _CLOSING = re.compile(
     r"^\W*(?:(?:please )?let me know (?:if|whether|how)\b|(?:i )?hope (?:this|that|it)(?:['’]s| is| helps| meets| works)\b|"
@@ -63,13 +55,25 @@ _CLOSING = re.compile(
     r"made (?:\w+ )?(?:changes|adjustments|edits))\b)",
     re.IGNORECASE,
 )
+# "(Note: I changed the tone.)", at the end of the text itself
+_NOTE = re.compile(
+    r"[(\[*_]{1,3} ?(?:please )?note\b[^()\[\]\n]{0,60}?\b(?:i(?:['’]ve| have)? (?:have |only )?(?:changed|adjusted|"
+    rf"rewritten|rewrote|modified|kept|replaced|made|removed|added)|(?:this|the) (?:{_CHANGED}|rewrite|version)|(?:was|were) "
+    r"(?:changed|adjusted|rewritten|modified|kept|replaced))\b[^()\[\]\n]{0,300}[)\]*_.]*\s*$",
+    re.IGNORECASE,
+)
+_CHANGES = re.compile(
+    r"^\W*(?:(?:key |main |list of |summary of |explanation of )(?:the )?changes(?: i)?(?: made)?|changes(?: i)? made)"
+    r"[*_ ]*:?[*_ ]*$",
+    re.IGNORECASE,
+)
 _QUOTES = (('"', '"'), ("“", "”"), ("«", "»"), ("„", "“"), ("'", "'"), ("‘", "’"), ("[", "]"), ("```", "```"))
 _ENDS = re.compile(r"[.!?…:;)\]}\"'”’»*_`>|~]\s*$")
 
 
-def is_refusal(text: str) -> bool:
-    """Whether a text begins like a model's refusal: it is sorry and can't, or can't do what it was asked."""
-    return any(pattern.search(text) for pattern in _REFUSALS)
+def has_reasoning(text: str) -> bool:
+    """Whether a text has tags of a model's reasoning, `<think>` or `</think>`."""
+    return reasoning_end(text) > 0 or opens_reasoning(text)
 
 
 def has_preamble(text: str) -> bool:
@@ -83,9 +87,16 @@ def preamble_end(text: str) -> int:
 
 
 def has_closing(text: str) -> bool:
-    """Whether the last line of several speaks to whoever asked: `Let me know if you want other changes.`"""
+    """
+    Whether the last line of several speaks to whoever asked ("Let me know if you want other changes."), one of them is the
+    heading of a list of changes, or the text ends with a note on what was changed.
+    """
     lines = text.strip().split("\n")
-    return len(lines) > 1 and _CLOSING.search(lines[-1]) is not None
+    return (
+        (len(lines) > 1 and _CLOSING.search(lines[-1]) is not None)
+        or any(_CHANGES.search(line) for line in lines[1:])
+        or _NOTE.search(text) is not None
+    )
 
 
 def is_quoted(text: str) -> bool:
@@ -119,9 +130,10 @@ def text_faults(
             and the other way round.
 
     Returns:
-        `list[str]`: Among `refusal`; `preamble` and `closing` (sentences of a model about its rewrite); `quoted` (the whole
-        text in quotes, brackets or a fence); `truncated` (cut by its limit, or without an end where the source has one);
-        `too_long`, `too_short`; `unchanged` (but for white space).
+        `list[str]`: Among `reasoning` (tags such as `<think>`; the next three are looked for behind them); `refusal`;
+        `preamble` and `closing` (words of a model about its rewrite); `quoted` (the whole text in quotes, brackets or a
+        fence); `truncated` (cut by its limit, or without an end where the source has one); `too_long`, `too_short`;
+        `unchanged` (but for white space).
 
     Example:
         ```python
@@ -130,10 +142,12 @@ def text_faults(
 
         ```
     """
+    answer = text[reasoning_end(text) :].lstrip()
     checks = {
-        "refusal": is_refusal(text) and not is_refusal(source),
-        "preamble": has_preamble(text) and not has_preamble(source),
-        "closing": has_closing(text) and not has_closing(source),
+        "reasoning": has_reasoning(text) and not has_reasoning(source),
+        "refusal": is_refusal(answer) and not is_refusal(source),
+        "preamble": has_preamble(answer) and not has_preamble(source),
+        "closing": has_closing(answer) and not has_closing(source),
         "quoted": is_quoted(text) and not is_quoted(source),
         "truncated": finish_reason == "length" or (ends_midway(text) and not ends_midway(source)),
         "too_long": len(text) > max_length_ratio * len(source),

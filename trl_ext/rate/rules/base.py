@@ -53,10 +53,13 @@ class Rule:
 
 class RuleRewriter:
     """
-    Rewrites by a rule, so that what changes beside the attribute is known exactly.
+    Rewrites by a rule, so that what changes can be told from the rule.
 
-    By default that is nothing. The options make it deviate as chat models do, by known amounts. Each choice depends on
-    `seed`, id, step and text alone: neither order nor interruptions change results.
+    By default that is what the rule itself does. Beside the attribute this can be more than nothing: the opposite of a word
+    has other letters and syllables, so that rates per character and readability may depend on the direction. What drifts
+    with the rules of this package is measured in docs/rewrite_quality.md. The options add deviations as chat models have
+    them, of known size. Each choice depends on `seed`, id, step and text alone: neither order nor interruptions change
+    results.
 
     Args:
         name (`str`):

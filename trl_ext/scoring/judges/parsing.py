@@ -5,12 +5,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from ...reasoning_tags import opens_reasoning, reasoning_end
+
 
 # Part of a judge's settings: to be raised whenever an answer is read in another way
 PARSER_VERSION = 3
 
-_REASONING_START = re.compile(r"<\s*(?:think|thinking|reasoning)\s*>", re.IGNORECASE)
-_REASONING_END = re.compile(r"<\s*/\s*(?:think|thinking|reasoning)\s*>", re.IGNORECASE)
 _BRACKETED = re.compile(r"\[\[([^\[\]]*)\]\]")
 _QUOTES = "\"'`“”‘’„«»"
 _DECORATION = " \t*_"
@@ -339,9 +339,8 @@ def _json_number(value: Any) -> str | None:
 
 def _answer(text: str) -> str:
     """What follows the reasoning of models that show it. Its opening tag may be in the prompt, and so not in the text."""
-    closings = list(_REASONING_END.finditer(text))
-    answer = text[closings[-1].end() :] if closings else text
-    if _REASONING_START.search(answer):
+    answer = text[reasoning_end(text) :]
+    if opens_reasoning(answer):
         raise Reject("unfinished_reasoning", "the reasoning has no end, so no answer follows it")
     if not answer.strip():
         raise Reject("empty", "there is no text")
