@@ -80,7 +80,7 @@ class TestCompareRewardModels:
                 assert after.difference.ci_low == pytest.approx(before.difference.ci_low)
                 assert after.p_value == pytest.approx(before.p_value)
 
-    @pytest.mark.parametrize("seed", range(8))
+    @pytest.mark.parametrize("seed", range(5))
     def test_a_rescaled_model_does_not_differ(self, seed):
         """Its difference is rounding, which has no distribution."""
         rng = np.random.default_rng(seed)
@@ -95,13 +95,13 @@ class TestCompareRewardModels:
 
     def test_tests_and_intervals_agree(self):
         rejected = 0
-        for seed in range(30):
+        for seed in range(15):
             tables = scored({"a": 0.5, "b": 0.38, "c": 0.5}, n=30, seed=seed)
             for contrast in compare_reward_models(tables, resamples=60, draws=200).contrasts:
                 for p, estimate in ((contrast.p_value, contrast.difference), (contrast.max_t, contrast.simultaneous)):
                     assert (p < 0.05) == (estimate.ci_low > 0 or estimate.ci_high < 0)
                     rejected += p < 0.05
-        assert 20 < rejected < 300
+        assert 10 < rejected < 150
 
     def test_naive_effects_are_welch(self):
         chains = scored({"a": 0.5}, n=40)["a"]

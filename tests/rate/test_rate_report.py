@@ -19,6 +19,7 @@ from trl_ext.rate import (
     normalised_effects,
     original_hashes,
     rate_report,
+    simulate_rewards,
     symmetric_effects,
 )
 from trl_ext.rate.report_rows import COLUMNS, zero_test
@@ -316,3 +317,22 @@ def test_facts_that_do_not_agree():
 @pytest.mark.parametrize("function", [rate_report, zero_test])
 def test_examples(function):
     assert failed_examples(function, vars(sys.modules[function.__module__])) == 0
+
+
+def test_intervals_per_sd_and_p_values_agree():
+    """Percentiles of resamples excluded 0 in one of twenty reports on 30 rows where the test did not, and said both."""
+    rejected = 0
+    for seed in range(8):
+        chains = simulate_rewards(30, seed=seed, beta0=0.28)
+        other = RewardChains(
+            chains.w, chains.rewards + np.random.default_rng(seed).normal(size=(30, 3)), None, chains.ids
+        )
+        report = rate_report({("d", "length"): {"rm": chains, "other": other}}, bootstrap=60, baseline="rm")
+        effects = report.effects.rename(columns={"normalised_ci_low": "low", "normalised_ci_high": "high"})
+        contrasts = report.contrasts.rename(columns={"ci_low": "low", "ci_high": "high"})
+        for table in (effects, contrasts):
+            table = table[table["p_value"].notna() & table["low"].notna()]
+            assert len(table) > 4
+            assert ((table["low"] > 0) | (table["high"] < 0)).tolist() == (table["p_value"] < 0.05).tolist()
+            rejected += (table["p_value"] < 0.05).sum()
+    assert rejected > 10
