@@ -1,6 +1,7 @@
 """Runs of a grid that `tasks/train.py` has finished, so that the same command goes on where it was stopped."""
 
 import json
+import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,13 @@ def is_finished(
     return True
 
 
-def remove_weights(folder: Path) -> None:
-    """Remove the weights of a finished run; its rewards and figures stay."""
+def remove_weights(folder: Path, *, checkpoints: bool = False) -> None:
+    """Remove the weights of a finished run, and its checkpoints if asked for; its rewards and figures stay."""
     for weights in folder.glob("*.safetensors"):
         weights.unlink()
+    if checkpoints:
+        for checkpoint in folder.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint)
 
 
 def check_weights(folder: Path) -> None:

@@ -255,7 +255,7 @@ def main(_config, _run, train):  # `train` declares that new keys below it are u
         if not experiment.is_finished(cell):
             todo.append(cell)
         elif is_main and not config["keep_models"]:  # of a run that was killed before it could
-            remove_weights(cell.folder)
+            remove_weights(cell.folder, checkpoints=not experiment.training(cell).get("keep_checkpoints", False))
     print(
         f"{len(experiment.cells)} trainings, {len(experiment.cells) - len(todo)} of them finished before.", flush=True
     )

@@ -382,7 +382,7 @@ class TestNormalised:
         chains = simulate_rewards(60, seed=1)
         rare = RewardChains(np.arange(60) < 1, chains.rewards)
         found = normalised_effects(rare, bootstrap=100)
-        assert np.isnan(found["ATT_single_rewrite"].se) and "not finite" in found["ATT_single_rewrite"].method
+        assert np.isnan(found["ATT_single_rewrite"].se) and "lack rows" in found["ATT_single_rewrite"].method
         assert isinstance(found["ATE_single_rewrite"], Estimate) and found["ATE_single_rewrite"].se > 0
 
     def test_large_offset(self):
@@ -390,3 +390,13 @@ class TestNormalised:
         shifted = RewardChains(chains.w, chains.rewards + 1e6)
         for name, estimate in normalised_effects(shifted, bootstrap=50).items():
             assert estimate.ci_low == pytest.approx(normalised_effects(chains, bootstrap=50)[name].ci_low, abs=1e-6)
+
+
+def test_few_clusters_are_noted_and_few_rows_of_a_group_have_an_interval():
+    few = simulate_rewards(40, 0, cluster_size=20)
+    assert any("2 clusters: intervals rest on 1 degrees of freedom" in note for note in estimate_effects(few).notes)
+    rng = np.random.default_rng(0)
+    w = np.arange(100) < 6
+    chains = RewardChains(w, rng.normal(size=(100, 3)) + w[:, None])
+    found = normalised_effects(chains, bootstrap=2000)["ATT_rewritten_rewrite"]
+    assert np.isfinite([found.ci_low, found.ci_high]).all() and "resamples lack rows" in found.method

@@ -208,6 +208,8 @@ def _notes(chains: RewardChains, codes: np.ndarray | None) -> Iterator[str]:
     if len(sizes) < 2:
         yield "all rows are of one cluster: there are no standard errors"
         return
+    if len(sizes) < _FEW_CLUSTERS:
+        yield f"{len(sizes)} clusters: intervals rest on {len(sizes) - 1} degrees of freedom at most"
     groups = [np.count_nonzero(np.bincount(codes[mask])) for mask in (chains.w, ~chains.w)]
     if 0 < min(groups) < _FEW_CLUSTERS and len(sizes) >= _FEW_CLUSTERS:
         having = "that have" if groups[0] < groups[1] else "that lack"

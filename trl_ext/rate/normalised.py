@@ -41,7 +41,8 @@ def normalised_effects(
 
     Returns:
         `dict[str, Estimate | None]`: By name of the effect; `None` where the effect is not identified, or all rewards of
-        originals of a group are the same. Uncertainty is NaN where resamples lack the rows that an effect is about.
+        originals of a group are the same. Where some resamples lack the few rows of a group,
+        its effects have the interval of the delta method, and say so.
 
     Raises:
         ValueError: The table or an option is not as it must be.
@@ -76,9 +77,14 @@ def normalised_effects(
         )
         covariances = dict(zip(figures, bootstrap_covariances(replicates, units), strict=True))
         bad = dict(zip(figures, np.sum(~np.isfinite(replicates[:, :-1] / replicates[:, -1:]), axis=0), strict=True))
+        delta = dict(zip(figures, _delta_covariances(chains, list(figures.values()), codes), strict=True))
     for name, figure in figures.items():
-        lost = f", {bad[name]} resamples not finite" if method == "bootstrap" and bad[name] else ""
-        found[name] = ratio_interval(figure, std, covariances[name], level, what + lost)
+        said = what
+        if method == "bootstrap" and bad[name]:
+            # resamples without the few rows of a group
+            covariances[name] = delta[name]
+            said = f"effect / reward_std, delta method as {bad[name]} of {bootstrap} resamples lack rows, t interval ({level:g} level)"
+        found[name] = ratio_interval(figure, std, covariances[name], level, said)
     return found
 
 

@@ -214,12 +214,13 @@ def rewrite_quality(
         )
         if kept.steps > 1:
             identical = sum(a.split() == b.split() for a, b in zip(kept.of(0), kept.of(2), strict=True))
+    units = int(keep.sum()) if clusters is None else len(set(clusters[keep].tolist()))
     selective = judge_selection(selection, level)
     found = [
         *judge_exclusions(keep, limits),
         *selective,
         *judge_compliance(compliance, attribute, limits),
-        *judge_drift(drift, chains.steps, limits),
+        *judge_drift(drift, chains.steps, units, limits),
     ]
     verdict, notes = summarise(found)
     return RewriteQuality(

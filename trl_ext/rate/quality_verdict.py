@@ -12,6 +12,7 @@ from .exclusions import Selection
 from .feature_drift import FeatureDrift
 
 
+_FEW_UNITS = 10
 GOOD, DOUBTFUL, BAD = "good", "doubtful", "bad"
 # What is found is a level and a sentence
 Finding = tuple[str, str]
@@ -118,11 +119,15 @@ _BIASED = {
 }
 
 
-def judge_drift(drift: Sequence[FeatureDrift], steps: int, limits: Limits) -> list[Finding]:
-    """Off-target features drift, or it is not known."""
+def judge_drift(drift: Sequence[FeatureDrift], steps: int, units: int, limits: Limits) -> list[Finding]:
+    """Off-target features drift, or it is not known; `units` is the number of prompts, or of rows where these are apart."""
     if drift and steps < 2:
         return [(DOUBTFUL, "Off-target drift is not known: it needs two rewrites of every text.")]
     found = []
+    if drift and units < _FEW_UNITS:
+        found.append(
+            (DOUBTFUL, f"Off-target drift can hardly be tested: the texts are of {units} prompts or other clusters.")
+        )
     for part in sorted(drift, key=lambda part: -part.worst):
         if part.flags:
             details = "; ".join(f"{_BIASED[test]} ({part.standardised(test):+.2f} sd)" for test in part.flags)

@@ -36,12 +36,13 @@ class RateReport:
             A row for each data set, attribute, reward model, estimator (`naive`, `single_rewrite`, `rate`, `rewrite`; where
             there is what they need `wald`, `feature_adjusted`, `symmetric`, `aipw`) and estimand (`ATE`, `ATT`, `ATU`; of
             `naive` the `difference`, of `rewrite` `w=1` and `w=0`). Columns `value, se, ci_low, ci_high` and `mde`, the
-            minimum detectable effect of one test, before the correction for many, in units of reward; the same in standard deviations of the rewards of originals
-            (`normalised`, ...); `n` rows, of which `n1` have the attribute and `n0` have not, and `clusters`; `p_value`,
+            minimum detectable effect of one test, before the correction for many, in units of reward; the same in standard
+            deviations of the rewards of originals (`normalised`, ...); `n` rows, of which `n1` have the attribute and `n0` have not, and `clusters`; `p_value`,
             `p_adjusted` for all tests of the same estimator, and `significant`. Missing where there is no estimate.
         contrasts (`pandas.DataFrame`):
             Reward models against a baseline on the same texts: `value` is how much more each pays, with `unit` `sd` or
-            `reward`; `p_max_t` is corrected for the models of a data set and attribute, `p_adjusted` for all.
+            `reward`; `p_max_t` is corrected for the models of a data set and attribute, `p_adjusted` for all contrasts in
+            the same unit.
         combined (`pandas.DataFrame`):
             Attributes that several data sets have: the mean of their effects. Rows are never put together.
         excluded (`dict[tuple[str, str], dict[str, int]]`):
@@ -207,7 +208,7 @@ def rate_report(
     excluded = {key: dict(facts.excluded) for key, facts in texts.items()}
     return RateReport(
         effects,
-        as_table(contrasts, CONTRAST_COLUMNS, ("unit", "estimand"), **corrected),
+        as_table(contrasts, CONTRAST_COLUMNS, ("unit",), **corrected),
         combined,
         {key: reasons for key, reasons in excluded.items() if reasons},
         tuple(notes),

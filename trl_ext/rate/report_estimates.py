@@ -18,7 +18,7 @@ from .text_facts import TextFacts, take
 
 
 ESTIMANDS = ("ATE", "ATT", "ATU")
-_ROWS_PER_FEATURE = 10  # at least, of a regression
+_ROWS_PER_FEATURE = 10  # or clusters, at least, of a regression
 # name of an effect -> estimator, estimand
 NAMES = {
     "naive_effect": ("naive", "difference"),
@@ -114,8 +114,10 @@ def _remedies(
         own = _varying(take(features, rows))
         if own.shape[1] == 0:
             continue
-        if len(own) < _ROWS_PER_FEATURE * own.shape[1]:
-            yield estimator, None, f"no `{estimator}`: {len(own)} rows are too few for {own.shape[1]} features"
+        units = len(own) if table.clusters is None else len(set(table.clusters.tolist()))
+        if units < _ROWS_PER_FEATURE * own.shape[1]:
+            of_what = "rows" if table.clusters is None else "clusters"
+            yield estimator, None, f"no `{estimator}`: {units} {of_what} are too few for {own.shape[1]} features"
         elif estimator == "feature_adjusted":
             yield estimator, feature_adjusted_effects(table, own, level=level), None
         else:
@@ -172,7 +174,9 @@ def combined_rows(
             for row in own.itertuples()
         ]
         if any(not np.isfinite(estimate.se) or estimate.se <= 0 for estimate in estimates):
-            notes.append(f"{attribute}, {model}: not combined over data sets, one has no standard error")
+            notes.append(
+                f"{attribute}, {model}, {names[2]} {names[3]}: not combined over data sets, one has no standard error"
+            )
             continue
         if unknown:
             notes.append(
