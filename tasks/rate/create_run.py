@@ -51,7 +51,12 @@ def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
         ConfigError: On a mistake in the configuration or the data, or if too many rewrites failed.
     """
     transformers.utils.logging.set_verbosity_warning()
-    for name, level in (("trl_ext", logging.INFO), ("tasks", logging.INFO), ("httpx", logging.WARNING)):
+    for name, level in (
+        ("trl_ext", logging.INFO),
+        ("tasks", logging.INFO),
+        ("httpx", logging.WARNING),
+        ("httpx2", logging.WARNING),
+    ):
         logging.getLogger(name).setLevel(level)
     smoke_test = config["smoke_test"]
     config = resolve(config)

@@ -149,6 +149,7 @@ def kill_when(reached, cwd, *arguments):
 def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(reward_model, tmp_path):
     """With the bundled model as rewriter, in this process and behind a server."""
     arguments = (f"reward_models={reward_model}", "rewriters=local,server", "limit=6", "create.max_tokens=24")
+    arguments += ("score.use_quality=False", "effects.texts=False")  # so short, rewrites are cut
     whole, killed = tmp_path / "whole/outputs/rate", tmp_path / "killed/outputs/rate"
     finish(tmp_path / "whole", *arguments)
     for reached in (
