@@ -12,6 +12,7 @@ import transformers
 
 from tasks.charm.demo_prompts import load_demo_prompts
 from tasks.charm.generate_config import DEMO, POLICY_KEYS, resolve_aliases
+from tasks.log_levels import show_own_news
 from tasks.provenance import command
 from tasks.train_config import ConfigError
 from trl_ext.arena import (
@@ -51,8 +52,7 @@ def run_generation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, int]
         ConfigError: On a mistake in the configuration or the data, or if prompts got no answer.
     """
     transformers.utils.logging.set_verbosity_warning()
-    for name, level in (("trl_ext", logging.INFO), ("tasks", logging.INFO), ("httpx", logging.WARNING)):
-        logging.getLogger(name).setLevel(level)
+    show_own_news()
     config = resolve_aliases(config)
     folder = Path(config["output_dir"]).expanduser()
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import transformers
 
 from tasks.json_files import as_recorded, write_json
+from tasks.log_levels import show_own_news
 from tasks.provenance import command, package_versions
 from tasks.rate.create_attribute import configured_originals
 from tasks.rate.create_config import RULES, resolve
@@ -51,13 +52,7 @@ def run_creation(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
         ConfigError: On a mistake in the configuration or the data, or if too many rewrites failed.
     """
     transformers.utils.logging.set_verbosity_warning()
-    for name, level in (
-        ("trl_ext", logging.INFO),
-        ("tasks", logging.INFO),
-        ("httpx", logging.WARNING),
-        ("httpx2", logging.WARNING),
-    ):
-        logging.getLogger(name).setLevel(level)
+    show_own_news()
     smoke_test = config["smoke_test"]
     config = resolve(config)
     folder = Path(config["output_dir"]).expanduser() / config["name"]

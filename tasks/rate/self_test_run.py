@@ -1,6 +1,5 @@
 """The self-test on configured texts and a configured rewriter: planted effects must be found."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import transformers
 
 from tasks.json_files import as_recorded, write_json
+from tasks.log_levels import show_own_news
 from tasks.provenance import command, package_versions
 from tasks.rate.create_attribute import configured_originals
 from tasks.rate.create_config import RULES
@@ -35,8 +35,7 @@ def run_self_test(config: Mapping[str, Any], sacred_run: Any) -> dict[str, Any]:
         ConfigError: On a mistake in the configuration or the data, or if too many rewrites failed.
     """
     transformers.utils.logging.set_verbosity_warning()
-    for name, level in (("trl_ext", logging.INFO), ("tasks", logging.INFO), ("httpx", logging.WARNING)):
-        logging.getLogger(name).setLevel(level)
+    show_own_news()
     folder = Path(config["output_dir"]).expanduser() / folder_name(config)
     try:
         originals = configured_originals(config)

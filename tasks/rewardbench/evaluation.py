@@ -12,6 +12,7 @@ import transformers
 from datasets import Dataset
 from transformers import AutoTokenizer
 
+from tasks.log_levels import quiet_requests
 from tasks.provenance import command, model_identity, package_versions
 from tasks.rewardbench.configs import text_prompts
 from tasks.rewardbench.rows import load_rows
@@ -36,8 +37,7 @@ def show_messages() -> None:
     transformers.utils.logging.set_verbosity_warning()
     logging.getLogger("trl_ext").setLevel(logging.INFO)
     logger.setLevel(logging.INFO)
-    for name in ("httpx", "httpx2"):  # a line per request
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quiet_requests()
 
 
 def run_evaluation(
