@@ -256,7 +256,9 @@ class TestModels:
         assert done.texts[0] == done.texts[2] and done.texts[0] != done.texts[1]
         assert rewrite(chains, rewriter(1)).texts == done.texts, "batches and stores change nothing"
         record = json.loads((tmp_path / "rewrites.meta.json").read_text())
-        assert record["ledger"]["answers"] == 4 and record["ledger"]["without_usage"] == 0
+        # seeds depend on the path of the model: now and then a random model ends an answer at once, and is asked again
+        ledger = record["ledger"]
+        assert ledger["answers"] - ledger["unusable"] == 4 and ledger["without_usage"] == 0
         # a text that leaves no room for an answer fails alone
         long = ChatRewriter(LocalBackend(checkpoint), LENGTH, tmp_path / "s", progress=False)
         done = rewrite(chains_of("what " * 900), long, steps=1)
