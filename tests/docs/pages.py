@@ -1,0 +1,77 @@
+"""The pages a newcomer follows, and what is in them: blocks of commands in order, and which of them are not run, and why."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/guides/*.md")), *sorted(ROOT.glob("docs/migration/*.md"))]
+
+# Why a block is not run. A comment in the page above the block says which: <!-- not run: needs a GPU -->
+REASONS = {
+    "needs a GPU",
+    "needs the Hub",  # models, data or an account that are not on this machine
+    "needs a server",  # a language model behind an OpenAI-compatible server
+    "needs your data",
+    "downloads packages",
+    "trains for minutes",
+}
+_COMMENT = re.compile(r"<!-- (?P<key>[a-z ]+): (?P<value>.+?) -->")
+_FENCE = re.compile(r"```(?P<language>\w*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its text, its line in the page, and why it is not run (`None`: it is)."""
+
+    language: str
+    code: str
+    line: int
+    reason: str | None
+
+    @property
+    def runs(self) -> bool:
+        return self.language in ("bash", "python") and self.reason is None
+
+
+@dataclass(frozen=True)
+class Page:
+    """
+    A page: its blocks in order, the runs of `tasks/train.py` that it starts from, and whether it takes minutes.
+
+    Comments in the page say so: `<!-- starts from: outputs/demo-beta -->`, `<!-- test: slow -->`.
+    """
+
+    path: Path
+    blocks: tuple[Block, ...]
+    starts_from: tuple[str, ...]
+    is_slow: bool
+
+    @property
+    def name(self) -> str:
+        return self.path.relative_to(ROOT).as_posix()
+
+
+def read_page(path: Path) -> Page:
+    text = path.read_text(encoding="utf-8")
+    comments = [(match["key"], match["value"]) for match in _COMMENT.finditer(text)]
+    if unknown := {key for key, _ in comments} - {"not run", "starts from", "test"}:
+        raise ValueError(f"{path.name}: unknown comments {sorted(unknown)}")
+    blocks = []
+    for match in _FENCE.finditer(text):
+        above = _COMMENT.fullmatch(text[: match.start()].rstrip().rpartition("\n")[2])
+        reason = above["value"] if above and above["key"] == "not run" else None
+        line = text.count("\n", 0, match.start()) + 1
+        blocks.append(Block(match["language"], match["code"], line, reason))
+    if sum(key == "not run" for key, _ in comments) != sum(block.reason is not None for block in blocks):
+        raise ValueError(f"{path.name}: a comment 'not run' is not directly above a block")
+    values = {key: [value for other, value in comments if other == key] for key, _ in comments}
+    return Page(path, tuple(blocks), tuple(values.get("starts from", ())), values.get("test") == ["slow"])
+
+
+def placeholders(code: str) -> list[str]:
+    """What a reader has to replace, or to fetch from elsewhere: such a block can't run as printed."""
+    names = re.findall(r"<[^<>\n]+>|…|\b(?:MODEL|RM|RM1|RM2|RUN|PATH|NAME|ORG)\b", code)
+    hub = re.findall(r"(?<![\w./])(?:Qwen|Skywork|meta-llama|allenai|google|stanfordnlp|me|org)/[\w.-]+", code)
+    return names + hub
