@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..evaluation.multiple_testing import adjust_p_values
-from ..evaluation.statistics import Estimate, mean_estimate
+from ..evaluation.statistics import Estimate, adjust_p_values, mean_estimate
 from .effects import estimate_to_dict
 from .features import DISTANCE
 from .steps import step_names

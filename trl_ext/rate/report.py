@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..atomic_files import write_text_atomically
-from ..evaluation.multiple_testing import CORRECTIONS
+from ..evaluation.statistics import CORRECTIONS
 from .report_contrasts import CONTRAST_COLUMNS, contrast_rows
 from .report_estimates import ESTIMANDS, combined_rows, effect_rows
 from .report_rows import COLUMNS, as_table

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from ..evaluation.multiple_testing import adjust_p_values
-from ..evaluation.statistics import Estimate
+from ..evaluation.statistics import Estimate, adjust_p_values
 from .reward_chains import RewardChains
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from scipy import stats
 
 from ..data.checks import counted
-from ..evaluation.multiple_testing import adjust_p_values
-from ..evaluation.statistics import Estimate
+from ..evaluation.statistics import Estimate, adjust_p_values
 from .attribute import Attribute
 from .effects import estimate_effects, estimate_to_dict
 from .feature_drift import ON_TARGET

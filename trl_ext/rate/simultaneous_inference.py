@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ..evaluation.multiple_testing import adjust_p_values
-from ..evaluation.statistics import Estimate
+from ..evaluation.statistics import Estimate, adjust_p_values
 from .effect_covariance import Figure
 
 
