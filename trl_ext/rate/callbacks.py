@@ -16,12 +16,12 @@ from ..evaluation.statistics import Estimate
 from ..evaluation.training.audit_callback import ScoredRowsCallback, check_whole_number, logged_figures
 from ..json_lines import append_lines
 from ..scoring.processes import on_main_process
-from .chain_folders import read_all_chains
-from .effects import RateEffects, estimate_effects, estimate_to_dict
-from .normalised import normalised_effects
-from .reward_chains import RewardChains
-from .scoring import complete_chains
-from .text_chains import TextChains
+from .chains.chain_folders import read_all_chains
+from .chains.reward_chains import RewardChains
+from .chains.scoring import complete_chains
+from .chains.text_chains import TextChains
+from .estimators.effects import RateEffects, estimate_effects, estimate_to_dict
+from .estimators.normalised import normalised_effects
 
 
 logger = logging.getLogger(__name__)
