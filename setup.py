@@ -40,7 +40,8 @@ setup(
     package_data={
         "trl_ext.arena": ["data/*.json"],
         "trl_ext.data": ["demo/*.jsonl"],
-        "trl_ext.rate": ["data/*"],
+        "trl_ext.rate.attributes": ["data/*.yaml"],
+        "trl_ext.rate.rules": ["data/*.yaml"],
         "trl_ext.scoring.judges": ["prompts/*.yaml"],
         # loaded by their paths, not as packages
         "trl_ext.evaluation.metrics": ["*/*.py"],
