@@ -53,7 +53,8 @@ setup(
         f"{PROGRAMS}.tasks.rate": ["*.yaml"],
         "trl_ext.arena": ["data/*.json"],
         "trl_ext.data": ["demo/*.jsonl"],
-        "trl_ext.rate": ["data/*"],
+        "trl_ext.rate.attributes": ["data/*.yaml"],
+        "trl_ext.rate.rules": ["data/*.yaml"],
         "trl_ext.scoring.judges": ["prompts/*.yaml"],
         # loaded by their paths, not as packages
         "trl_ext.evaluation.metrics": ["*/*.py"],

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ..evaluation.correlations import pearson_statistic, reward_correlations, spearman_statistic
+from ..evaluation.comparison.correlations import pearson_statistic, reward_correlations, spearman_statistic
 from ..evaluation.statistics import Estimate, _check_level, _cluster_codes, cluster_bootstrap, cluster_bootstraps
 from .mismatch_change import aligned_after
 from .score_table import ScoreTable

@@ -6,9 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..evaluation.auc import area_under_curve
-from ..evaluation.comparison import PairedComparison, compare_paired
-from ..evaluation.statistics import Estimate, _as_finite, mean_estimate, paired_difference, proportion_estimate
+from ..evaluation.comparison.comparison import PairedComparison, compare_paired
+from ..evaluation.statistics import (
+    Estimate,
+    _as_finite,
+    area_under_curve,
+    mean_estimate,
+    paired_difference,
+    proportion_estimate,
+)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..evaluation.multiple_testing import adjust_p_values
-from ..evaluation.statistics import _check_level
+from ..evaluation.statistics import _check_level, adjust_p_values
 from .rated_models import scored_name
 from .rating_table import RatingTable
 

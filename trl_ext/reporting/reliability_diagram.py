@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.reliability_diagram import ReliabilityDiagram
+from ..evaluation.calibration.diagram import ReliabilityDiagram
 from .figures import add_legend, new_figure, save_figure
 
 

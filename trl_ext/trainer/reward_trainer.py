@@ -19,7 +19,7 @@ from trl import RewardConfig, RewardTrainer
 from ..data.loading import rename_columns
 from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
 from ..data.tokenization import LengthReport, tokenize_preferences
-from ..evaluation.pairwise import pairwise_metrics
+from ..evaluation.accuracy.pairwise import pairwise_metrics
 from ..losses import BradleyTerryLoss, PairwiseLoss
 from ..shared_prefix import SharedPrefixReport, core_model
 from .collator import PreferenceColumnsCollator, SharedPrefixCollator
