@@ -78,10 +78,14 @@ def pair_features(
         raise ValueError(f"max_length_policy must be 'error' or 'truncate_prompt_left', got {max_length_policy!r}")
     path = resolve_model(model)
     if Path(path, "adapter_config.json").is_file():
-        raise ValueError(f"'{model}' holds an adapter without its model: merge it (merge_and_unload) and save the whole")
+        raise ValueError(
+            f"'{model}' holds an adapter without its model: merge it (merge_and_unload) and save the whole"
+        )
     tokenizer = AutoTokenizer.from_pretrained(path)
     if max_length is None:
-        window = getattr(AutoConfig.from_pretrained(path), "max_position_embeddings", None) or tokenizer.model_max_length
+        window = (
+            getattr(AutoConfig.from_pretrained(path), "max_position_embeddings", None) or tokenizer.model_max_length
+        )
         max_length = int(min(window, tokenizer.model_max_length))
     tokens, report = tokenize_preferences(
         dataset, tokenizer, max_length=max_length, max_length_policy=max_length_policy, name="train"

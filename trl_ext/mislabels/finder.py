@@ -20,6 +20,7 @@ from .report import MislabelReport
 
 
 EVIDENCE = ("p_wrong", "margin", "left_out_margin", "influence", "self_influence", "rank_average")
+LEAVE_OUT = ("annotator", "prompt", "row")
 _SHARES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 
 
@@ -31,6 +32,7 @@ def find_mislabels(
     trusted: ArrayLike | None = None,
     wrong: ArrayLike | None = None,
     evidence: str = "p_wrong",
+    leave_out: str = "annotator",
     annotator_column: str = "annotator_id",
     group_column: str | None = None,
     folds: int = 5,
@@ -47,14 +49,15 @@ def find_mislabels(
 
     | evidence | what it is | needs |
     |---|---|---|
-    | `p_wrong` | posterior probability of a wrong label, from the margin and the annotator's η | |
+    | `p_wrong` | posterior probability of a wrong label, from the annotator's η and `left_out_margin` (or `margin`) | |
     | `margin` | reward difference from models that were trained on other prompts, the lowest first | |
-    | `left_out_margin` | the same from one head without the pair's prompt, in closed form | features |
+    | `left_out_margin` | reward difference without the label itself, in closed form; see `leave_out` | features |
     | `influence` | harm that the pair does to the fit of other pairs (or of trusted ones) | features |
     | `self_influence` | pull of the pair on the head | features |
     | `rank_average` | mean rank by `p_wrong`, `left_out_margin` and `influence` | features |
 
-    All are computed; `evidence` says which of them ranks. Margins of models that were trained on the label itself are
+    All are computed; `evidence` says which of them ranks. Where people have labelled several pairs of a prompt, or the same
+    pair, `left_out_margin` lets the others' labels of the prompt vote, which `margin` can't. Margins of models that were trained on the label itself are
     biased towards it and take no part (`in_sample_margin` is compared where the truth is known, to show this).
 
     References:
@@ -75,6 +78,10 @@ def find_mislabels(
             The truth, to check the search: 1 for a wrong label.
         evidence (`str`, *optional*, defaults to `"p_wrong"`):
             What the table is ranked by.
+        leave_out (`str`, *optional*, defaults to `"annotator"`):
+            What `left_out_margin` goes without: all labels of the pair's prompt by its `annotator` (without annotators, all
+            of the prompt), all labels of its `prompt`, or its own `row` alone, which is right if labels err independently
+            of each other. Labels that come from one ranking do not.
         annotator_column (`str`, *optional*, defaults to `"annotator_id"`):
             Column with the annotator of each pair; may be absent.
         group_column (`str`, *optional*):
@@ -114,6 +121,8 @@ def find_mislabels(
     """
     if evidence not in EVIDENCE:
         raise ValueError(f"evidence must be one of {', '.join(EVIDENCE)}, got {evidence!r}")
+    if leave_out not in LEAVE_OUT:
+        raise ValueError(f"leave_out must be one of {', '.join(LEAVE_OUT)}, got {leave_out!r}")
     if (features is None) == (margins is None):
         raise ValueError("give either features, of which a head is trained, or margins of cross-fitted models")
     if features is None and (evidence not in ("p_wrong", "margin") or trusted is not None):
@@ -136,16 +145,17 @@ def find_mislabels(
     scores: dict[str, np.ndarray] = {}  # higher is more suspicious
     if features is not None:
         features, trusted = _features(features, "features", n), _features(trusted, "trusted", None)
-        scores, penalty = _head_evidence(features, trusted, fold_of, groups, penalty)
-        margins = -scores["margin"]
+        together = {"annotator": groups * len(names) + codes, "prompt": groups, "row": np.arange(n)}[leave_out]
+        scores, penalty = _head_evidence(features, trusted, fold_of, together, penalty)
+        margins, unseen = -scores["margin"], -scores["left_out_margin"]
     else:
         margins = _vector(margins, "margins", n)
-        scores["margin"] = -margins
+        scores["margin"], unseen = -margins, margins
 
-    commitment = estimate_commitment(margins, [names[c] for c in codes], prior=prior, level=level)
-    pooled = estimate_commitment(margins, ["all"] * n, prior=prior, level=level)
+    commitment = estimate_commitment(unseen, [names[c] for c in codes], prior=prior, level=level)
+    pooled = estimate_commitment(unseen, ["all"] * n, prior=prior, level=level)
     eta = commitment.table["eta"].to_numpy()
-    calibrated = commitment.scale.value * margins
+    calibrated = commitment.scale.value * unseen
     p_wrong = wrong_label_probability(calibrated, eta[codes])
     # as log odds, in which probabilities that round to 1 keep their order
     odds = -(calibrated + np.log1p(eta[codes]) - np.log1p(-eta[codes]))
@@ -155,7 +165,9 @@ def find_mislabels(
         scores["rank_average"] = np.mean(ranked, axis=0)
     flagged = flag_wrong_labels(p_wrong, fdr)
 
-    table = pd.DataFrame({"row": np.arange(n), "id": list(dataset["id"]) if "id" in dataset.column_names else range(n)})
+    table = pd.DataFrame(
+        {"row": np.arange(n), "id": list(dataset["id"]) if "id" in dataset.column_names else range(n)}
+    )
     table["annotator_id"] = [names[c] for c in codes] if has_annotators else None
     table["margin"] = margins
     table["left_out_margin"] = -scores["left_out_margin"] if "left_out_margin" in scores else np.nan
@@ -173,7 +185,7 @@ def find_mislabels(
     one = pooled.table.iloc[0]
     figures = {
         "wrong_labels": count_wrong_labels(
-            pooled.scale.value * margins, one["eta"], one["ci_low"], one["ci_high"], level
+            pooled.scale.value * unseen, one["eta"], one["ci_low"], one["ci_high"], level
         ),
         "eta": Estimate(*(float(one[c]) for c in ("eta", "se", "ci_low", "ci_high")), n, pooled.method),
         "scale": commitment.scale,
@@ -191,7 +203,7 @@ def find_mislabels(
         "evidence": evidence, "mode": "margins" if features is None else "head", "pairs": n,
         "groups": len(np.unique(groups)), "annotators": len(names) if has_annotators else None, "folds": folds,
         "penalty": penalty, "prior": list(prior), "fdr": fdr, "share": share, "level": level, "resamples": resamples,
-        "seed": seed, "trusted_pairs": None if trusted is None else len(trusted),
+        "seed": seed, "leave_out": None if features is None else leave_out, "trusted_pairs": None if trusted is None else len(trusted),
     }  # fmt: skip
     annotators = _annotator_table(commitment.table, calibrated, codes, flagged, wrong, level)
     if not has_annotators:
@@ -203,7 +215,7 @@ def _head_evidence(
     features: np.ndarray,
     trusted: np.ndarray | None,
     fold_of: np.ndarray,
-    groups: np.ndarray,
+    together: np.ndarray,
     penalty: float | None,
 ) -> tuple[dict[str, np.ndarray], float]:
     """Evidence of a head on frozen features, higher being more suspicious, and the penalty."""
@@ -215,7 +227,7 @@ def _head_evidence(
     fitted = head.margins(x)
     scores = {
         "margin": -cross_fit_margins(x, fold_of, penalty),
-        "left_out_margin": -leave_out_margins(head, x, groups),
+        "left_out_margin": -leave_out_margins(head, x, together),
         "influence": pair_influence(head, x, others[0]) if others else cross_influence(x, fold_of, penalty),
         "self_influence": self_influence(head, x),
         "in_sample_margin": -fitted,
@@ -260,7 +272,9 @@ def _vector(values: ArrayLike, name: str, n: int) -> np.ndarray:
         raise ValueError(f"{name} must have one value per row, shape ({n},), got {array.shape}")
     bad = np.flatnonzero(~np.isfinite(array))
     if bad.size:
-        raise ValueError(f"{name} has {bad.size} values that are not finite; first: row {bad[0]}, value {array[bad[0]]}")
+        raise ValueError(
+            f"{name} has {bad.size} values that are not finite; first: row {bad[0]}, value {array[bad[0]]}"
+        )
     return array
 
 
@@ -268,5 +282,7 @@ def _labels(values: ArrayLike, n: int) -> np.ndarray:
     array = _vector(values, "wrong", n)
     bad = np.flatnonzero((array != 0) & (array != 1))
     if bad.size:
-        raise ValueError(f"wrong must hold 0 and 1; {bad.size} values do not, first: row {bad[0]}, value {array[bad[0]]}")
+        raise ValueError(
+            f"wrong must hold 0 and 1; {bad.size} values do not, first: row {bad[0]}, value {array[bad[0]]}"
+        )
     return array.astype(np.int64)

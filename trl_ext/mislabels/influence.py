@@ -89,8 +89,8 @@ def leave_out_margins(head: PairHead, x: np.ndarray, groups: np.ndarray) -> np.n
     Args:
         head ([`PairHead`]): Head that was fitted to `x`.
         x (`np.ndarray` of shape `(N, D)`): Its training pairs.
-        groups (`np.ndarray` of shape `(N,)`): What is left out together: rows of one prompt. `np.arange(N)` leaves out
-            single pairs, and lets other labels of the same pair vote.
+        groups (`np.ndarray` of shape `(N,)`): What is left out together, such as rows of one prompt. `np.arange(N)` leaves
+            out single rows, and lets other labels of the same pair vote.
 
     Returns:
         `np.ndarray` of shape `(N,)`

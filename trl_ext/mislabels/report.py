@@ -20,7 +20,7 @@ class MislabelReport:
         table (`pandas.DataFrame`):
             One row per pair, the most suspicious first: `rank` (from 1), `row` (of the dataset, from 0), `id`,
             `annotator_id` (missing without annotators), `margin` (cross-fitted reward difference, chosen minus rejected),
-            `left_out_margin`, `influence`, `self_influence` (missing in a search from margins alone), `eta` (of the
+            `left_out_margin` (without the label itself), `influence`, `self_influence` (missing in a search from margins alone), `eta` (of the
             annotator), `p_wrong`, `evidence` (the value that ranks, higher being more suspicious), `flagged`, and `wrong`
             where the truth is known.
         annotators (`pandas.DataFrame`):
@@ -29,7 +29,7 @@ class MislabelReport:
             `wrong` where the truth is known.
         figures (`dict[str, Estimate]`):
             `wrong_labels` (estimated number in all), `eta` (of all labels together), `scale` (factor that calibrates the
-            margins), `accuracy` (share of labels that the cross-fitted margins agree with); with the truth also
+            margins), `accuracy` (share of labels that the cross-fitted margins agree with, ties counting half); with the truth also
             `true_wrong_share` (base rate) and `precision` at `share` of the labels.
         comparison (`pandas.DataFrame`, *optional*):
             With the truth: each kind of evidence against it, see [`~trl_ext.mislabels.ranking.compare_evidence`].

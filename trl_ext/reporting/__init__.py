@@ -3,6 +3,7 @@
 from .calibration_figures import plot_mismatch_change, plot_reward_drift
 from .contract_figures import plot_contract_gaps, plot_gaps_by_delta, plot_utility_profiles
 from .leaderboard_figures import plot_leaderboard, plot_model_correlations, plot_subset_distributions
+from .mislabel_figures import plot_precision_at_k
 from .mismatch_figures import plot_mismatch, plot_reward_against_rating
 from .monitoring_figures import (
     plot_error_lower_bounds,
@@ -44,6 +45,7 @@ __all__ = [
     "plot_naive_vs_rate",
     "plot_payments",
     "plot_power",
+    "plot_precision_at_k",
     "plot_probability_histograms",
     "plot_reliability_diagram",
     "plot_reward_against_rating",
