@@ -38,7 +38,7 @@ setup(
     keywords="reward model, RLHF, preference learning, annotator reliability, TRL",
     packages=find_packages(include=["trl_ext", "trl_ext.*"]),
     package_data={
-        "trl_ext.arena": ["data/*.json"],
+        "trl_ext.arena.leaderboards": ["data/*.json"],
         "trl_ext.data": ["demo/*.jsonl"],
         "trl_ext.rate.attributes": ["data/*.yaml"],
         "trl_ext.rate.rules": ["data/*.yaml"],
