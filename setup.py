@@ -22,6 +22,7 @@ EXTRAS = {
         *("fastapi>=0.120", "uvicorn>=0.38"),  # the loopback hub of the tests
         *("pymongo>=4.15", "nx-27017>=0.8.1"),  # MongoDB's protocol over SQLite
         *("openai>=2.0", "matplotlib>=3.9"),
+        "playwright>=1.50",  # drives a Chromium that is installed, to look at reports
         *("crowd-kit>=1.4", "evalica>=0.4.2"),  # cross-checks of the label aggregation and of the ratings
     ],
 }
@@ -55,6 +56,7 @@ setup(
         "trl_ext.data": ["demo/*.jsonl"],
         "trl_ext.rate.attributes": ["data/*.yaml"],
         "trl_ext.rate.rules": ["data/*.yaml"],
+        "trl_ext.reporting.html_report": ["templates/*"],
         "trl_ext.scoring.judges": ["prompts/*.yaml"],
         # loaded by their paths, not as packages
         "trl_ext.evaluation.metrics": ["*/*.py"],
