@@ -197,7 +197,7 @@ _AUDIT = Command(
         "models": Program(
             "Which models' answers the reward model over-values, against ratings by people (CHARM).",
             "trl-ext audit models model=outputs/demo-beta responses=outputs/charm/responses ratings=outputs/charm/ratings.csv",
-            "outputs/charm/mismatch/<model>/: mismatch.csv, agreement.csv, results.json, heat map; scores/<model>/",
+            "outputs/charm/mismatch/<model>/: mismatch.csv, agreement.csv, report.json, figures; rewards in scores/<model>/",
             "tasks/charm/mismatch.py",
         ),
     },
