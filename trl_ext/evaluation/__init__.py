@@ -17,6 +17,12 @@ from .lie import LIEWeights, lie_weights
 from .metrics import metric_path
 from .oracle import OracleScores, oracle_scores
 from .paired_tests import mcnemar_p_values, minimum_detectable_effect, sign_flip_p_value
+from .preference_calibration import (
+    PreferenceCalibrationChange,
+    pair_calibration,
+    preference_calibration_change,
+    preferred_orientation,
+)
 from .reliability_diagram import ReliabilityDiagram, reliability_diagram
 from .rewardbench import (
     RewardBenchScores,

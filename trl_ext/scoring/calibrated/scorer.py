@@ -254,6 +254,7 @@ class CalibratedScorer(Scorer):
                 "stored with, so the model was trained or changed since. Fit it again (tasks/calibrate.py) or "
                 "`remove_calibration`; to apply it all the same, give `calibration=read_calibration(...)`."
             )
+        self._head = None  # checked once
 
     def score_windows(
         self,
@@ -269,6 +270,7 @@ class CalibratedScorer(Scorer):
         window_size = self.window_size if window_size is None else window_size
         if num_workers is None:
             num_workers = self.check_first_windows(groups(), window_size)
+        self.prepare()
         self._forget()
         ours = windows(groups(), window_size)
         for window in itertools.islice(ours, skip):
