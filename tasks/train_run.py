@@ -37,6 +37,7 @@ from trl_ext import (
 from trl_ext.data import resolve_model
 from trl_ext.hub import load_reward_model, push_reward_model, verify_round_trip
 from trl_ext.hub.round_trip import whole_models
+from trl_ext.reporting.data_health import data_health
 from trl_ext.scoring import save_calibration
 from trl_ext.trainer import TrainingInterrupted
 from trl_ext.trainer.frozen_layers import cached_lower_layers, freeze_lower_layers
@@ -44,6 +45,7 @@ from trl_ext.trainer.frozen_layers import cached_lower_layers, freeze_lower_laye
 
 logger = logging.getLogger("tasks.train")
 
+TRAINING_LOG, DATA_HEALTH = "training_log.json", "data_health.json"
 ROUND_TRIP_ROWS = 8
 AUTOCAST_TOLERANCE = 0.1
 
@@ -285,6 +287,9 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
             raise Interrupted("by SIGTERM") from None
         after, scored, grid = _learned_figures(trainer, config, data)
         calibration = _calibrate(trainer, config, data, scored)
+    if isinstance(calibration, MeasuredCalibration):  # before the model's card, which shows it
+        source = provenance(config, model_path, data, trainer)
+        write_calibration(Path(args.output_dir, FOLDER), calibration, source)
     rewards = _rewards_of_divided_model(trainer)
     _save(trainer, config)
     if trainer.is_world_process_zero():
@@ -298,10 +303,12 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
         }
         if isinstance(calibration, MeasuredCalibration):
             save_calibration(args.output_dir, calibration.calibration, overwrite=True)
-            write_calibration(Path(args.output_dir, FOLDER), calibration, results["provenance"])
             results["preference_calibration"] = calibration.to_labels.ece_change.to_dict()
             print(f"\n{format_calibration(calibration)}")
         path = Path(args.output_dir, "results.json")
+        # a resumed run has the rows of its earlier parts: the trainer's state is in every checkpoint
+        write_json(path.with_name(TRAINING_LOG), {"log_history": trainer.state.log_history})
+        write_json(path.with_name(DATA_HEALTH), data_health(data.train))
         write_json(path, results)
         if scored is not None:
             scored.to_csv(Path(args.output_dir, "test_rewards.csv"), index=False)

@@ -45,9 +45,9 @@ def is_fresh_head(model: PreTrainedModel) -> bool:
 
 
 @torch.no_grad()
-def scale_reward_head(model: nn.Module, factor: float) -> None:
-    """Multiply the weights of the reward head by `factor`: the initial rewards shrink by it."""
-    for head in find_reward_heads(model):
+def scale_reward_head(model: nn.Module, factor: float, num_labels: int = 1) -> None:
+    """Multiply the weights of the reward head, with `num_labels` outputs, by `factor`: the initial rewards shrink by it."""
+    for head in find_reward_heads(model, num_labels):
         parameters = [head.weight] if head.bias is None else [head.weight, head.bias]
         if hasattr(head.weight, "ds_id"):  # ZeRO-3 keeps an empty shard outside this context
             import deepspeed
