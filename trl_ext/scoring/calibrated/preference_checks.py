@@ -159,7 +159,7 @@ def source_columns(pairs: PreferencePairs) -> tuple[list[str], np.ndarray]:
         bad = [row for row, source in enumerate(side) if not isinstance(source, str) or not source]
         if bad:
             raise ValueError(f"`{name}`: {len(bad)} pairs have no source; first: row {bad[0]}, value {side[bad[0]]!r}")
-    names = sorted({*pairs.sources[0], *pairs.sources[1]})
+    names = [str(name) for name in sorted({*pairs.sources[0], *pairs.sources[1]})]
     number = {name: position for position, name in enumerate(names)}
     first, second = (np.array([number[source] for source in side]) for side in pairs.sources)
     parts, component = connected_components(
