@@ -147,6 +147,10 @@ def default():
     report_to = "none"  # tensorboard, trackio, wandb, mlflow, or a list of them, beside the Sacred record
     eval_on_lie_test = False
     eval_before_training = True
+    calibrate = (
+        "temperature"  # probabilities of reward differences, fitted on the evaluation pairs, measured on the test
+    )
+    # pairs, stored in the model; applied on request only. Or platt, isotonic, lapse; None: none
     verify_round_trip = True
     push_to_hub = False  # when the run is complete; the token comes from HF_TOKEN or `hf auth login`
     hub_model_id = None  # default: the name of the output directory, in your namespace

@@ -32,6 +32,7 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "noise_method": (str,),
     "calibration_method": (str,),
     "human_data_path": (str,),
+    "calibrate": (str,),
     "eta": (int, float),
     "annotator_eta_path": (str,),
     "constant_reliability": (int, float, str),
@@ -70,6 +71,7 @@ CHOICES = {
         "none",
     ),
     "calibration_method": ("hard", "soft", "matching", "source_offset"),
+    "calibrate": ("temperature", "platt", "isotonic", "lapse"),
     "max_length_policy": ("drop", "truncate_prompt_left", "error"),
     "eval_strategy": ("no", "epoch", "steps"),
 }

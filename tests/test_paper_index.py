@@ -95,7 +95,11 @@ def test_python_blocks_run(block, tmp_path, monkeypatch):
 
 
 def test_links_lead_to_files_and_sections():
-    sections = {re.sub(r"[^\w\- ]", "", line[3:].lower()).replace(" ", "-") for line in PAPERS.splitlines() if line[:3] == "## "}
+    sections = {
+        re.sub(r"[^\w\- ]", "", line[3:].lower()).replace(" ", "-")
+        for line in PAPERS.splitlines()
+        if line[:3] == "## "
+    }
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", PAPERS):
         file, _, anchor = target.partition("#")
         assert not file or (ROOT / "docs" / file).exists(), target

@@ -22,6 +22,12 @@ from .biases.lie import LIEWeights, lie_weights
 from .calibration import brier_score, ece_if_calibrated, expected_calibration_error, log_loss, rms_calibration_error
 from .calibration.calibrated_log_loss import held_out_calibrated_log_loss, held_out_true_metrics
 from .calibration.diagram import ReliabilityDiagram, reliability_diagram
+from .calibration.pairs import (
+    PreferenceCalibrationChange,
+    pair_calibration,
+    preference_calibration_change,
+    preferred_orientation,
+)
 from .calibration.report import CalibrationReport, calibration_report, held_out_calibration_report
 from .comparison.comparison import ModelComparisons, PairedComparison, compare_many, compare_paired
 from .comparison.correlations import RewardCorrelations, reward_correlations
@@ -99,6 +105,7 @@ __all__ = [
     "OracleScores",
     "PairedComparison",
     "PreferenceBenchmark",
+    "PreferenceCalibrationChange",
     "PreferenceTestSets",
     "RMBench",
     "RMBenchAccuracy",
@@ -141,7 +148,10 @@ __all__ = [
     "metric_path",
     "minimum_detectable_effect",
     "oracle_scores",
+    "pair_calibration",
     "paired_difference",
+    "preference_calibration_change",
+    "preferred_orientation",
     "proportion_estimate",
     "rank_candidates",
     "ratio_estimate",
