@@ -89,6 +89,14 @@ def default():
     calibration_method = None  # hard, soft, matching or source_offset
     human_data_path = None  # pairs with human labels to mix in, as train_data_path; "demo": the demo's training pairs
 
+    # Uncertainty: more outputs than one reward
+    reward_head = "scalar"  # ensemble: several heads on one backbone; gaussian: a mean and a variance
+    num_reward_heads = 8  # of an ensemble
+    head_bootstrap = "poisson"  # how heads of an ensemble differ beside their initial values: poisson or none
+    bootstrap_column = None  # draw pairs with equal values together, e.g. question_id; default: each pair for itself
+    gaussian_anchor_coefficient = 1.0  # weight of the columns anchor_chosen and anchor_rejected; 0: do without them
+    anchor_learning_rate = 0.01  # step size of the thresholds between the classes of anchors
+
     # Optimisation; any other field of the training arguments goes into `trainer`
     learning_rate = 3e-4
     num_train_epochs = 1

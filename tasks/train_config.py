@@ -31,6 +31,7 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "rapl_col_id": (str,),
     "noise_method": (str,),
     "calibration_method": (str,),
+    "bootstrap_column": (str,),
     "human_data_path": (str,),
     "calibrate": (str,),
     "eta": (int, float),
@@ -72,6 +73,8 @@ CHOICES = {
     ),
     "calibration_method": ("hard", "soft", "matching", "source_offset"),
     "calibrate": ("temperature", "platt", "isotonic", "lapse"),
+    "reward_head": ("scalar", "ensemble", "gaussian"),
+    "head_bootstrap": ("poisson", "none"),
     "max_length_policy": ("drop", "truncate_prompt_left", "error"),
     "eval_strategy": ("no", "epoch", "steps"),
 }
@@ -134,6 +137,12 @@ TRAINER_FIELDS = {
     "noise_method": "noise_method",
     "eta": "eta",
     "calibration_method": "calibration_method",
+    "reward_head": "reward_head",
+    "num_reward_heads": "num_reward_heads",
+    "head_bootstrap": "head_bootstrap",
+    "bootstrap_column": "bootstrap_column",
+    "gaussian_anchor_coefficient": "gaussian_anchor_coefficient",
+    "anchor_learning_rate": "anchor_learning_rate",
 }
 
 

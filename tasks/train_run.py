@@ -37,6 +37,7 @@ from trl_ext import (
 from trl_ext.data import resolve_model
 from trl_ext.hub import load_reward_model, push_reward_model, verify_round_trip
 from trl_ext.hub.round_trip import whole_models
+from trl_ext.model_entries import REWARD_HEAD
 from trl_ext.reporting.data_health import data_health
 from trl_ext.scoring import save_calibration
 from trl_ext.trainer import TrainingInterrupted
@@ -191,6 +192,7 @@ def _merge_saved_adapter(trainer: PairwiseRewardTrainer) -> None:
     merged.save_pretrained(folder)
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         (folder / name).unlink()
+    (folder / REWARD_HEAD.file_name).unlink(missing_ok=True)  # the merged model says it in config.json
 
 
 def _rewards_of_divided_model(trainer: PairwiseRewardTrainer) -> np.ndarray | None:

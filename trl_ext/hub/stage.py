@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from ..data.bundled import portable_name
+from ..model_entries import REWARD_HEAD
 from .card import minimal_model_card
 from .files import check_has_weights, files_to_upload
 
@@ -19,6 +20,9 @@ logger = logging.getLogger(__name__)
 def save_model(model: nn.Module, processing_class: PreTrainedTokenizerBase, folder: Path) -> None:
     """Save a model in memory with its tokenizer; of an adapted model only the adapter."""
     model.save_pretrained(folder)
+    entry = REWARD_HEAD.read(model)
+    if entry is not None and (folder / "adapter_config.json").is_file():
+        REWARD_HEAD.write(folder, entry)
     processing_class.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's template, which names the path of the base model
 

@@ -51,10 +51,10 @@ print(reward_model("Question: What is 2 + 2?\\nAnswer: 4{eos_token}")[0]["score"
 ADAPTER_USAGE = """from peft import AutoPeftModelForSequenceClassification
 from transformers import AutoTokenizer
 
-model = AutoPeftModelForSequenceClassification.from_pretrained("{location}", num_labels=1)
+model = AutoPeftModelForSequenceClassification.from_pretrained("{location}", num_labels={num_labels})
 tokenizer = AutoTokenizer.from_pretrained("{location}")
 inputs = tokenizer("Question: What is 2 + 2?\\nAnswer: 4{eos_token}", return_tensors="pt")
-print(model(**inputs).logits.item())  # the reward"""
+print(model(**inputs).logits)  # the reward"""
 
 # PEFT alone finds no base model that is named `~/...` or `bundled:...`
 LOCAL_ADAPTER_USAGE = """from trl_ext import load_reward_model
@@ -100,7 +100,11 @@ def write_model_card(
         trainer=type(trainer).__name__,
         version=__version__,
         base=f", starting from `{base_name}`" if base_name else "",
-        usage=usage.format(location=location, eos_token=trainer.processing_class.eos_token or ""),
+        usage=usage.format(
+            location=location,
+            eos_token=trainer.processing_class.eos_token or "",
+            num_labels=trainer.reward_head.num_outputs,
+        ),
         loss=type(trainer.loss).__name__,
         pairs=len(trainer.train_dataset) if hasattr(trainer.train_dataset, "__len__") else "streamed",
         learning_rate=args.learning_rate,
