@@ -27,6 +27,11 @@ EXTRAS = {
     ],
 }
 
+# The scripts of the command line `trl-ext`. A wheel has them inside the package: a folder `tasks` of its own in site-packages
+# would hide, or be hidden by, those of others
+PROGRAMS = "trl_ext._programs"
+SCRIPTS = ["tasks", *(f"tasks.{name}" for name in find_packages("tasks")), "accelerate_configs"]
+
 setup(
     name="trl_ext",
     version=VERSION["__version__"],
@@ -37,11 +42,20 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     keywords="reward model, RLHF, preference learning, annotator reliability, TRL",
-    packages=find_packages(include=["trl_ext", "trl_ext.*"]),
+    packages=[
+        *find_packages(include=["trl_ext", "trl_ext.*"]),
+        *(f"{PROGRAMS}.{name}" for name in SCRIPTS),
+    ],
+    package_dir={f"{PROGRAMS}.{name}": name.replace(".", "/") for name in SCRIPTS},
+    entry_points={"console_scripts": ["trl-ext=trl_ext.cli:main"]},
     package_data={
-        "trl_ext.arena": ["data/*.json"],
+        f"{PROGRAMS}.accelerate_configs": ["*.yaml"],
+        f"{PROGRAMS}.tasks.charm": ["*.yaml"],
+        f"{PROGRAMS}.tasks.rate": ["*.yaml"],
+        "trl_ext.arena.leaderboards": ["data/*.json"],
         "trl_ext.data": ["demo/*.jsonl"],
-        "trl_ext.rate": ["data/*"],
+        "trl_ext.rate.attributes": ["data/*.yaml"],
+        "trl_ext.rate.rules": ["data/*.yaml"],
         "trl_ext.reporting.html_report": ["templates/*"],
         "trl_ext.scoring.judges": ["prompts/*.yaml"],
         # loaded by their paths, not as packages

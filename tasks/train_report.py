@@ -9,8 +9,8 @@ import pandas as pd
 from datasets import Dataset
 
 from tasks.provenance import command, hash_pairs, model_identity, package_versions, template_hash
-from trl_ext.evaluation.lie import RESPONSE_KINDS, lie_weights
-from trl_ext.evaluation.oracle import ORACLE_PROBABILITY, oracle_scores
+from trl_ext.evaluation.accuracy.oracle import ORACLE_PROBABILITY, oracle_scores
+from trl_ext.evaluation.biases.lie import RESPONSE_KINDS, lie_weights
 from trl_ext.evaluation.statistics import mean_estimate
 
 

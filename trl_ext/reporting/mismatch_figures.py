@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..arena.pair_choice import significant_pairs
+from ..arena.mismatch.pair_choice import significant_pairs
 from .figures import COLOURS, add_legend, new_figure, save_figure
 from .leaderboard_figures import check_columns
 from .model_names import label_width, short_names
@@ -15,7 +15,7 @@ from .model_names import label_width, short_names
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..arena.agreement import RatingAgreement
+    from ..arena.mismatch.agreement import RatingAgreement
 
 
 _CELL = 0.5  # inches

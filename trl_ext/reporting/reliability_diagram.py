@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..evaluation.reliability_diagram import ReliabilityDiagram
+from ..evaluation.calibration.diagram import ReliabilityDiagram
 from .figures import COLOURS, add_legend, new_figure, save_figure
 
 
