@@ -18,7 +18,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 _LINE = 0.25  # inches of a line of text
 _STEP = 0.42  # lines between the series of a row
 _ELSE = 0.75  # inches of the axis and of a line of the legend
-_CHARACTER = 0.075  # inches, at most, of a character of a label
+_CHARACTER = 0.07  # inches, at most, of a character of a label
 
 
 def draw_forest(
@@ -75,7 +75,7 @@ def draw_forest(
     series = list(dict.fromkeys(table["series"]))
     notes = {key: _note(own.iloc[-1], digits) for key, own in table.groupby(["group", "label"], sort=False)}
     room = max(map(len, notes.values())) * _CHARACTER
-    limit = int((width - room - 0.3) / _CHARACTER) if narrow else int(0.34 * width / _CHARACTER)
+    limit = int((width - room - 0.2) / _CHARACTER) if narrow else int(0.34 * width / _CHARACTER)
     labels = short_names(table["label"].astype(str), max(12, limit))
     lines = _lines(table, narrow)
     figure = new_figure(width, _LINE * (lines["bottom"] - lines["top"]) + _ELSE)

@@ -20,11 +20,11 @@ SHARES = {
     "accuracy_to_labels": "accuracy to the labels",
     "accuracy_to_truth": "accuracy to the truth",
     "oracle_accuracy": "accuracy to the oracle",
-    "correct_over_incorrect": "correct answer over incorrect one",
-    "lc_over_li": "… both detailed",
-    "sc_over_si": "… both concise",
-    "lc_over_si": "… correct is detailed, other concise",
-    "sc_over_li": "… correct is concise, other detailed",
+    "correct_over_incorrect": "right answer over wrong one",
+    "lc_over_li": "… both long",
+    "sc_over_si": "… both short",
+    "lc_over_si": "… right one long, wrong one short",
+    "sc_over_li": "… right one short, wrong one long",
 }
 _COLOURS = {"before training": "#999999", "after training": COLOURS[0]}
 WEIGHTS = {
