@@ -10,8 +10,8 @@ from datasets import Dataset
 
 from tasks.data_names import data_names
 from tasks.provenance import command, hash_pairs, model_identity, package_versions, template_hash
-from trl_ext.evaluation.lie import RESPONSE_KINDS, lie_weights
-from trl_ext.evaluation.oracle import ORACLE_PROBABILITY, oracle_scores
+from trl_ext.evaluation.accuracy.oracle import ORACLE_PROBABILITY, oracle_scores
+from trl_ext.evaluation.biases.lie import RESPONSE_KINDS, lie_weights
 from trl_ext.evaluation.statistics import mean_estimate
 
 

@@ -3,82 +3,84 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from .attribute_bias import AttributeBias, attribute_bias, rewards_of_a_and_b
-from .auc import area_under_curve
-from .best_of_n import BestOfKCurve, Selection, best_of_k_curve, rank_candidates, select_best
-from .binary_scores import BinaryScores, binary_scores
-from .calibrated_log_loss import held_out_calibrated_log_loss, held_out_true_metrics
-from .calibration import brier_score, ece_if_calibrated, expected_calibration_error, log_loss, rms_calibration_error
-from .calibration_report import CalibrationReport, calibration_report, held_out_calibration_report
-from .comparison import ModelComparisons, PairedComparison, compare_many, compare_paired
-from .correlations import RewardCorrelations, reward_correlations
-from .length_bias import LengthBias, length_bias
-from .lie import LIEWeights, lie_weights
-from .metrics import metric_path
-from .oracle import OracleScores, oracle_scores
-from .paired_tests import mcnemar_p_values, minimum_detectable_effect, sign_flip_p_value
-from .reliability_diagram import ReliabilityDiagram, reliability_diagram
-from .rewardbench import (
+from .accuracy.best_of_n import BestOfKCurve, Selection, best_of_k_curve, rank_candidates, select_best
+from .accuracy.binary_scores import BinaryScores, binary_scores
+from .accuracy.oracle import OracleScores, oracle_scores
+from .accuracy.truth import TruthScores, truth_scores
+from .benchmarks.rewardbench import (
     RewardBenchScores,
     rewardbench_overall,
     rewardbench_prior_sets,
     rewardbench_section_scores,
     rewardbench_sections_of_accuracies,
 )
-from .rewardbench2_ties import TiesScore, rewardbench2_ties_score
-from .rm_bench import RMBenchAccuracy, StyleAccuracy, rm_bench_accuracy, rm_bench_rewards
+from .benchmarks.rewardbench2_ties import TiesScore, rewardbench2_ties_score
+from .benchmarks.rm_bench import RMBenchAccuracy, StyleAccuracy, rm_bench_accuracy, rm_bench_rewards
+from .biases.attribute_bias import AttributeBias, attribute_bias, rewards_of_a_and_b
+from .biases.length_bias import LengthBias, length_bias
+from .biases.lie import LIEWeights, lie_weights
+from .calibration import brier_score, ece_if_calibrated, expected_calibration_error, log_loss, rms_calibration_error
+from .calibration.calibrated_log_loss import held_out_calibrated_log_loss, held_out_true_metrics
+from .calibration.diagram import ReliabilityDiagram, reliability_diagram
+from .calibration.report import CalibrationReport, calibration_report, held_out_calibration_report
+from .comparison.comparison import ModelComparisons, PairedComparison, compare_many, compare_paired
+from .comparison.correlations import RewardCorrelations, reward_correlations
+from .comparison.tie_band import RewardTieBand, TieBand, reward_noise, reward_tie_band, tie_band
+from .metrics import metric_path
 from .statistics import (
     Estimate,
+    area_under_curve,
     cluster_bootstrap,
     cluster_bootstraps,
+    mcnemar_p_values,
     mean_estimate,
+    minimum_detectable_effect,
     paired_difference,
     proportion_estimate,
     ratio_estimate,
+    sign_flip_p_value,
+    stratified_estimate,
     weighted_average,
     wilson_interval,
 )
-from .stratified import stratified_estimate
-from .tie_band import RewardTieBand, TieBand, reward_noise, reward_tie_band, tie_band
-from .truth import TruthScores, truth_scores
 
 
 if TYPE_CHECKING:
-    from .benchmark import Benchmark as Benchmark
-    from .benchmark import BenchmarkResult as BenchmarkResult
-    from .benchmark_run import evaluate_benchmark as evaluate_benchmark
-    from .benchmark_subsample import stratified_subsample as stratified_subsample
-    from .benchmarks import BENCHMARKS as BENCHMARKS
-    from .benchmarks import get_benchmark as get_benchmark
-    from .callbacks import RewardBenchmarkCallback as RewardBenchmarkCallback
-    from .collected_results import collect_results as collect_results
-    from .leaderboard_comparisons import compare_models as compare_models
-    from .model_result import ModelResult as ModelResult
-    from .preference_benchmark import PreferenceBenchmark as PreferenceBenchmark
-    from .preference_test_sets import PreferenceTestSets as PreferenceTestSets
-    from .rewardbench2 import RewardBench2 as RewardBench2
-    from .rewardbench2 import rewardbench2_best_of_n as rewardbench2_best_of_n
-    from .rewardbench_benchmark import RewardBench as RewardBench
-    from .rm_bench_benchmark import RMBench as RMBench
+    from .benchmarks.base import Benchmark as Benchmark
+    from .benchmarks.base import BenchmarkResult as BenchmarkResult
+    from .benchmarks.preference_benchmark import PreferenceBenchmark as PreferenceBenchmark
+    from .benchmarks.preference_test_sets import PreferenceTestSets as PreferenceTestSets
+    from .benchmarks.registry import BENCHMARKS as BENCHMARKS
+    from .benchmarks.registry import get_benchmark as get_benchmark
+    from .benchmarks.rewardbench2 import RewardBench2 as RewardBench2
+    from .benchmarks.rewardbench2 import rewardbench2_best_of_n as rewardbench2_best_of_n
+    from .benchmarks.rewardbench_benchmark import RewardBench as RewardBench
+    from .benchmarks.rm_bench_benchmark import RMBench as RMBench
+    from .benchmarks.run import evaluate_benchmark as evaluate_benchmark
+    from .benchmarks.subsample import stratified_subsample as stratified_subsample
+    from .leaderboards.comparisons import compare_models as compare_models
+    from .results.collected_results import collect_results as collect_results
+    from .results.model_result import ModelResult as ModelResult
+    from .training.callbacks import RewardBenchmarkCallback as RewardBenchmarkCallback
 
 # Public name -> module, of what needs `datasets`: resolved on first use
 _BENCHMARK_EXPORTS = {
-    "BENCHMARKS": "benchmarks",
-    "Benchmark": "benchmark",
-    "BenchmarkResult": "benchmark",
-    "ModelResult": "model_result",
-    "PreferenceBenchmark": "preference_benchmark",
-    "PreferenceTestSets": "preference_test_sets",
-    "RMBench": "rm_bench_benchmark",
-    "RewardBench": "rewardbench_benchmark",
-    "RewardBench2": "rewardbench2",
-    "collect_results": "collected_results",
-    "compare_models": "leaderboard_comparisons",
-    "RewardBenchmarkCallback": "callbacks",
-    "evaluate_benchmark": "benchmark_run",
-    "get_benchmark": "benchmarks",
-    "rewardbench2_best_of_n": "rewardbench2",
-    "stratified_subsample": "benchmark_subsample",
+    "BENCHMARKS": "benchmarks.registry",
+    "Benchmark": "benchmarks.base",
+    "BenchmarkResult": "benchmarks.base",
+    "ModelResult": "results.model_result",
+    "PreferenceBenchmark": "benchmarks.preference_benchmark",
+    "PreferenceTestSets": "benchmarks.preference_test_sets",
+    "RMBench": "benchmarks.rm_bench_benchmark",
+    "RewardBench": "benchmarks.rewardbench_benchmark",
+    "RewardBench2": "benchmarks.rewardbench2",
+    "collect_results": "results.collected_results",
+    "compare_models": "leaderboards.comparisons",
+    "RewardBenchmarkCallback": "training.callbacks",
+    "evaluate_benchmark": "benchmarks.run",
+    "get_benchmark": "benchmarks.registry",
+    "rewardbench2_best_of_n": "benchmarks.rewardbench2",
+    "stratified_subsample": "benchmarks.subsample",
 }
 
 __all__ = [

@@ -12,7 +12,7 @@ from trl import RewardConfig
 
 from ..data.loading import set_column
 from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
-from ..evaluation.oracle import ORACLE_PROBABILITY, oracle_scores
+from ..evaluation.accuracy.oracle import ORACLE_PROBABILITY, oracle_scores
 from ..losses import BradleyTerryLoss, SoftLabelLoss
 from ..losses.base import LEVEL_TOLERANCE
 from .annotator_eta import EtaSummary, describe_annotators, eta_of_pairs, read_annotator_eta, unknown_annotators
