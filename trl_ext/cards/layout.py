@@ -22,7 +22,7 @@ TRL_CITATION = """\
 }"""
 
 _MEANING = (
-    "It maps a prompt with a response, laid out as in training, to one number; only differences between responses to the "
+    "It maps a prompt with a response, laid out as in training, to a reward; only differences between responses to the "
     "same prompt mean something."
 )
 

@@ -21,7 +21,13 @@ inputs = tokenizer({text}, return_tensors="pt")
 print(model(**inputs).logits.item())  # the reward"""
 
 
-def usage(location: str, eos_token: str, *, adapter: bool, base_is_public: bool) -> str:
+_SEVERAL_OUTPUTS = """from trl_ext import RewardScorer
+
+scorer = RewardScorer({location})  # knows what the several outputs of this model are
+print(scorer.score(["Question: What is 2 + 2?\\nAnswer: "], [["4"]])[0])  # the reward"""
+
+
+def usage(location: str, eos_token: str, *, adapter: bool, base_is_public: bool, several_outputs: bool = False) -> str:
     """
     Code that loads a reward model and scores a response.
 
@@ -30,7 +36,10 @@ def usage(location: str, eos_token: str, *, adapter: bool, base_is_public: bool)
         eos_token (`str`): What ends a sequence, as in training.
         adapter (`bool`): Whether it is an adapter.
         base_is_public (`bool`): Whether the base model of the adapter is on the Hub.
+        several_outputs (`bool`, *optional*, defaults to `False`): Whether the model has more outputs than one reward.
     """
+    if several_outputs:
+        return _SEVERAL_OUTPUTS.format(location=_literal(location))
     template = _FULL if not adapter else _ADAPTER if base_is_public else _LOCAL_ADAPTER
     text = f"Question: What is 2 + 2?\nAnswer: 4{eos_token}"
     return template.format(location=_literal(location), text=_literal(text))

@@ -54,11 +54,18 @@ def data_section(evidence: RunEvidence) -> Section | None:
         "test data": _data_name(names.get("test")),
         "SHA-256 of the test texts": hashes.get("test"),
     }
-    annotators = (evidence.results or {}).get("annotators") or health.get("annotators") or {}
-    table_of = annotators.get("table") if isinstance(annotators, Mapping) else None
-    if isinstance(table_of, list) and table_of:
-        rows["annotators"] = len(table_of)
-    return Section("Training data", rows_table(rows))
+    rows |= {
+        "annotators": (health.get("annotators") or {}).get("count"),
+        "distinct pairs": health.get("distinct_pairs"),
+        "pairs of which either response was chosen by somebody": health.get("contradicted_pairs"),
+    }
+    longer = health.get("longer_chosen")
+    share = (
+        f"\nThe longer response was chosen in {interval(as_estimate(longer))} of the pairs.\n"
+        if is_estimate(longer)
+        else ""
+    )
+    return Section("Training data", rows_table(rows) + share)
 
 
 def evaluation_section(evidence: RunEvidence) -> Section | None:

@@ -16,6 +16,7 @@ from huggingface_hub import ModelCardData
 
 from ..cards import citation_section, facts_sections, one_line, render_card, usage
 from ..data.bundled import portable_name
+from ..model_entries import REWARD_HEAD
 from ..trainer.model_card import FACTS_FILE, card_data, card_introduction, card_usage, save_card
 from ..version import __version__
 from .card_limits import limits_section
@@ -137,8 +138,19 @@ def _of_files(folder: Path, location: str) -> tuple[ModelCardData, str, str]:
         tags=["reward-model", "trl-ext"],
     )
     shown = "" if base is None else f": an adapter of `{base if is_public else Path(portable_name(base)).name}`"
-    loading = usage(location, _eos_token(folder), adapter=base is not None, base_is_public=is_public)
+    loading = usage(
+        location,
+        _eos_token(folder),
+        adapter=base is not None,
+        base_is_public=is_public,
+        several_outputs=_has_several_outputs(folder),
+    )
     return data, f"A reward model{shown}, pushed with trl_ext {__version__}.", loading
+
+
+def _has_several_outputs(folder: Path) -> bool:
+    saved = any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+    return saved and REWARD_HEAD.read(folder) is not None
 
 
 def _eos_token(folder: Path) -> str:

@@ -64,7 +64,7 @@ def training_facts(
     What a trainer knows of its model that a reader of the card wants to know, as plain types for JSON.
 
     Returns:
-        `dict[str, Any]`: `model_name`, `dataset`, `base_model`, `base_is_public`, `adapter`, `tags`, `eos_token`; `trainer`,
+        `dict[str, Any]`: `model_name`, `dataset`, `base_model`, `base_is_public`, `adapter`, `tags`, `reward_head`, `eos_token`; `trainer`,
         `paper`, `versions`; `losses` (name, settings, citation), `training` and `tables` (rows to show).
     """
     args = trainer.args
@@ -78,6 +78,7 @@ def training_facts(
         "base_is_public": not is_local,
         "adapter": is_peft_available() and is_peft_model(trainer.model),
         "tags": sorted({*trainer._tag_names, *([tags] if isinstance(tags, str) else tags or [])}),
+        "reward_head": args.reward_head,
         "eos_token": trainer.processing_class.eos_token or "",
         "trainer": type(trainer).__name__,
         "paper": dict(trainer._paper),
@@ -97,7 +98,8 @@ def training_facts(
             "pairs per optimizer step": args.per_device_train_batch_size
             * args.gradient_accumulation_steps
             * args.world_size,
-            "reward head": getattr(trainer.model.config, "reward_head", None),
+            "reward head": args.reward_head,
+            "heads": args.num_reward_heads if args.reward_head == "ensemble" else None,
             "seed": args.seed,
         },
         "tables": trainer.card_tables(),
@@ -128,8 +130,13 @@ def card_introduction(facts: dict[str, Any]) -> str:
 
 def card_usage(facts: dict[str, Any], location: str) -> str:
     """Code that loads the model."""
-    adapter, public = facts["adapter"], facts["base_is_public"]
-    return usage(location, facts["eos_token"], adapter=adapter, base_is_public=public)
+    return usage(
+        location,
+        facts["eos_token"],
+        adapter=facts["adapter"],
+        base_is_public=facts["base_is_public"],
+        several_outputs=facts["reward_head"] != "scalar",
+    )
 
 
 def render_facts(facts: dict[str, Any], location: str) -> str:
