@@ -54,8 +54,12 @@ def interval(figure: Any) -> str:
         figure ([`~trl_ext.evaluation.Estimate`]): Anything with these three numbers.
     """
     if math.isnan(figure.ci_low) or math.isnan(figure.ci_high):
-        return f"{figure.value:.3f} (no interval)"
-    return f"{figure.value:.3f} [{figure.ci_low:.3f}, {figure.ci_high:.3f}]"
+        return f"{_three_digits(figure.value)} (no interval)"
+    return f"{_three_digits(figure.value)} [{_three_digits(figure.ci_low)}, {_three_digits(figure.ci_high)}]"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:#.3g}".removesuffix(".")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

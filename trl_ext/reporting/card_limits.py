@@ -35,6 +35,9 @@ def _length(evidence: RunEvidence | None) -> str:
         return "**Length.** Whether it pays for length was not measured."
     unit = "reward for a detailed answer over a concise one"
     shown = f"W_length {interval(figure)} {unit}"
+    in_sd = _figure(evidence, "length_weight_per_sd")
+    if in_sd is not None:
+        shown += f", in standard deviations of reward {interval(in_sd)}"
     if figure.ci_low > 0:
         return f"**Length.** Pays for length: {shown}."
     if figure.ci_high < 0:

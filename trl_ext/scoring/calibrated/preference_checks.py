@@ -168,9 +168,7 @@ def source_columns(pairs: PreferencePairs) -> tuple[list[str], np.ndarray]:
     if len(names) < 2:
         raise ValueError(f"all responses are of one source, {names[0]!r}: there is no offset to fit")
     if parts > 1:
-        groups = [
-            shorten([name for name, own in zip(names, component, strict=True) if own == part]) for part in range(2)
-        ]
+        groups = [shorten([name for name, own in zip(names, component, strict=True) if own == part]) for part in range(2)]
         raise ValueError(
             f"offsets are compared through pairs, but no pair connects {groups[0]} with {groups[1]}: give pairs of both, or "
             "fit them apart"

@@ -196,14 +196,9 @@ class CalibratedScorer(Scorer):
             )
         sources = None
         if sources_a is not None or sources_b is not None:
-            sides = [
-                [side] * len(prompts) if side is None or isinstance(side, str) else side
-                for side in (sources_a, sources_b)
-            ]
+            sides = [[side] * len(prompts) if side is None or isinstance(side, str) else side for side in (sources_a, sources_b)]
             sources = [list(pair) for pair in zip(*sides, strict=True)]
-        rewards = self.score(
-            prompts, [list(pair) for pair in zip(responses_a, responses_b, strict=True)], sources=sources
-        )
+        rewards = self.score(prompts, [list(pair) for pair in zip(responses_a, responses_b, strict=True)], sources=sources)
         pairs = np.array(rewards, dtype=np.float64).reshape(-1, 2)
         return self.calibration.preference_probability(pairs[:, 0], pairs[:, 1], better=better)
 
