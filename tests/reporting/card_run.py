@@ -67,9 +67,9 @@ def write_run(folder: Path, name: str = "demo", command: list[str] | None = None
     (folder / "calibration").mkdir(exist_ok=True)
     calibration = {
         "method": "temperature",
-        "parameters": {"temperature": 1.7},
+        "parameters": {"temperature": estimate(1.7, 1.2, 2.4)},
         "fitted_on": {"data": "demo", "pairs": 60},
-        "measured_on": {"data": "demo", "pairs": 56},
+        "measured_on": {"data": "rest of demo", "pairs": 56},
         "raw": report(0.12),
         "calibrated": report(0.05),
         "ece_change": estimate(-0.07, -0.11, -0.03),
@@ -87,9 +87,9 @@ def write_run(folder: Path, name: str = "demo", command: list[str] | None = None
     (folder / "rate" / "effects.json").write_text(json.dumps(effects))
     (folder / "mislabels").mkdir(exist_ok=True)
     (folder / "mislabels" / "mislabels.json").write_text(
-        json.dumps({"figures": {"suspected": 41, "share": estimate(0.085, 0.06, 0.11)}})
+        json.dumps({"figures": {"wrong_labels": estimate(41.0, 29.0, 53.0)}})
     )
-    pd.DataFrame({"row": [3], "id": ["q3"], "annotator_id": ["Ann Example"], "rank": [1]}).to_csv(
+    pd.DataFrame({"row": [3], "id": ["q3"], "annotator_id": ["Ann Example"], "rank": [1], "flagged": [True]}).to_csv(
         folder / "mislabels" / "mislabels.csv", index=False
     )
     return folder

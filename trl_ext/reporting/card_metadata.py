@@ -74,15 +74,16 @@ def _benchmarks(evidence: RunEvidence) -> Iterator[EvalResult]:
 def _calibration(evidence: RunEvidence) -> Iterator[EvalResult]:
     content = evidence.calibration or {}
     data = content.get("measured_on") or {}
-    # what calibrates may name the data by their path alone: then nobody else knows them
-    public = "trl_ext demo, test" if data.get("data") == "demo" else data.get("hub_id")
+    part = str(data.get("data") or "")
+    # other data are named by their file alone: then nobody else knows them
+    public = "trl_ext demo" if part == "demo" or part.endswith(" of demo") else data.get("hub_id")
     if public is None:
         return
     for side in ("raw", "calibrated"):
         for key, kind in (("ece", "expected_calibration_error"), ("brier", "brier_score")):
             figure = (content.get(side) or {}).get(key)
             if is_estimate(figure):
-                yield from _result(as_estimate(figure), public, public, None, kind, f"{key}, {side}")
+                yield from _result(as_estimate(figure), public, public, part, kind, f"{key}, {side}")
 
 
 def _result(

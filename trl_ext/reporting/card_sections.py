@@ -100,12 +100,13 @@ def calibration_section(evidence: RunEvidence, location: str) -> Section | None:
     change = content.get("ece_change")
     facts = {
         "method": content.get("method"),
-        "parameters": _parameters(content.get("parameters")),
         "fitted on": _pairs_of(content.get("fitted_on")),
         "measured on": _pairs_of(content.get("measured_on")),
-        "change of the ECE": interval(as_estimate(change)) if is_estimate(change) else None,
     }
-    about = table(("", ""), ((name, cell(value)) for name, value in facts.items() if value is not None))
+    about = [(name, cell(value)) for name, value in facts.items() if value is not None]
+    about += _parameters(content.get("parameters"))
+    if is_estimate(change):
+        about.append(("change of the ECE", interval(as_estimate(change))))
     plots = [
         f"![Reliability diagram, {side} rewards](calibration/{side}.png)"
         for side in ("raw", "calibrated")
@@ -116,7 +117,7 @@ def calibration_section(evidence: RunEvidence, location: str) -> Section | None:
         f"scorer = CalibratedScorer.from_pretrained({_quoted(location)})\n"
         'scorer.preference_probability(["Is water wet?"], ["Yes."], ["No."])  # P(the first response is preferred)\n```'
     )
-    return Section("Calibration", "\n\n".join([figures, about, *plots, apply]))
+    return Section("Calibration", "\n\n".join([figures, table(("", ""), about), *plots, apply]))
 
 
 def audit_section(evidence: RunEvidence) -> Section | None:
@@ -179,11 +180,16 @@ def _pairs_of(data: Any) -> str | None:
     return f"{name}, {data['pairs']} pairs" if data.get("pairs") is not None else name
 
 
-def _parameters(parameters: Any) -> str | None:
+def _parameters(parameters: Any) -> list[tuple[str, str]]:
+    """Rows of the parameters of a calibration: numbers, and estimates with their intervals."""
     if not isinstance(parameters, Mapping):
-        return None
-    numbers = {name: value for name, value in parameters.items() if isinstance(value, int | float | str)}
-    return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in numbers.items()) or None  # fmt: skip
+        return []
+    shown = {
+        name: interval(as_estimate(value)) if is_estimate(value) else cell(value)
+        for name, value in parameters.items()
+        if is_estimate(value) or isinstance(value, int | float | str)
+    }
+    return [(cell(name), value) for name, value in shown.items()]
 
 
 def _benchmark(result: ModelResult) -> str:
@@ -213,18 +219,16 @@ def _probes(evidence: RunEvidence) -> Iterator[str]:
 def _mislabels(evidence: RunEvidence) -> Iterator[str]:
     if evidence.mislabels is None:
         return
-    summary = evidence.mislabels.summary
-    figures = summary.get("figures") if isinstance(summary.get("figures"), Mapping) else summary
-    rows = {}
-    for name, value in figures.items():
-        if is_estimate(value):
-            rows[name.replace("_", " ")] = interval(as_estimate(value))
-        elif isinstance(value, int | float | str) and not isinstance(value, bool):
-            rows[name.replace("_", " ")] = value
-    body = table(
-        ("", ""), ((cell(name), str(value) if "[" in str(value) else cell(value)) for name, value in rows.items())
-    )
-    yield f"### Suspected mislabels\n\n{len(evidence.mislabels.pairs)} training pairs were ranked.\n\n{body}"
+    pairs, figures = evidence.mislabels.pairs, evidence.mislabels.summary.get("figures") or {}
+    rows = [("labels that were looked at", str(len(pairs)))]
+    if "flagged" in pairs:
+        rows.append(("labels that were flagged", str(int(pairs["flagged"].astype(bool).sum()))))
+    rows += [
+        (cell(name.replace("_", " ")), interval(as_estimate(value)))
+        for name, value in figures.items()
+        if is_estimate(value)
+    ]
+    yield f"### Suspected mislabels\n\n{table(('', ''), rows)}"
 
 
 def _mismatch(evidence: RunEvidence) -> Iterator[str]:
