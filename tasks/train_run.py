@@ -12,6 +12,7 @@ import torch
 import transformers
 from transformers import AutoConfig, TrainerCallback
 
+from tasks.data_names import data_names
 from tasks.interrupt import Interrupted
 from tasks.json_files import write_json
 from tasks.pair_calibration import (
@@ -39,6 +40,7 @@ from trl_ext.hub import load_reward_model, push_reward_model, verify_round_trip
 from trl_ext.hub.round_trip import whole_models
 from trl_ext.model_entries import REWARD_HEAD
 from trl_ext.reporting.data_health import data_health
+from trl_ext.reporting.model_card import refresh_model_card
 from trl_ext.scoring import save_calibration
 from trl_ext.trainer import TrainingInterrupted
 from trl_ext.trainer.frozen_layers import cached_lower_layers, freeze_lower_layers
@@ -179,7 +181,7 @@ def _save(trainer: PairwiseRewardTrainer, config: dict[str, Any]) -> None:
     trainer.save_model()
     if merge and divided and trainer.is_world_process_zero():
         _merge_saved_adapter(trainer)
-    trainer.create_model_card()
+    trainer.create_model_card(dataset_name=data_names(config)["train"].get("hub_id"))
 
 
 def _merge_saved_adapter(trainer: PairwiseRewardTrainer) -> None:
@@ -320,6 +322,7 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
         if config["verify_round_trip"]:
             results["round_trip"] = _verify(trainer, rewards)
             write_json(path, results)
+        refresh_model_card(args.output_dir)
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
         if config["push_to_hub"]:  # nobody waits for it: an upload may take longer than a collective is waited for
