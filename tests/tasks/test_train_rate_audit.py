@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from sacred.observers import FileStorageObserver
 
 from tasks.train import _DEFAULTS, ex
 from tasks.train_config import CHOICES, ConfigError, check_config
@@ -16,12 +17,6 @@ def tiny(tmp_path_factory) -> str:
     return tiny_checkpoint(tmp_path_factory.mktemp("model") / "tiny", max_position_embeddings=2048)
 
 
-@pytest.fixture(autouse=True)
-def in_a_scratch_directory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ex, "observers", [])
-
-
 def settings(tiny: str, **updates) -> dict:
     return {
         "model_name": tiny, "train_dataset_size": 32, "lora_last_layers": 1, "eval_strategy": "no",
@@ -31,37 +26,35 @@ def settings(tiny: str, **updates) -> dict:
     } | updates  # fmt: skip
 
 
-def test_effects_are_in_the_log_in_their_file_and_in_the_results(tiny):
-    run = ex.run(config_updates=settings(tiny))
-    rows = [json.loads(line) for line in Path("out", "rate_audit.jsonl").read_text().splitlines()]
+@pytest.fixture(scope="module")
+def folder(tiny, tmp_path_factory) -> Path:
+    """A run with an audit in `audited`, and one without in `plain`."""
+    folder = tmp_path_factory.mktemp("runs")
+    without = {key: value for key, value in settings(tiny).items() if not key.startswith("rate_audit")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(ex, "observers", [FileStorageObserver("runs")])
+        ex.run(config_updates=settings(tiny, output_dir="audited"))
+        ex.run(config_updates=without | {"output_dir": "plain", "eval_before_training": False})
+    return folder
+
+
+def test_effects_are_in_the_log_in_their_file_and_in_the_results(folder):
+    rows = [json.loads(line) for line in Path(folder, "audited", "rate_audit.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [0, 2, 4]
-    results = json.loads(Path("out", "results.json").read_text())["rate_audit"]
+    results = json.loads(Path(folder, "audited", "results.json").read_text())["rate_audit"]
     assert results["attribute"] == "length" and results["rewriter"] == "rules" and 4 <= results["texts"] <= 12
     assert results["latest"] == rows[-1]
     effect = rows[-1]["normalised"]["ATE_rewritten_rewrite"]
     assert effect["ci_low"] <= effect["value"] <= effect["ci_high"] and effect["n"] == results["texts"]
-    # what Sacred's record got of the trainer's log
-    assert {"eval_rate/length", "eval_rate/length_ci_low", "eval_rate/length_size"} <= run.info.keys() | {
-        name for name, _ in _scalars(run)
-    }
+    logged = json.loads(Path(folder, "runs", "1", "metrics.json").read_text())["eval_rate/length"]
+    assert logged["steps"] == [0, 2, 4] and logged["values"][-1] == pytest.approx(effect["value"])
 
 
-def _scalars(run) -> list[tuple[str, float]]:
-    found = []
-    while not run._metrics._logged_metrics.empty():
-        metric = run._metrics._logged_metrics.get()
-        found.append((metric.name, metric.value))
-    return found
-
-
-def test_training_is_the_same_with_and_without(tiny):
-    ex.run(config_updates=settings(tiny, output_dir="audited"))
-    without = settings(tiny, output_dir="plain")
-    for key in ("rate_audit", "rate_audit_every_n_steps", "rate_audit_rows"):
-        del without[key]
-    ex.run(config_updates=without)
-    audited, plain = (Path(name, "model.safetensors").read_bytes() for name in ("audited", "plain"))
-    assert audited == plain and not Path("plain", "rate_audit.jsonl").exists()
+def test_training_is_the_same_with_and_without(folder):
+    audited, plain = (Path(folder, name, "model.safetensors").read_bytes() for name in ("audited", "plain"))
+    assert audited == plain and not Path(folder, "plain", "rate_audit.jsonl").exists()
+    assert "rate_audit" not in json.loads(Path(folder, "plain", "results.json").read_text())
 
 
 def test_the_attributes_are_those_that_rules_can_rewrite():
