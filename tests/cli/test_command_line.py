@@ -291,7 +291,7 @@ class TestProcess:
     @pytest.mark.skipif(os.name != "posix", reason="processes are not replaced there")
     def test_it_becomes_the_program_so_that_signals_and_status_are_its_own(self, tmp_path):
         code = (
-            "import os, sys; from trl_ext.cli.main import become; "
+            "import os, sys; from trl_ext.cli.dispatch import become; "
             "become([sys.executable, '-c', 'import os; print(os.getpid(), os.environ[\"MARK\"]); os._exit(7)'], {'MARK': 'x y'})"
         )
         process = subprocess.Popen([sys.executable, "-c", code], env=environment(), stdout=subprocess.PIPE, text=True)
