@@ -28,6 +28,7 @@ from tasks.resume import TrainingRun, open_run
 from tasks.train_arguments import lora_config, method_name, trainer_classes, training_arguments
 from tasks.train_config import ConfigError
 from tasks.train_data import TrainingData, load_training_data
+from tasks.train_rate_audit import add_rate_audit, audit_results
 from tasks.train_report import format_table, learned_figures, provenance
 from trl_ext import (
     AnnotatorAwareRewardTrainer,
@@ -279,6 +280,10 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
     if (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled) and config["eval_before_training"]:
         logger.warning("eval_before_training is turned off: DeepSpeed and FSDP can't train a model that has evaluated")
         config["eval_before_training"] = False
+    try:
+        audit = add_rate_audit(trainer, config, data)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"rate_audit={config['rate_audit']}: {error}") from error
     training_run, checkpoint = open_run(trainer, config, hash_data(data, config), defaults)
     with frozen_layers:
         before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)
@@ -302,6 +307,7 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
             "figures": figures,
             "preference_calibration": calibration if isinstance(calibration, str) else None,
             **_reliability_results(trainer),
+            **({} if audit is None else {"rate_audit": audit_results(audit)}),
             "round_trip": None,
             "provenance": provenance(config, model_path, data, trainer),
         }
