@@ -1,7 +1,8 @@
 """Which models a reward model over-values, against a leaderboard of human votes, and by how much (CHARM)."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ..lazy_exports import lazy_exports
 
 
 _EXPORTS = {
@@ -127,12 +128,4 @@ if TYPE_CHECKING:
     from .responses.text_counts import response_features as response_features
     from .responses.text_counts import text_features as text_features
 
-
-def __getattr__(name: str):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_EXPORTS))
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -1,8 +1,8 @@
 """Evaluation of reward models: figures with an uncertainty."""
 
-import importlib
 from typing import TYPE_CHECKING
 
+from ..lazy_exports import lazy_exports
 from .accuracy.best_of_n import BestOfKCurve, Selection, best_of_k_curve, rank_candidates, select_best
 from .accuracy.binary_scores import BinaryScores, binary_scores
 from .accuracy.oracle import OracleScores, oracle_scores
@@ -169,8 +169,4 @@ __all__ = [
     "wilson_interval",
 ]
 
-
-def __getattr__(name: str):
-    if name not in _BENCHMARK_EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_BENCHMARK_EXPORTS[name]}", __name__), name)
+__getattr__, __dir__ = lazy_exports(__name__, _BENCHMARK_EXPORTS)
