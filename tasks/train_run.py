@@ -28,12 +28,14 @@ from trl_ext import (
 from trl_ext.data import resolve_model
 from trl_ext.hub import load_reward_model, push_reward_model, verify_round_trip
 from trl_ext.hub.round_trip import whole_models
+from trl_ext.reporting.data_health import data_health
 from trl_ext.trainer import TrainingInterrupted
 from trl_ext.trainer.frozen_layers import cached_lower_layers, freeze_lower_layers
 
 
 logger = logging.getLogger("tasks.train")
 
+TRAINING_LOG, DATA_HEALTH = "training_log.json", "data_health.json"
 ROUND_TRIP_ROWS = 8
 AUTOCAST_TOLERANCE = 0.1
 
@@ -254,6 +256,9 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
             "provenance": provenance(config, model_path, data, trainer),
         }
         path = Path(args.output_dir, "results.json")
+        # a resumed run has the rows of its earlier parts: the trainer's state is in every checkpoint
+        write_json(path.with_name(TRAINING_LOG), {"log_history": trainer.state.log_history})
+        write_json(path.with_name(DATA_HEALTH), data_health(data.train))
         write_json(path, results)
         if scored is not None:
             scored.to_csv(Path(args.output_dir, "test_rewards.csv"), index=False)

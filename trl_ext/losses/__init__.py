@@ -10,6 +10,7 @@ from .commitment import CommitmentLoss
 from .epsilon_rapl import EpsilonRAPLLoss
 from .focal import FocalLoss
 from .forward_corrected import ForwardCorrectedLoss
+from .gaussian_reward import GaussianRewardLoss, ordinal_anchor_loss, preference_probability
 from .hinge import HingeLoss
 from .label_smoothing import LabelSmoothingLoss
 from .margin_rapl import MarginRAPLLoss
@@ -33,6 +34,7 @@ __all__ = [
     "EpsilonRAPLLoss",
     "ForwardCorrectedLoss",
     "FocalLoss",
+    "GaussianRewardLoss",
     "HingeLoss",
     "LabelSmoothingLoss",
     "MarginRAPLLoss",
@@ -45,4 +47,6 @@ __all__ = [
     "SymmetricLoss",
     "WinRateMatchingLoss",
     "WithinSourceAnchorLoss",
+    "ordinal_anchor_loss",
+    "preference_probability",
 ]

@@ -19,11 +19,13 @@ _EXPORTS = {
     "PairwiseJudge": "judges",
     "PairwiseRankingScorer": "ranking",
     "RatingsJudge": "judges",
+    "PreferenceCurve": "calibrated",
     "RewardCalibration": "calibrated",
     "RewardScorer": "scorer",
     "RoutedJudge": "judges",
     "ensemble_rewards": "ensemble_combination",
     "fit_length_calibration": "calibrated",
+    "fit_preference_calibration": "calibrated",
     "read_calibration": "calibrated",
     "remove_calibration": "calibrated",
     "response_lengths": "calibrated",
@@ -38,8 +40,10 @@ __all__ = sorted(_EXPORTS)
 if TYPE_CHECKING:
     from .calibrated import CalibratedScorer as CalibratedScorer
     from .calibrated import LengthCurve as LengthCurve
+    from .calibrated import PreferenceCurve as PreferenceCurve
     from .calibrated import RewardCalibration as RewardCalibration
     from .calibrated import fit_length_calibration as fit_length_calibration
+    from .calibrated import fit_preference_calibration as fit_preference_calibration
     from .calibrated import read_calibration as read_calibration
     from .calibrated import remove_calibration as remove_calibration
     from .calibrated import response_lengths as response_lengths

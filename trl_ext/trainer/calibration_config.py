@@ -115,6 +115,11 @@ class CalibrationRewardConfig(PairwiseRewardConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.reward_head != "scalar":
+            raise ValueError(
+                f"reward_head={self.reward_head!r} is not for a calibration to win rates, which moves one reward: train such "
+                "a model with PairwiseRewardTrainer or one of the trainers for noisy labels"
+            )
         if self.calibration_method not in CALIBRATION_METHODS:
             raise ValueError(
                 f"`calibration_method` must be one of {', '.join(CALIBRATION_METHODS)}, got {self.calibration_method!r}"

@@ -44,7 +44,8 @@ from .calibration_sampler import HUMAN, ModelPairSampler
 from .calibration_scores import rows_to_compare, warn_of_other_scores
 from .calibration_state import MatchingState
 from .calibration_window import OriginWeights, pair_weights
-from .reward_trainer import IS_REPEATED, PairwiseRewardTrainer, _num_pairs
+from .packing import num_pairs
+from .reward_trainer import IS_REPEATED, PairwiseRewardTrainer
 
 
 logger = logging.getLogger(__name__)
@@ -343,7 +344,7 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Tensor:
         total = super()._get_num_items_in_batch(batch_samples, device)
         if batch_samples:
-            weights = [pair_weights(batch, _num_pairs(batch), batch.get(IS_REPEATED)) for batch in batch_samples]
+            weights = [pair_weights(batch, num_pairs(batch), batch.get(IS_REPEATED)) for batch in batch_samples]
             is_human = [_is_human(batch, weight) for batch, weight in zip(batch_samples, weights, strict=True)]
             self._window, self._window_total = OriginWeights(weights, is_human, self.accelerator), total
         return total

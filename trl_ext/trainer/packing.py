@@ -6,9 +6,11 @@ from itertools import chain
 from typing import Any
 
 import pyarrow.compute as pc
+import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from datasets import Dataset
+from torch import Tensor
 from transformers import TrainingArguments
 from transformers.integrations import is_deepspeed_zero3_enabled
 
@@ -122,3 +124,15 @@ def _packed_lengths(batch: dict[str, Sequence[Sequence[int]]]) -> list[int]:
         shared = common_prefix_length(chosen, rejected)
         lengths.append(len(chosen) + len(rejected) - (shared if shared >= MIN_SHARED_TOKENS else 0))
     return lengths
+
+
+def num_pairs(inputs: dict[str, Any]) -> int:
+    """Pairs of a batch, padded or packed."""
+    return inputs["last_index" if "layout" in inputs else "input_ids"].shape[0] // 2
+
+
+def num_tokens(inputs: dict[str, Any]) -> tuple[Tensor, int]:
+    """Tokens of every sequence of a batch `(2B,)`, and token slots that the model computes for them."""
+    if "layout" in inputs:
+        return torch.tensor(inputs["layout"].sequence_lengths), inputs["layout"].num_tokens
+    return inputs["attention_mask"].sum(1), inputs["input_ids"].numel()

@@ -198,11 +198,11 @@ class ResumableTrainer(Trainer):
         return super().get_batch_samples(epoch_iterator, num_batches, device)
 
     def _gather_total(self, total: Tensor) -> Tensor:
-        """Sum a number over all processes and learn, in the same collective, whether any of them was asked to stop."""
-        stop = torch.full_like(total, float(self._stop_request.received))
-        gathered = self.accelerator.gather(torch.stack([total, stop]).reshape(1, 2))
-        self._stop_gathered = gathered[:, 1]
-        return gathered[:, 0].sum()
+        """Sum numbers `(M,)` over all processes and learn, in the same collective, whether any was asked to stop."""
+        stop = total.new_full((1,), float(self._stop_request.received))
+        gathered = self.accelerator.gather(torch.cat([total, stop]).reshape(1, -1))
+        self._stop_gathered = gathered[:, -1]
+        return gathered[:, :-1].sum(0)
 
     def _stop_is_agreed(self) -> bool:
         return self._stop_gathered is not None and bool(self._stop_gathered.any())

@@ -1,10 +1,13 @@
 """Configuration of [`PairwiseRewardTrainer`]."""
 
+import math
 from dataclasses import dataclass, field, fields
 
 from trl import RewardConfig
 
 from ..data.tokenization import MAX_LENGTH_POLICIES
+from .heads import REWARD_HEADS
+from .heads.bootstrap import BOOTSTRAPS
 from .lr_schedules import LR_SCHEDULES
 from .private_arguments import PrivateArguments
 
@@ -29,6 +32,27 @@ class PairwiseRewardConfig(PrivateArguments, RewardConfig):
 
         weight_scale (`float`, *optional*, defaults to `1.0`):
             Factor on the initial weights of the reward head. Applied only to a fresh head, never to a trained one.
+
+        reward_head (`str`, *optional*, defaults to `"scalar"`):
+            What the model puts out for a response: `"scalar"`, one reward; `"ensemble"`, the rewards of `num_reward_heads`
+            linear heads on one backbone, each trained on a bootstrap sample of the pairs; or `"gaussian"`, the mean and the
+            log of the variance of its reward. The reward of the last two is their mean, and reward differences come with
+            a standard deviation.
+        num_reward_heads (`int`, *optional*, defaults to `8`):
+            Heads of `reward_head="ensemble"`.
+        head_bootstrap (`str`, *optional*, defaults to `"poisson"`):
+            How the heads of an ensemble differ beside their initial values: `"poisson"` counts of every pair for every
+            head, which follow from `seed` and the pair alone, or `"none"`.
+        bootstrap_column (`str`, *optional*):
+            Column by whose values pairs are drawn, e.g. that of the prompt, whose pairs then are in a sample together. By
+            default the column `id`; without it, the row's number.
+        gaussian_anchor_coefficient (`float`, *optional*, defaults to `1.0`):
+            Weight of the absolute judgements of responses, columns `anchor_chosen` and `anchor_rejected` (0 bad, 1 fair, 2
+            good, or missing), with `reward_head="gaussian"`. Without them the variance is not identified: 0 does without,
+            with a warning.
+        anchor_learning_rate (`float`, *optional*, defaults to `0.01`):
+            Step size of the two thresholds between these classes, which start at -1 and 1. 0 keeps them there, which
+            fixes location and scale of the rewards.
 
         > Parameters that control the training
 
@@ -65,6 +89,25 @@ class PairwiseRewardConfig(PrivateArguments, RewardConfig):
         default=1.0,
         metadata={"help": "Factor on the initial weights of a fresh reward head."},
     )
+    reward_head: str = field(
+        default="scalar",
+        metadata={"help": f"What the model puts out for a response: {', '.join(REWARD_HEADS)}."},
+    )
+    num_reward_heads: int = field(default=8, metadata={"help": "Heads of `reward_head='ensemble'`."})
+    head_bootstrap: str = field(
+        default="poisson",
+        metadata={"help": f"Bootstrap weights of the heads of an ensemble: {' or '.join(BOOTSTRAPS)}."},
+    )
+    bootstrap_column: str | None = field(
+        default=None,
+        metadata={"help": "Column by whose values pairs are drawn for an ensemble. Default: `id`, or the row."},
+    )
+    gaussian_anchor_coefficient: float = field(
+        default=1.0, metadata={"help": "Weight of absolute judgements of responses, for `reward_head='gaussian'`."}
+    )
+    anchor_learning_rate: float = field(
+        default=0.01, metadata={"help": "Step size of the thresholds between these judgements. 0 keeps them."}
+    )
     shared_prefix: bool = field(
         default=True,
         metadata={"help": "Pack batches without padding and compute each common prefix once, where the model allows."},
@@ -93,6 +136,7 @@ class PairwiseRewardConfig(PrivateArguments, RewardConfig):
             )
         if self.weight_scale <= 0:
             raise ValueError(f"`weight_scale` must be positive, got {self.weight_scale}")
+        self._check_reward_head()
         if self.max_tokens_per_batch is not None:
             if self.max_tokens_per_batch < 1:
                 raise ValueError(f"`max_tokens_per_batch` must be at least 1, got {self.max_tokens_per_batch}")
@@ -110,6 +154,30 @@ class PairwiseRewardConfig(PrivateArguments, RewardConfig):
             raise ValueError(
                 "`ema_decay` keeps the average of all steps and `load_best_model_at_end` one step: choose one of them"
             )
+
+    def _check_reward_head(self) -> None:
+        if self.reward_head not in REWARD_HEADS:
+            raise ValueError(f"`reward_head` must be one of {', '.join(REWARD_HEADS)}, got {self.reward_head!r}")
+        if self.head_bootstrap not in BOOTSTRAPS:
+            raise ValueError(f"`head_bootstrap` must be one of {', '.join(BOOTSTRAPS)}, got {self.head_bootstrap!r}")
+        heads = self.num_reward_heads
+        if isinstance(heads, bool) or not isinstance(heads, int) or heads < 2:
+            raise ValueError(f"`num_reward_heads` must be an integer of at least 2, got {heads!r}")
+        for name in ("gaussian_anchor_coefficient", "anchor_learning_rate"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"`{name}` must be finite and at least 0, got {getattr(self, name)}")
+        if self.reward_head == "gaussian" and self.fp16:
+            raise ValueError("reward_head='gaussian' is not for fp16, whose loss is scaled: use bf16 or float32")
+        readers = {
+            "ensemble": ("num_reward_heads", "head_bootstrap", "bootstrap_column"),
+            "gaussian": ("gaussian_anchor_coefficient", "anchor_learning_rate"),
+        }
+        for kind, names in readers.items():
+            for name in names if self.reward_head != kind else ():
+                if getattr(self, name) != self.__dataclass_fields__[name].default:
+                    raise ValueError(
+                        f"`{name}` has no effect with reward_head={self.reward_head!r}: it is for {kind!r}"
+                    )
 
     @classmethod
     def from_reward_config(cls, args: RewardConfig) -> "PairwiseRewardConfig":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # How transformers names the last layers of its sequence-classification models
-_HEAD_NAMES = {"score", "classifier", "classification_head", "logits_proj"}
+HEAD_NAMES = {"score", "classifier", "classification_head", "logits_proj"}
 
 
 def find_reward_heads(model: nn.Module, num_labels: int = 1) -> list[nn.Linear]:
@@ -34,7 +34,7 @@ def find_reward_heads(model: nn.Module, num_labels: int = 1) -> list[nn.Linear]:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear)
         and module.out_features == num_labels
-        and _HEAD_NAMES.intersection(name.split("."))
+        and HEAD_NAMES.intersection(name.split("."))
     ]
 
 
@@ -45,9 +45,9 @@ def is_fresh_head(model: PreTrainedModel) -> bool:
 
 
 @torch.no_grad()
-def scale_reward_head(model: nn.Module, factor: float) -> None:
-    """Multiply the weights of the reward head by `factor`: the initial rewards shrink by it."""
-    for head in find_reward_heads(model):
+def scale_reward_head(model: nn.Module, factor: float, num_labels: int = 1) -> None:
+    """Multiply the weights of the reward head, with `num_labels` outputs, by `factor`: the initial rewards shrink by it."""
+    for head in find_reward_heads(model, num_labels):
         parameters = [head.weight] if head.bias is None else [head.weight, head.bias]
         if hasattr(head.weight, "ds_id"):  # ZeRO-3 keeps an empty shard outside this context
             import deepspeed

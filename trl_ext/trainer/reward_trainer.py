@@ -21,12 +21,16 @@ from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
 from ..data.tokenization import LengthReport, tokenize_preferences
 from ..evaluation.accuracy.pairwise import pairwise_metrics
 from ..losses import BradleyTerryLoss, PairwiseLoss
-from ..shared_prefix import SharedPrefixReport, core_model
+from ..shared_prefix import SharedPrefixReport
 from .collator import PreferenceColumnsCollator, SharedPrefixCollator
 from .ema import EMACallback
+from .heads import make_reward_head
+from .heads.learning import DIFFERENCE_SD, RewardHeadTrainer
+from .heads.metrics import spread_metrics
+from .heads.model import describe_outputs, model_with_outputs, one_output
 from .lr_schedules import get_lr_schedule
 from .model_card import write_model_card
-from .packing import Packing, as_pairs, longer_lengths, packed_lengths
+from .packing import Packing, as_pairs, longer_lengths, num_pairs, num_tokens, packed_lengths
 from .pair_metrics import PairMetrics
 from .resuming import ResumableTrainer
 from .reward_config import PairwiseRewardConfig
@@ -49,7 +53,7 @@ logger = logging.getLogger(__name__)
 IS_REPEATED = "is_repeated"  # marks the rows of a batch that another batch of the epoch holds already
 
 
-class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTrainer):
+class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTrainer, RewardTrainer):
     """
     [`~trl.RewardTrainer`] with a choice of pairwise loss and with per-pair columns that reach it.
 
@@ -65,6 +69,8 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
     - evaluation uses every pair exactly once: `predictions` has shape `(N, 2)` (chosen, rejected), in dataset order;
     - the reward is read at the last token even when the tokenizer pads with its end-of-sequence token;
     - a LoRA adapter always includes the reward head;
+    - the model may have several outputs: an ensemble of heads, or Gaussian rewards (see `reward_head` in
+      [`PairwiseRewardConfig`]); rewards are then their combination, and evaluation reports how uncertain they are;
     - it can be killed at any moment and resumed exactly, and SIGTERM saves a checkpoint (see [`ResumableTrainer`]);
     - pairs over `max_length` are counted, and can be truncated instead of dropped.
 
@@ -123,6 +129,9 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         if args.max_tokens_per_batch is not None and isinstance(train_dataset, IterableDataset):
             raise ValueError("`max_tokens_per_batch` needs a training set with a length, not a stream")
         self.loss = BradleyTerryLoss() if loss is None else loss
+        self.reward_head = make_reward_head(args)
+        if self.reward_head.num_outputs > 1 and isinstance(train_dataset, IterableDataset):
+            raise ValueError(f"reward_head={args.reward_head!r} needs a training set with a length, not a stream")
         self.length_reports: dict[str, LengthReport] = {}
         self._prepared: list[tuple[Dataset, Dataset, bool]] = []  # as given, as prepared, whether for training
         self._pair_records: list[Tensor] = []
@@ -150,21 +159,24 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
             elif eval_dataset is not None:
                 eval_dataset = self._prepare_dataset(eval_dataset, processing_class, args, "eval")
 
-        super().__init__(
-            model=model,
-            args=args,
-            data_collator=data_collator,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=processing_class,
-            compute_metrics=compute_metrics,
-            callbacks=callbacks,
-            optimizers=optimizers,
-            optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
-            preprocess_logits_for_metrics=preprocess_logits_for_metrics,
-            quantization_config=quantization_config,
-            peft_config=None if peft_config is None else save_head_with_adapter(peft_config),
-        )
+        model, quantization_config = model_with_outputs(model, args, self.reward_head, quantization_config)
+        with one_output(model):
+            super().__init__(
+                model=model,
+                args=args,
+                data_collator=data_collator,
+                train_dataset=train_dataset,
+                eval_dataset=eval_dataset,
+                processing_class=processing_class,
+                compute_metrics=compute_metrics,
+                callbacks=callbacks,
+                optimizers=optimizers,
+                optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
+                preprocess_logits_for_metrics=preprocess_logits_for_metrics,
+                quantization_config=quantization_config,
+                peft_config=None if peft_config is None else save_head_with_adapter(peft_config),
+            )
+        describe_outputs(self.model, self.reward_head)
 
         if added_pad_token:
             self.model.resize_token_embeddings(len(self.processing_class))
@@ -172,15 +184,14 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
             disable_functional_dropout(self.model)
         if self.args.weight_scale != 1:
             if is_fresh_head(self.model):
-                scale_reward_head(self.model, self.args.weight_scale)
+                scale_reward_head(self.model, self.args.weight_scale, self.reward_head.num_outputs)
             else:
                 logger.warning(
                     "weight_scale=%s is ignored: the reward head is already trained", self.args.weight_scale
                 )
-        run_head_in_float32(self.model)
+        run_head_in_float32(self.model, self.reward_head.num_outputs)
         keep_output_dtype_under_fsdp(self.accelerator)
         self._set_up_batches(data_collator)
-        _forget_calibration(self.model)
         # The text-classification pipeline then returns the reward itself instead of its sigmoid
         self.model.config.problem_type = "regression"
         self._pair_metrics = PairMetrics(self.accelerator)
@@ -197,7 +208,7 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         self._padding_collator = PreferenceColumnsCollator(
             pad_token_id=self.processing_class.pad_token_id,
             pad_to_multiple_of=self.args.pad_to_multiple_of,
-            columns=self._loss_columns,
+            columns=self._batch_columns,
         )
         self._packing: Packing | None = None
         self._group_by_length = self.args.train_sampling_strategy == "group_by_length"
@@ -208,7 +219,7 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
             return
         self._packing = Packing(self.model, self.args, self.accelerator)
         if self.shared_prefix_report.enabled:
-            self.data_collator = SharedPrefixCollator(columns=self._loss_columns)
+            self.data_collator = SharedPrefixCollator(columns=self._batch_columns)
         elif self.args.train_sampling_strategy == "random" and self.args.max_tokens_per_batch is None:
             self._group_by_length = True  # not in `args`, which may serve another trainer
 
@@ -234,6 +245,10 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
     @property
     def _loss_columns(self) -> tuple[str, ...]:
         return (*self.loss.columns, *self.loss.optional_columns, "weight")
+
+    @property
+    def _batch_columns(self) -> tuple[str, ...]:
+        return (*self._loss_columns, *self.reward_head.columns)
 
     def _column_ranges(self, dataset: Dataset) -> dict[str, tuple[float, float]]:
         """Numeric columns to validate in `dataset`: those the loss needs, and those it can use and that are there."""
@@ -262,6 +277,7 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         with args.main_process_first(local=False, desc="preparing the data"):
             dataset = self._rename_columns(dataset, args.columns or {}, dataset_name)
             dataset = self._prepare_columns(dataset, args, dataset_name)
+            dataset = self.reward_head.prepare(dataset, dataset_name)
             dataset = validate_preferences(dataset, name=dataset_name, numeric_columns=self._column_ranges(dataset))
             dataset, report = tokenize_preferences(
                 dataset,
@@ -283,7 +299,7 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
 
     def _set_signature_columns_if_needed(self):
         if self._signature_columns is None:
-            self._signature_columns = ["chosen_ids", "rejected_ids", *self._loss_columns]
+            self._signature_columns = ["chosen_ids", "rejected_ids", *self._batch_columns]
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
         train_dataset = self.train_dataset if train_dataset is None else train_dataset
@@ -337,11 +353,14 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
             `tuple`: rewards of the chosen responses `(B,)`, of the rejected ones `(B,)`, both at least float32, and
             the output of the model.
         """
+        chosen, rejected, outputs = self.compute_outputs(model, inputs)
+        return self.reward_head.rewards(chosen), self.reward_head.rewards(rejected), outputs
+
+    def compute_outputs(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Tensor, Tensor, Any]:
+        """The same, with every output of the reward head: `(B, K)` in place of `(B,)`."""
         outputs = model(**self._ready_inputs(model, inputs), use_cache=False)
-        logits = outputs.logits.squeeze(-1)
-        rewards = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        rewards_chosen, rewards_rejected = rewards.chunk(2)
-        return rewards_chosen, rewards_rejected, outputs
+        logits = outputs.logits.to(torch.promote_types(outputs.logits.dtype, torch.float32))
+        return *logits.chunk(2), outputs
 
     def pairwise_loss(self, rewards_chosen: Tensor, rewards_rejected: Tensor, columns: dict[str, Tensor]) -> Tensor:
         """Return the loss of every pair `(B,)`, with the centering penalty if `center_rewards_coefficient` is set."""
@@ -355,9 +374,14 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         # bfloat16 autocast would end here anyway; a loss must not depend on it
         columns = {name: inputs[name] for name in self._loss_columns if name in inputs}
         weight = columns.pop("weight", None)
-        model_inputs = {k: v for k, v in inputs.items() if k not in self._loss_columns and k != IS_REPEATED}
-        rewards_chosen, rewards_rejected, outputs = self.compute_rewards(model, model_inputs)
-        losses = self.pairwise_loss(rewards_chosen, rewards_rejected, columns)
+        head_columns = {name: inputs[name] for name in self.reward_head.columns if name in inputs}
+        model_inputs = {k: v for k, v in inputs.items() if k not in self._batch_columns and k != IS_REPEATED}
+        chosen, rejected, outputs = self.compute_outputs(model, model_inputs)
+        rewards_chosen, rewards_rejected = self.reward_head.rewards(chosen), self.reward_head.rewards(rejected)
+        losses = self.reward_head.losses(
+            self.pairwise_loss, chosen, rejected, columns, head_columns, self.model.training
+        )
+        self._note_spread(chosen, rejected)
         if losses.shape != rewards_chosen.shape:
             raise ValueError(f"{type(self.loss).__name__} returned shape {tuple(losses.shape)}, expected (B,)")
         weight = torch.ones_like(losses) if weight is None else weight.to(losses.dtype)
@@ -368,13 +392,16 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Tensor:
         # Total weight of the accumulation window, over all processes. transformers asks for it once per window.
         self._mark_repeated_rows(batch_samples)
-        total = torch.zeros((), dtype=torch.float64)
+        total, sums = torch.zeros((), dtype=torch.float64), None
         for batch in batch_samples:
             weight = batch.get("weight")
-            weight = torch.ones(_num_pairs(batch)) if weight is None else weight.cpu()
-            counted = weight[~batch[IS_REPEATED].cpu()] if IS_REPEATED in batch else weight
-            total += counted.sum(dtype=torch.float64)
-        return self._gather_total(total.float().to(device))
+            weight = torch.ones(num_pairs(batch)) if weight is None else weight.cpu()
+            if IS_REPEATED in batch:
+                weight = weight.masked_fill(batch[IS_REPEATED].cpu(), 0)
+            total += weight.sum(dtype=torch.float64)
+            of_head = self.reward_head.window_sums(batch, weight)
+            sums = of_head if sums is None else sums + of_head
+        return self._gather_window(total, sums, device)
 
     def _mark_repeated_rows(self, batch_samples: list[dict[str, Any]]) -> None:
         """The last batches of an epoch repeat rows, so that every process has as many: those weigh nothing."""
@@ -389,7 +416,7 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         repeated = repeated_rows(
             len(self.train_dataset),
             self._train_batch_size * shards,
-            _num_pairs(batch),
+            num_pairs(batch),
             self.accelerator.process_index,
         )
         if repeated is not None:
@@ -406,7 +433,7 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         loss = (weight * losses).sum() * scale / torch.clamp(total, min=torch.finfo(losses.dtype).tiny)
         if self.model.training:
             self._pair_metrics.add(
-                rewards_chosen, rewards_rejected, *_num_tokens(inputs), is_repeated=inputs.get(IS_REPEATED)
+                rewards_chosen, rewards_rejected, *num_tokens(inputs), is_repeated=inputs.get(IS_REPEATED)
             )
         return (loss, outputs) if return_outputs else loss
 
@@ -423,6 +450,9 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
             rewards_chosen, rewards_rejected, losses, weight, _ = self._pair_losses(model, inputs)
         self._recorded = [name for name in self._recorded_columns if name in inputs]
         recorded = [inputs[name].to(losses.dtype) for name in self._recorded]
+        if self._spread is not None:
+            self._recorded.append(DIFFERENCE_SD)
+            recorded.append(self._spread.to(losses.dtype))
         record = torch.stack([rewards_chosen, rewards_rejected, losses, weight, *recorded], dim=1).detach()
         self._pair_records.append(self.accelerator.gather_for_metrics(record).cpu())
         loss = (weight * losses).sum() / torch.clamp(weight.sum(), min=torch.finfo(losses.dtype).tiny)
@@ -443,13 +473,15 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         records = torch.cat(self._pair_records).double().numpy()
         self._pair_records = []
         rewards, losses, weight = records[:, :2], records[:, 2], records[:, 3]
+        columns = dict(zip(self._recorded, records[:, 4:].T, strict=True))
         metrics = {
             "loss": float(np.average(losses, weights=weight)) if weight.any() else 0.0,
             "min_reward": float(rewards.min()),
             "mean_reward": float(rewards.mean()),
             "max_reward": float(rewards.max()),
             **pairwise_metrics(rewards),
-            **self._column_metrics(rewards, dict(zip(self._recorded, records[:, 4:].T, strict=True))),
+            **self._column_metrics(rewards, columns),
+            **(spread_metrics(rewards, columns[DIFFERENCE_SD]) if DIFFERENCE_SD in columns else {}),
         }
         output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in metrics.items()})
         return output
@@ -522,26 +554,3 @@ class PairwiseRewardTrainer(PortablePathsTrainer, ResumableTrainer, RewardTraine
         from ..hub.from_trainer import push_trainer  # the hub knows the trainer, not the other way round
 
         return push_trainer(self, commit_message, blocking, token, revision, private, **kwargs)
-
-
-def _forget_calibration(model: nn.Module) -> None:
-    """A calibration that is stored with a model was fitted to the rewards of the model before this training."""
-    from ..scoring.calibrated import CONFIG_KEY  # scoring knows the trainer's models, not the other way round
-
-    config = core_model(model).config
-    if hasattr(config, CONFIG_KEY):
-        logger.warning(
-            "The calibration that is stored with the model is removed: it is of the rewards before training."
-        )
-        delattr(config, CONFIG_KEY)
-
-
-def _num_pairs(inputs: dict[str, Any]) -> int:
-    return inputs["last_index" if "layout" in inputs else "input_ids"].shape[0] // 2
-
-
-def _num_tokens(inputs: dict[str, Any]) -> tuple[Tensor, int]:
-    """Tokens of every sequence of a batch `(2B,)`, and token slots that the model computes for them."""
-    if "layout" in inputs:
-        return torch.tensor(inputs["layout"].sequence_lengths), inputs["layout"].num_tokens
-    return inputs["attention_mask"].sum(1), inputs["input_ids"].numel()
