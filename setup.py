@@ -53,7 +53,7 @@ setup(
         f"{PROGRAMS}.accelerate_configs": ["*.yaml"],
         f"{PROGRAMS}.tasks.charm": ["*.yaml"],
         f"{PROGRAMS}.tasks.rate": ["*.yaml"],
-        "trl_ext.arena.leaderboards": ["data/*.json"],
+        "trl_ext.arena.ratings": ["data/*.json"],
         "trl_ext.data": ["demo/*.jsonl"],
         "trl_ext.rate.attributes": ["data/*.yaml"],
         "trl_ext.rate.rules": ["data/*.yaml"],
