@@ -1,7 +1,8 @@
 """Scoring of N responses per prompt: reward models, DPO models, pairwise rankers, ensembles, judges; calibrated or raw."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ..lazy_exports import lazy_exports
 
 
 # Public name -> submodule. Resolved at first use: the command line's --help needs no torch
@@ -78,12 +79,4 @@ if TYPE_CHECKING:
     from .uncertainty import read_uncertainty as read_uncertainty
     from .uncertainty import save_uncertainty as save_uncertainty
 
-
-def __getattr__(name: str):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_EXPORTS))
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
