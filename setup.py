@@ -19,9 +19,11 @@ EXTRAS = {
     "dev": [
         *("deepspeed>=0.19.8", "ninja"),  # ZeRO on two CPU processes
         *("pytest>=8", "pytest-xdist>=3.6", "tensorboard>=2.20", "hypothesis>=6.100", "ruff>=0.14", "build"),
+        *("pytest-cov>=7", "coverage>=7.10"),  # which measures the processes that tests start
         *("fastapi>=0.120", "uvicorn>=0.38"),  # the loopback hub of the tests
         *("pymongo>=4.15", "nx-27017>=0.8.1"),  # MongoDB's protocol over SQLite
         *("openai>=2.0", "matplotlib>=3.9"),
+        "playwright>=1.50",  # drives a Chromium that is installed, to look at reports
         *("crowd-kit>=1.4", "evalica>=0.4.2"),  # cross-checks of the label aggregation and of the ratings
     ],
 }
@@ -51,10 +53,11 @@ setup(
         f"{PROGRAMS}.accelerate_configs": ["*.yaml"],
         f"{PROGRAMS}.tasks.charm": ["*.yaml"],
         f"{PROGRAMS}.tasks.rate": ["*.yaml"],
-        "trl_ext.arena": ["data/*.json"],
+        "trl_ext.arena.ratings": ["data/*.json"],
         "trl_ext.data": ["demo/*.jsonl"],
         "trl_ext.rate.attributes": ["data/*.yaml"],
         "trl_ext.rate.rules": ["data/*.yaml"],
+        "trl_ext.reporting.html_report": ["templates/*"],
         "trl_ext.scoring.judges": ["prompts/*.yaml"],
         # loaded by their paths, not as packages
         "trl_ext.evaluation.metrics": ["*/*.py"],

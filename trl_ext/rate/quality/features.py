@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...arena.text_counts import FEATURES as MARKDOWN
-from ...arena.text_counts import text_features
+from ...arena.responses.text_counts import FEATURES as MARKDOWN
+from ...arena.responses.text_counts import text_features
 from ..attributes.lexicons import LEXICONS, lexicon_score
 from ..attributes.readability import count_sentences, reading_ease
 from ..attributes.words import words_of

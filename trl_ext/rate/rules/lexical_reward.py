@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arena.text_counts import text_features
+from ...arena.responses.text_counts import text_features
 from ...scoring.base import WindowScorer
 from ...scoring.groups import Group
 from ..attributes.classifiers import starts_with_vowel
