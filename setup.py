@@ -19,12 +19,19 @@ EXTRAS = {
     "dev": [
         *("deepspeed>=0.19.8", "ninja"),  # ZeRO on two CPU processes
         *("pytest>=8", "pytest-xdist>=3.6", "tensorboard>=2.20", "hypothesis>=6.100", "ruff>=0.14", "build"),
+        *("pytest-cov>=7", "coverage>=7.10"),  # which measures the processes that tests start
         *("fastapi>=0.120", "uvicorn>=0.38"),  # the loopback hub of the tests
         *("pymongo>=4.15", "nx-27017>=0.8.1"),  # MongoDB's protocol over SQLite
         *("openai>=2.0", "matplotlib>=3.9"),
+        "playwright>=1.50",  # drives a Chromium that is installed, to look at reports
         *("crowd-kit>=1.4", "evalica>=0.4.2"),  # cross-checks of the label aggregation and of the ratings
     ],
 }
+
+# The scripts of the command line `trl-ext`. A wheel has them inside the package: a folder `tasks` of its own in site-packages
+# would hide, or be hidden by, those of others
+PROGRAMS = "trl_ext._programs"
+SCRIPTS = ["tasks", *(f"tasks.{name}" for name in find_packages("tasks")), "accelerate_configs"]
 
 setup(
     name="trl_ext",
@@ -36,11 +43,21 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     keywords="reward model, RLHF, preference learning, annotator reliability, TRL",
-    packages=find_packages(include=["trl_ext", "trl_ext.*"]),
+    packages=[
+        *find_packages(include=["trl_ext", "trl_ext.*"]),
+        *(f"{PROGRAMS}.{name}" for name in SCRIPTS),
+    ],
+    package_dir={f"{PROGRAMS}.{name}": name.replace(".", "/") for name in SCRIPTS},
+    entry_points={"console_scripts": ["trl-ext=trl_ext.cli:main"]},
     package_data={
-        "trl_ext.arena": ["data/*.json"],
+        f"{PROGRAMS}.accelerate_configs": ["*.yaml"],
+        f"{PROGRAMS}.tasks.charm": ["*.yaml"],
+        f"{PROGRAMS}.tasks.rate": ["*.yaml"],
+        "trl_ext.arena.ratings": ["data/*.json"],
         "trl_ext.data": ["demo/*.jsonl"],
-        "trl_ext.rate": ["data/*"],
+        "trl_ext.rate.attributes": ["data/*.yaml"],
+        "trl_ext.rate.rules": ["data/*.yaml"],
+        "trl_ext.reporting.html_report": ["templates/*"],
         "trl_ext.scoring.judges": ["prompts/*.yaml"],
         # loaded by their paths, not as packages
         "trl_ext.evaluation.metrics": ["*/*.py"],

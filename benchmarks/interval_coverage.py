@@ -19,10 +19,9 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from trl_ext.evaluation.rewardbench import EXAMPLE_COUNTS, SECTIONS
-from trl_ext.evaluation.rewardbench2_ties import rewardbench2_ties_score
-from trl_ext.evaluation.statistics import proportion_estimate, weighted_average, wilson_interval
-from trl_ext.evaluation.stratified import stratified_estimate
+from trl_ext.evaluation.benchmarks.rewardbench import EXAMPLE_COUNTS, SECTIONS
+from trl_ext.evaluation.benchmarks.rewardbench2_ties import rewardbench2_ties_score
+from trl_ext.evaluation.statistics import proportion_estimate, stratified_estimate, weighted_average, wilson_interval
 
 
 # Rows of the subset whose weight is not their number

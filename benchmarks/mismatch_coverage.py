@@ -21,10 +21,10 @@ from tqdm.auto import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from trl_ext.arena.mismatch_interval import EffectivePrompts, mismatch_interval, relative_mismatch
-from trl_ext.arena.paired_outcomes import TIES
-from trl_ext.arena.pairwise_counts import count_pairs
-from trl_ext.arena.win_probability import ELO_SCALE, elo_win_probability
+from trl_ext.arena.mismatch.intervals import EffectivePrompts, mismatch_interval, relative_mismatch
+from trl_ext.arena.mismatch.paired_outcomes import TIES
+from trl_ext.arena.mismatch.pairwise_counts import count_pairs
+from trl_ext.arena.ratings.win_probability import ELO_SCALE, elo_win_probability
 
 
 DRAWS = 1000

@@ -23,7 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from trl_ext.arena import RatingTable, ScoreTable, mismatch_table, rating_agreement
-from trl_ext.arena.mismatch_interval import relative_mismatch
+from trl_ext.arena.mismatch.intervals import relative_mismatch
 
 
 LIMIT_SECONDS = 60.0

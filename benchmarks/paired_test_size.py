@@ -19,9 +19,13 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.interval_coverage import RM_BENCH_PROMPTS, ROWS
-from trl_ext.evaluation.multiple_testing import adjust_p_values
-from trl_ext.evaluation.paired_tests import mcnemar_p_values, minimum_detectable_effect, sign_flip_p_value
-from trl_ext.evaluation.rewardbench import EXAMPLE_COUNTS, SECTIONS
+from trl_ext.evaluation.benchmarks.rewardbench import EXAMPLE_COUNTS, SECTIONS
+from trl_ext.evaluation.statistics import (
+    adjust_p_values,
+    mcnemar_p_values,
+    minimum_detectable_effect,
+    sign_flip_p_value,
+)
 
 
 ALPHA = 0.05

@@ -3,7 +3,7 @@ Do the default intervals of RATE cover the truth, and do the estimators tend to 
 
     python benchmarks/rate_coverage.py --replications 2000 --json outputs/rate_coverage.json
 
-For scenarios S1 to S8 of `trl_ext.rate.simulation` and for clustered rewards (60 prompts with four texts each, effects that
+For scenarios S1 to S8 of `trl_ext.rate.experiments.simulation` and for clustered rewards (60 prompts with four texts each, effects that
 differ between prompts with standard deviation 0.8): the distance of every effect from its closed form at 20,000 rows, in
 standard errors, and the share of replications whose 95 % interval contains the causal effect (RATE) or what the estimator
 tends to (the others). S5 to S7 break RATE's assumptions: there its intervals miss the causal effect, as they must.
@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from trl_ext.evaluation.statistics import wilson_interval
 from trl_ext.rate import RewardChains, estimate_effects
-from trl_ext.rate.simulation import CLUSTERED, SCENARIOS, RewardProcess
+from trl_ext.rate.experiments.simulation import CLUSTERED, SCENARIOS, RewardProcess
 
 
 RIGHT = ("S1", "S2", "S3", "S4", "S8", "clustered")  # where RATE's assumptions hold

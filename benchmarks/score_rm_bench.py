@@ -39,8 +39,8 @@ from trl_ext import RewardScorer
 from trl_ext.data.bundled import DEFAULT_MODEL, resolve_model
 from trl_ext.data.tokenization import encode_messages
 from trl_ext.evaluation import RMBenchAccuracy, rm_bench_accuracy
-from trl_ext.evaluation.rm_bench import STYLES
-from trl_ext.evaluation.rm_bench_data import load_rm_bench
+from trl_ext.evaluation.benchmarks.rm_bench import STYLES
+from trl_ext.evaluation.benchmarks.rm_bench_data import load_rm_bench
 from trl_ext.scoring.batching import packed_batches
 
 

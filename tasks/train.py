@@ -155,7 +155,18 @@ def default():
     report_to = "none"  # tensorboard, trackio, wandb, mlflow, or a list of them, beside the Sacred record
     eval_on_lie_test = False
     eval_before_training = True
+    calibrate = (
+        "temperature"  # probabilities of reward differences, fitted on the evaluation pairs, measured on the test
+    )
+    # pairs, stored in the model; applied on request only. Or platt, isotonic, lapse; None: none
     verify_round_trip = True
+
+    # RATE while training: what an attribute does to the rewards of held-out texts, which rules rewrite
+    rate_audit = None  # length, sentiment, helpfulness, complexity, vowel_start, formatting, typos or confidence
+    rate_audit_every_n_steps = None  # None: with every evaluation
+    rate_audit_rows = 200  # texts at most, half of them with the attribute
+
+    # Sharing
     push_to_hub = False  # when the run is complete; the token comes from HF_TOKEN or `hf auth login`
     hub_model_id = None  # default: the name of the output directory, in your namespace
     hub_private = None  # True or False; None: the Hub's default for a new repository

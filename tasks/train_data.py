@@ -18,7 +18,7 @@ from tasks.rapl.lie_data import (
 )
 from trl_ext.data.demo import load_demo_preferences
 from trl_ext.data.loading import load_preferences, rename_columns
-from trl_ext.evaluation.oracle import ORACLE_PROBABILITY
+from trl_ext.evaluation.accuracy.oracle import ORACLE_PROBABILITY
 
 
 @dataclass

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 
-from trl_ext.evaluation.benchmark_run import evaluate_benchmark
-from trl_ext.evaluation.benchmarks import get_benchmark
-from trl_ext.evaluation.rewardbench import EXAMPLE_COUNTS
+from trl_ext.evaluation.benchmarks.registry import get_benchmark
+from trl_ext.evaluation.benchmarks.rewardbench import EXAMPLE_COUNTS
+from trl_ext.evaluation.benchmarks.run import evaluate_benchmark
 from trl_ext.scoring.base import WindowScorer
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from datasets import Dataset
 
 from tasks.annotators.downstream_scenarios import CLEAN, CORRUPTED, Cell, Scenario, methods_for
-from trl_ext.evaluation.oracle import oracle_values
+from trl_ext.evaluation.accuracy.oracle import oracle_values
 from trl_ext.evaluation.statistics import Estimate, mean_estimate, proportion_estimate
 
 

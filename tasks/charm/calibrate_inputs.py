@@ -22,9 +22,9 @@ from trl_ext.arena import (
     read_scored_responses,
     read_scores,
 )
-from trl_ext.arena.original_folders import models_with_scores
-from trl_ext.arena.prompt_rows import asked_messages
-from trl_ext.arena.response_files import unanswered_prompts
+from trl_ext.arena.responses.files import unanswered_prompts
+from trl_ext.arena.responses.original_folders import models_with_scores
+from trl_ext.arena.responses.prompt_rows import asked_messages
 
 
 logger = logging.getLogger("tasks.charm.calibrate")

@@ -29,8 +29,8 @@ from trl_ext.arena import (
     solve_offset,
     write_original_pairs,
 )
-from trl_ext.arena.original_layout import same_original_pairs
-from trl_ext.arena.rating_weights import expected_variances
+from trl_ext.arena.offsets.rating_weights import expected_variances
+from trl_ext.arena.responses.original_layout import same_original_pairs
 from trl_ext.atomic_files import atomic_path
 
 

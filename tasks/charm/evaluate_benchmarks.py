@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from trl_ext.evaluation import BenchmarkResult, PairedComparison, compare_paired
-from trl_ext.evaluation.rewardbench import EXAMPLE_COUNTS, SECTIONS
+from trl_ext.evaluation.benchmarks.rewardbench import EXAMPLE_COUNTS, SECTIONS
 
 
 RM_BENCH_LEVELS = {"overall": "score", "hard": "hard", "normal": "normal", "easy": "easy"}

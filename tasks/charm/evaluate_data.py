@@ -15,8 +15,8 @@ from tasks.provenance import hash_file
 from tasks.rewardbench.configs import DEMO
 from tasks.rewardbench.rows import load_rows
 from trl_ext.arena import RatingTable, ResponseTable, read_prompt_rows, read_responses
-from trl_ext.arena.leaderboards import read_leaderboard
-from trl_ext.arena.response_files import unanswered_prompts
+from trl_ext.arena.leaderboards.reading import read_leaderboard
+from trl_ext.arena.responses.files import unanswered_prompts
 from trl_ext.data import load_demo_preferences
 from trl_ext.evaluation import Benchmark, get_benchmark
 

@@ -15,7 +15,7 @@ from trl_ext import reporting
 from trl_ext.arena import HumanPairsChange, MismatchChange, RatingAgreement, RewardDrift
 from trl_ext.atomic_files import write_text_atomically
 from trl_ext.evaluation import Estimate, PairedComparison
-from trl_ext.evaluation.leaderboard import to_markdown
+from trl_ext.evaluation.leaderboards.leaderboard import to_markdown
 
 
 logger = logging.getLogger("tasks.charm.evaluate")

@@ -31,7 +31,7 @@ from trl_ext.arena import (
     reward_drift,
     score_responses,
 )
-from trl_ext.arena.drift import NothingVaries
+from trl_ext.arena.calibration.drift import NothingVaries
 from trl_ext.data import resolve_model
 from trl_ext.evaluation import BenchmarkResult, evaluate_benchmark
 from trl_ext.privacy import hide_private

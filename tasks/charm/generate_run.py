@@ -23,7 +23,7 @@ from trl_ext.arena import (
     read_policies,
     read_prompt_rows,
 )
-from trl_ext.arena.response_files import check_file_names
+from trl_ext.arena.responses.files import check_file_names
 from trl_ext.atomic_files import write_text_atomically
 from trl_ext.completions import TooManyFailures
 from trl_ext.data.readers import FILE_TYPES, Unreadable, read_file

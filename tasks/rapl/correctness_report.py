@@ -4,8 +4,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from tasks.rapl.correctness_data import CorrectnessData
-from trl_ext.evaluation.auc import area_under_curve
-from trl_ext.evaluation.statistics import Estimate
+from trl_ext.evaluation.statistics import Estimate, area_under_curve
 from trl_ext.reliability.correctness import CorrectnessModel, correctness_figures
 
 

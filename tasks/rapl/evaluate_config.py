@@ -8,7 +8,7 @@ from typing import Any
 from tasks.rapl.evaluation_sets import PROMPT_FORMATS
 from tasks.train_config import ConfigError, refuse_secrets
 from trl_ext.data.bundled import DEFAULT_MODEL
-from trl_ext.evaluation.attribute_bias import CORRECTIONS, OTHER_CODES
+from trl_ext.evaluation.biases.attribute_bias import CORRECTIONS, OTHER_CODES
 
 
 # key -> (default, types, choices); None is allowed where it is the default

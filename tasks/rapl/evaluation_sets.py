@@ -14,10 +14,10 @@ from tasks.rapl.lie_data import TEST_FILE, load_lie_test, question_id
 from tasks.rapl.survey_tables import find_family, read_table
 from tasks.rapl.true_data import load_full_true, load_true_split, true_split_path
 from trl_ext.evaluation import attribute_bias, lie_weights, rewards_of_a_and_b, rm_bench_accuracy, truth_scores
-from trl_ext.evaluation.attribute_bias import ATTRIBUTES, encode_attributes
-from trl_ext.evaluation.lie import RESPONSE_KINDS
-from trl_ext.evaluation.rm_bench import STYLES
-from trl_ext.evaluation.rm_bench_data import load_rm_bench, rm_bench_files
+from trl_ext.evaluation.benchmarks.rm_bench import STYLES
+from trl_ext.evaluation.benchmarks.rm_bench_data import load_rm_bench, rm_bench_files
+from trl_ext.evaluation.biases.attribute_bias import ATTRIBUTES, encode_attributes
+from trl_ext.evaluation.biases.lie import RESPONSE_KINDS
 
 
 PROMPT_FORMATS = ("human_assistant", "chat")
@@ -238,7 +238,7 @@ def rm_bench_set(path: str | Path) -> EvaluationSet:
 
     Args:
         path (`str` or `pathlib.Path`):
-            See [`~trl_ext.evaluation.rm_bench_data.rm_bench_files`].
+            See [`~trl_ext.evaluation.benchmarks.rm_bench_data.rm_bench_files`].
     """
     data = load_rm_bench(path)
     rows = data.select_columns(["id", "domain", "subset"]).to_pandas()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tasks.rapl.experiment_rows import PUBLISHED, Row
 from tasks.train_report import mark_pairs
-from trl_ext.evaluation.lie import RESPONSE_KINDS
+from trl_ext.evaluation.biases.lie import RESPONSE_KINDS
 from trl_ext.evaluation.statistics import Estimate, mean_estimate, proportion_estimate, ratio_estimate
 
 

@@ -15,7 +15,7 @@ from datasets import Dataset
 from sklearn.model_selection import GroupKFold
 
 from tasks.rapl.survey_tables import read_table
-from trl_ext.evaluation.lie import RESPONSE_KINDS
+from trl_ext.evaluation.biases.lie import RESPONSE_KINDS
 from trl_ext.reliability.calibrators import PlattCalibrator
 from trl_ext.reliability.normalizers import ArmNormalizer
 

@@ -19,7 +19,7 @@ from tasks.rapl.true_data import (
     to_true_frame,
     true_split_path,
 )
-from trl_ext.evaluation.lie import RESPONSE_KINDS
+from trl_ext.evaluation.biases.lie import RESPONSE_KINDS
 from trl_ext.reliability.normalizers import MinMaxNormalizer
 
 

@@ -14,7 +14,7 @@ from trl_ext.rate import (
     make_rewriter,
     world_vocabulary,
 )
-from trl_ext.rate.originals import SYNTHETIC, SYNTHETIC_ANSWERS
+from trl_ext.rate.originals.loading import SYNTHETIC, SYNTHETIC_ANSWERS
 
 
 # What may end the making of rewrites without being a fault of the program

@@ -27,7 +27,7 @@ from trl_ext.rate import (
     write_original_rewrites,
     write_original_template,
 )
-from trl_ext.rate.rewrite_files import RewriteFile
+from trl_ext.rate.rewriting.rewrite_files import RewriteFile
 
 
 logger = logging.getLogger("tasks.rate")

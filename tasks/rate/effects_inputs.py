@@ -26,8 +26,8 @@ from trl_ext.rate import (
     read_reward_chains,
     rewrite_quality,
 )
-from trl_ext.rate.features import DISTANCE
-from trl_ext.rate.scoring import RECORD
+from trl_ext.rate.chains.scoring import RECORD
+from trl_ext.rate.quality.features import DISTANCE
 
 
 logger = logging.getLogger("tasks.rate")

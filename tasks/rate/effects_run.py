@@ -13,7 +13,7 @@ from tasks.rewardbench.evaluation import safe_name
 from tasks.train_config import ConfigError
 from trl_ext.privacy import hide_private
 from trl_ext.rate import RateReport, estimate_effects, original_file_name, rate_report
-from trl_ext.rate.original_effects import write_original_effects
+from trl_ext.rate.original_files.effects import write_original_effects
 
 
 logger = logging.getLogger("tasks.rate")

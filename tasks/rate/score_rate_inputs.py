@@ -12,8 +12,8 @@ import numpy as np
 from tasks.provenance import hash_file
 from trl_ext.rate import RewardChains, TextChains, find_chains, read_original_rewrites, read_original_scored
 from trl_ext.rate.callbacks import sample_rows
-from trl_ext.rate.chain_folders import REWRITES
-from trl_ext.rate.scoring import chat_prompts, complete_chains
+from trl_ext.rate.chains.chain_folders import REWRITES
+from trl_ext.rate.chains.scoring import chat_prompts, complete_chains
 from trl_ext.scoring.processes import on_main_process
 
 

@@ -23,8 +23,8 @@ from tasks.rewardbench.evaluation import (
 )
 from tasks.train_config import ConfigError
 from trl_ext.atomic_files import atomic_path
-from trl_ext.evaluation.benchmark_run import read_rewards, write_input
-from trl_ext.evaluation.best_of_n import best_of_k_curve, rank_candidates, select_best
+from trl_ext.evaluation.accuracy.best_of_n import best_of_k_curve, rank_candidates, select_best
+from trl_ext.evaluation.benchmarks.run import read_rewards, write_input
 from trl_ext.evaluation.rewardbench_layout import model_name as layout_name
 from trl_ext.evaluation.rewardbench_layout import write_best_of_n
 from trl_ext.privacy import hide_private

@@ -7,8 +7,8 @@ from typing import Any
 from datasets import Dataset
 
 from trl_ext.data.checks import shorten
-from trl_ext.evaluation.benchmark_data import read_benchmark_data, source_name
-from trl_ext.evaluation.benchmark_texts import read_prompt
+from trl_ext.evaluation.benchmarks.data import read_benchmark_data, source_name
+from trl_ext.evaluation.benchmarks.texts import read_prompt
 
 
 logger = logging.getLogger("tasks.rewardbench")

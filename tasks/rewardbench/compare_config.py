@@ -7,7 +7,7 @@ from typing import Any
 from tasks.annotators.section4_config import parse_list
 from tasks.config_keys import Keys, check_keys, check_range, defaults
 from tasks.train_config import ConfigError
-from trl_ext.evaluation.multiple_testing import CORRECTIONS
+from trl_ext.evaluation.statistics import CORRECTIONS
 
 
 FORMATS = ("md", "tex", "csv")

@@ -8,8 +8,8 @@ import pandas as pd
 
 from tasks.atomic_files import remove_stale
 from trl_ext import reporting
-from trl_ext.evaluation.leaderboard import ModelResult
-from trl_ext.evaluation.leaderboard_tables import (
+from trl_ext.evaluation.leaderboards.leaderboard import ModelResult
+from trl_ext.evaluation.leaderboards.tables import (
     accuracies_by_length,
     accuracies_by_subset,
     margin_correlations,

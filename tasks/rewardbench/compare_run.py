@@ -11,8 +11,8 @@ from tasks.json_files import write_json
 from tasks.provenance import command, hash_file, package_versions
 from tasks.rewardbench.compare_plots import PLOT_FILES, draw_plots
 from trl_ext.atomic_files import write_text_atomically
-from trl_ext.evaluation import leaderboard as tables
-from trl_ext.evaluation.leaderboard import ModelResult
+from trl_ext.evaluation.leaderboards import leaderboard as tables
+from trl_ext.evaluation.leaderboards.leaderboard import ModelResult
 from trl_ext.evaluation.rewardbench_layout import model_name
 
 

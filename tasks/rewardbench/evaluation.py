@@ -249,7 +249,7 @@ def safe_name(model: str) -> str:
 
 def upload(config: Mapping[str, Any], name: str, folder: Path, result: BenchmarkResult) -> None:
     """Push the results, and if asked for their figures into the model's card."""
-    from trl_ext.evaluation.results_hub import add_evaluation_to_model_card, push_evaluation_results
+    from trl_ext.evaluation.results.hub import add_evaluation_to_model_card, push_evaluation_results
 
     repository = config["hf_name"] or f"rewardbench-{safe_name(name)}"
     if config["hf_entity"]:

@@ -15,8 +15,8 @@ from trl_ext.arena import (
     read_leaderboard,
     solve_joint_offsets,
 )
-from trl_ext.arena.original_folders import scores_folder
-from trl_ext.arena.rated_models import scored_name
+from trl_ext.arena.ratings.rated_models import scored_name
+from trl_ext.arena.responses.original_folders import scores_folder
 
 
 RATINGS = RatingTable.from_ratings({"a": 1000.0, "b": 1010.0})

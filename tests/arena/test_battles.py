@@ -7,7 +7,7 @@ from datasets import Dataset
 from scipy.special import expit
 
 from trl_ext.arena import RatingTable, check_battles, fit_ratings, read_battles, simulate_battles
-from trl_ext.arena.battles import style_features
+from trl_ext.arena.ratings.battles import style_features
 
 
 ROWS = [

@@ -140,7 +140,7 @@ def test_reference_offsets_where_the_objective_is_nearly_a_staircase(caplog):
 
 
 def test_smooth_objectives_are_no_reason_for_a_warning(scores, ratings, caplog):
-    with caplog.at_level(logging.WARNING, logger="trl_ext.arena.joint_offsets"):
+    with caplog.at_level(logging.WARNING, logger="trl_ext.arena.offsets.joint_offsets"):
         for method in ("soft", "reference"):
             solve_joint_offsets(scores, ratings, method=method)
     assert "nearly steps" not in caplog.text

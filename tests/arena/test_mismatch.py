@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext.arena import RatingTable, ScoreTable, elo_win_probability, mismatch_degree, mismatch_table
-from trl_ext.arena.pairwise_counts import count_pairs
+from trl_ext.arena.mismatch.pairwise_counts import count_pairs
 
 
 COLUMNS = ("model", "reference", "n", "wins", "ties", "losses", "win_rate", "expected_win_rate", "mismatch", "se")
@@ -164,7 +164,7 @@ class TestMismatchTable:
     def test_says_which_ratings_have_no_interval(self, caplog):
         table = rated().table
         table.loc[0, ["rating_low", "rating_high"]] = np.nan
-        with caplog.at_level(logging.WARNING, logger="trl_ext.arena.mismatch"):
+        with caplog.at_level(logging.WARNING, logger="trl_ext.arena.mismatch.degrees"):
             found = mismatch_table(drawn(), RatingTable(table)).set_index(["model", "reference"])["method"]
         assert "1 of 3 ratings have no interval and count as exact: a" in caplog.text
         assert "that of 'a' exact for want of an interval" in found[("a", "b")]

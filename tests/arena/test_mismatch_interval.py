@@ -6,8 +6,8 @@ from scipy import stats
 
 from benchmarks.mismatch_coverage import coverage
 from trl_ext.arena import RatingTable, ScoreTable, mismatch_table
-from trl_ext.arena.mismatch_interval import mismatch_interval, relative_mismatch
-from trl_ext.arena.pairwise_counts import clustered_variances
+from trl_ext.arena.mismatch.intervals import mismatch_interval, relative_mismatch
+from trl_ext.arena.mismatch.pairwise_counts import clustered_variances
 
 
 EVEN = RatingTable.from_ratings({"a": 1200.0, "b": 1200.0})

@@ -21,7 +21,7 @@ from trl_ext.arena import (
     write_pm_config,
     write_rm_config,
 )
-from trl_ext.arena.original_folders import models_with_scores
+from trl_ext.arena.responses.original_folders import models_with_scores
 
 
 PROMPTS = ("One?", "Two?", "Three?")

@@ -13,9 +13,9 @@ from scipy.optimize import minimize
 
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext.arena import RatingTable, ScoreTable, implied_ratings, rating_agreement, reward_elo
-from trl_ext.arena.agreement import _correlations, _mean_absolute, _root_mean_square
-from trl_ext.arena.error_size import size_interval
-from trl_ext.arena.implied_rating import fit_wins, prompt_wins, separated
+from trl_ext.arena.mismatch.agreement import _correlations, _mean_absolute, _root_mean_square
+from trl_ext.arena.mismatch.error_size import size_interval
+from trl_ext.arena.mismatch.implied_rating import fit_wins, prompt_wins, separated
 
 
 RATINGS = {"a": 1300.0, "b": 1240.0, "c": 1210.0, "d": 1150.0, "e": 1120.0}
@@ -97,7 +97,7 @@ class TestTable:
         thrice = ScoreTable.from_columns({name: np.repeat(drawn().of(name), 3) for name in RATINGS})
         one = rating_agreement(drawn(), rated()).table
         clustered = rating_agreement(thrice, rated(), clusters=np.repeat(np.arange(300), 3)).table
-        monkeypatch.setattr("trl_ext.arena.agreement._MOST_UNITS", 100)
+        monkeypatch.setattr("trl_ext.arena.mismatch.agreement._MOST_UNITS", 100)
         grouped = rating_agreement(drawn(), rated())
         assert "in 100 random groups" in grouped.method
         for other in (clustered, grouped.table):

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from trl_ext.arena import FittedRatings, check_battles, fit_ratings, read_leaderboard, simulate_battles, write_ratings
-from trl_ext.arena.battles import style_features
+from trl_ext.arena.ratings.battles import style_features
 
 
 TRUTH = {"a": 1120, "b": 1060, "c": 1000, "d": 940, "e": 880}

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from trl_ext.arena import policy_model, read_responses, response_files
-from trl_ext.arena.prompt_rows import check_prompt_rows, read_prompt_rows
+from trl_ext.arena import read_responses
+from trl_ext.arena.responses import files as response_files
+from trl_ext.arena.responses import policy_model
+from trl_ext.arena.responses.prompt_rows import check_prompt_rows, read_prompt_rows
 
 
 def lines(model: str, ids=("1", "2", "3"), **changes) -> list[dict]:

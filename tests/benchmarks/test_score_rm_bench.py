@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.score_rm_bench import loop_calls, main, sample
 from tests.tiny import tiny_checkpoint
-from trl_ext.evaluation.rm_bench_data import load_rm_bench
+from trl_ext.evaluation.benchmarks.rm_bench_data import load_rm_bench
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from transformers import set_seed
 from tests.processes import leave
 from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer
-from trl_ext.evaluation.callbacks import RewardBenchmarkCallback
-from trl_ext.evaluation.preference_benchmark import PreferenceBenchmark
+from trl_ext.evaluation.benchmarks.preference_benchmark import PreferenceBenchmark
+from trl_ext.evaluation.training.callbacks import RewardBenchmarkCallback
 
 
 # One row: it can't be divided, so that one of two processes has nothing to score

@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext.evaluation import attribute_bias, rewards_of_a_and_b
-from trl_ext.evaluation.attribute_bias import ATTRIBUTES, encode_attributes
+from trl_ext.evaluation.biases.attribute_bias import ATTRIBUTES, encode_attributes
 
 
 LETTERS = np.array(["A", "B", "C"], dtype=object)

@@ -13,8 +13,8 @@ from trl import RewardConfig, RewardTrainer
 from tests.processes import ROOT, launch, skip_without_compiler
 from tests.tiny import chat_pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer, RewardScorer
-from trl_ext.evaluation.callbacks import RewardBenchmarkCallback
-from trl_ext.evaluation.preference_benchmark import PreferenceBenchmark
+from trl_ext.evaluation.benchmarks.preference_benchmark import PreferenceBenchmark
+from trl_ext.evaluation.training.callbacks import RewardBenchmarkCallback
 from trl_ext.shared_prefix.forward import has_plan
 
 

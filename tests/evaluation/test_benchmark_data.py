@@ -5,7 +5,7 @@ import json
 import pytest
 from datasets import Dataset, DatasetDict
 
-from trl_ext.evaluation.benchmark_data import read_benchmark_data, read_splits
+from trl_ext.evaluation.benchmarks.data import read_benchmark_data, read_splits
 
 
 def rows(start: int, n: int = 2) -> list[dict]:

@@ -17,7 +17,7 @@ from trl_ext.evaluation import (
     rewardbench_sections_of_accuracies,
     wilson_interval,
 )
-from trl_ext.evaluation.rewardbench import EXAMPLE_COUNTS, PREFERENCE_SETS, SECTIONS
+from trl_ext.evaluation.benchmarks.rewardbench import EXAMPLE_COUNTS, PREFERENCE_SETS, SECTIONS
 
 
 SCORES = {"Chat": 0.9, "Chat Hard": 0.5, "Safety": 0.8, "Reasoning": 0.6}

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.evaluation.doc_examples import failed_examples
-from trl_ext.evaluation import best_of_n
-from trl_ext.evaluation.best_of_n import best_of_k_curve, rank_candidates, select_best
+from trl_ext.evaluation.accuracy import best_of_n
+from trl_ext.evaluation.accuracy.best_of_n import best_of_k_curve, rank_candidates, select_best
 from trl_ext.evaluation.statistics import mean_estimate
 
 

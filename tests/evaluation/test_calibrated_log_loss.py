@@ -6,8 +6,9 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
-from trl_ext.evaluation import calibrated_log_loss, held_out_calibrated_log_loss, held_out_true_metrics
-from trl_ext.evaluation.calibrated_log_loss import (
+from trl_ext.evaluation import held_out_calibrated_log_loss, held_out_true_metrics
+from trl_ext.evaluation.calibration import calibrated_log_loss
+from trl_ext.evaluation.calibration.calibrated_log_loss import (
     in_sample_calibrated_log_loss,
     original_true_metrics,
     pairwise_rows,

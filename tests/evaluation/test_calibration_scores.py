@@ -10,9 +10,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 
 from trl_ext.evaluation import (
     area_under_curve,
-    auc,
     brier_score,
-    calibration,
     calibration_report,
     ece_if_calibrated,
     expected_calibration_error,
@@ -20,6 +18,8 @@ from trl_ext.evaluation import (
     log_loss,
     reliability_diagram,
 )
+from trl_ext.evaluation.calibration import scores
+from trl_ext.evaluation.statistics import auc
 from trl_ext.reliability.calibrators import fit_calibrator
 
 
@@ -290,7 +290,7 @@ class TestHeldOutReport:
 )
 def test_the_docstring_example_runs(function):
     code = function.__doc__.split("```python\n")[1].split("```")[0]
-    names = {**vars(auc), **vars(calibration), **globals()}
+    names = {**vars(auc), **vars(scores), **globals()}
     test = doctest.DocTestParser().get_doctest(code, names, function.__name__, None, None)
     assert test.examples
     assert doctest.DocTestRunner().run(test).failed == 0

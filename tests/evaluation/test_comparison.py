@@ -8,12 +8,10 @@ import pytest
 
 from benchmarks.paired_test_size import best_in_band
 from tests.evaluation.doc_examples import failed_examples
-from trl_ext.evaluation import comparison
-from trl_ext.evaluation.comparison import compare_many, compare_paired
-from trl_ext.evaluation.multiple_testing import adjust_p_values
-from trl_ext.evaluation.paired_tests import mcnemar_p_values
-from trl_ext.evaluation.stratified import stratified_estimate
-from trl_ext.evaluation.tie_band import reward_noise, reward_tie_band, tie_band
+from trl_ext.evaluation.comparison import comparison
+from trl_ext.evaluation.comparison.comparison import compare_many, compare_paired
+from trl_ext.evaluation.comparison.tie_band import reward_noise, reward_tie_band, tie_band
+from trl_ext.evaluation.statistics import adjust_p_values, mcnemar_p_values, stratified_estimate
 
 
 FAST = {"resamples": 200, "permutations": 999}

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from tests.evaluation.doc_examples import failed_examples
-from trl_ext.evaluation.correlations import reward_correlations, spearman_statistic
+from trl_ext.evaluation.comparison.correlations import reward_correlations, spearman_statistic
 
 
 SCIPY = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}

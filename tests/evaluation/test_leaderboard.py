@@ -10,8 +10,8 @@ import pytest
 
 from tests.evaluation.doc_examples import failed_examples
 from tests.synthetic_results import NoisyScorer, evaluate, pairs
-from trl_ext.evaluation import leaderboard as module
-from trl_ext.evaluation.leaderboard import (
+from trl_ext.evaluation.leaderboards import leaderboard as module
+from trl_ext.evaluation.leaderboards.leaderboard import (
     ModelResult,
     collect_results,
     compare_models,
@@ -21,12 +21,13 @@ from trl_ext.evaluation.leaderboard import (
     to_latex,
     to_markdown,
 )
-from trl_ext.evaluation.leaderboard_rows import common_rows
-from trl_ext.evaluation.leaderboard_tables import accuracies_by_length, margin_correlations, rewards_of_responses
-from trl_ext.evaluation.results_card import results_card
+from trl_ext.evaluation.leaderboards.shared_rows import common_rows
+from trl_ext.evaluation.leaderboards.tables import accuracies_by_length, margin_correlations, rewards_of_responses
+from trl_ext.evaluation.results.card import results_card
+from trl_ext.evaluation.results.shown_names import shown_names
 from trl_ext.evaluation.rewardbench_layout import write_rewardbench_results
-from trl_ext.evaluation.shown_names import shown_names, without_folders
 from trl_ext.evaluation.statistics import wilson_interval
+from trl_ext.privacy import without_folders
 
 
 MODELS = {"org/good": 2.0, "org/fair": 1.0, "org/guess": 0.0}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tasks.rewardbench.compare_config import DEFAULTS, FORMATS, PLOTS
 from tasks.rewardbench.compare_plots import PLOT_FILES
-from trl_ext.evaluation.leaderboard import TIE_RULE
+from trl_ext.evaluation.leaderboards.leaderboard import TIE_RULE
 
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

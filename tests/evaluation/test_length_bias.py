@@ -8,7 +8,7 @@ import statsmodels.api as sm
 from scipy import stats
 
 from tests.evaluation.doc_examples import failed_examples
-from trl_ext.evaluation.length_bias import length_bias
+from trl_ext.evaluation.biases.length_bias import length_bias
 
 
 FAST = {"resamples": 200}

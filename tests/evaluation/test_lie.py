@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from trl_ext.evaluation import lie_weights
-from trl_ext.evaluation.lie import COMPARISONS, RESPONSE_KINDS
+from trl_ext.evaluation.biases.lie import COMPARISONS, RESPONSE_KINDS
 
 
 def make_rewards(table) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from trl_ext.evaluation.multiple_testing import CORRECTIONS, adjust_p_values
+from trl_ext.evaluation.statistics import CORRECTIONS, adjust_p_values
 
 
 @pytest.mark.parametrize("correction", CORRECTIONS)

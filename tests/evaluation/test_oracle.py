@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext.evaluation import oracle_scores
-from trl_ext.evaluation.oracle import OracleScores
+from trl_ext.evaluation.accuracy.oracle import OracleScores
 
 
 FIGURES = ("cross_entropy", "entropy", "excess", "accuracy")

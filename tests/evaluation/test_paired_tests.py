@@ -9,8 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
 from benchmarks.paired_test_size import CONTRIBUTIONS, mcnemar, permutation
 from tests.evaluation.doc_examples import failed_examples
-from trl_ext.evaluation import paired_tests
-from trl_ext.evaluation.paired_tests import mcnemar_p_values, minimum_detectable_effect, sign_flip_p_value
+from trl_ext.evaluation.statistics import mcnemar_p_values, minimum_detectable_effect, paired_tests, sign_flip_p_value
 
 
 @pytest.mark.parametrize("name", ["mcnemar_p_values", "sign_flip_p_value", "minimum_detectable_effect"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import log_loss
 
-from trl_ext.evaluation.pairwise import PairwiseRewardMetric, pairwise_metrics
+from trl_ext.evaluation.accuracy.pairwise import PairwiseRewardMetric, pairwise_metrics
 
 
 def test_by_hand():

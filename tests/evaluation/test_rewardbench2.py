@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from benchmarks.interval_coverage import ties_coverage
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext.evaluation import RewardBench2, rewardbench2_best_of_n, rewardbench2_ties_score
-from trl_ext.evaluation.rewardbench2 import SUBSETS
+from trl_ext.evaluation.benchmarks.rewardbench2 import SUBSETS
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from datasets import Dataset
 
 from tests.evaluation.doc_examples import failed_examples
-from trl_ext.evaluation.benchmarks import get_benchmark
+from trl_ext.evaluation.benchmarks.registry import get_benchmark
 from trl_ext.evaluation.rewardbench_layout import (
     LayoutFile,
     model_name,

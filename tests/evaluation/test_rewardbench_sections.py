@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext.evaluation import rewardbench_section_scores, weighted_average, wilson_interval
-from trl_ext.evaluation.rewardbench import EXAMPLE_COUNTS, SECTIONS
+from trl_ext.evaluation.benchmarks.rewardbench import EXAMPLE_COUNTS, SECTIONS
 
 
 class TestSectionScores:

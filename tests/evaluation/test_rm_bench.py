@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext.evaluation import rm_bench_accuracy, rm_bench_rewards
-from trl_ext.evaluation.rm_bench import STYLES
-from trl_ext.evaluation.rm_bench_data import load_rm_bench, rm_bench_files
+from trl_ext.evaluation.benchmarks.rm_bench import STYLES
+from trl_ext.evaluation.benchmarks.rm_bench_data import load_rm_bench, rm_bench_files
 
 
 LEVELS = ("hard", "normal", "easy")

@@ -10,8 +10,8 @@ from scipy import stats
 
 from benchmarks.interval_coverage import DESIGNS, ROWS, coverage
 from tests.evaluation.doc_examples import failed_examples
-from trl_ext.evaluation.rewardbench import EXAMPLE_COUNTS
-from trl_ext.evaluation.stratified import stratified_estimate
+from trl_ext.evaluation.benchmarks.rewardbench import EXAMPLE_COUNTS
+from trl_ext.evaluation.statistics import stratified_estimate
 
 
 def rows(*strata: tuple[str, int, int]) -> tuple[np.ndarray, list[str]]:

@@ -18,7 +18,7 @@ from trl_ext.rate import (
     make_rewriter,
     rewrite_chains,
 )
-from trl_ext.rate import chat_rewriter as chat_rewriter_module
+from trl_ext.rate.rewriting import chat_rewriter as chat_rewriter_module
 
 
 LENGTH = Attribute("length", "longer", "shorter", "Make this text {target}: {text}")

@@ -22,7 +22,7 @@ from trl_ext.rate import (
     write_original_scored,
     write_original_template,
 )
-from trl_ext.rate.original_effects import EFFECT_KEYS
+from trl_ext.rate.original_files.effects import EFFECT_KEYS
 
 
 STEPS = ("original", "rewrite", "rewritten rewrite")

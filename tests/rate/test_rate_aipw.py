@@ -8,7 +8,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from trl_ext.rate import aipw_effect
-from trl_ext.rate.doubly_robust import _folds_of_clusters
+from trl_ext.rate.remedies.doubly_robust import _folds_of_clusters
 
 
 def confounded(n=1500, seed=0, slope=1.0, hidden=0.0):

@@ -17,7 +17,7 @@ from trl_ext.rate import (
     make_classifier,
     read_attributes,
 )
-from trl_ext.rate.classifiers import has_markdown, starts_with_vowel
+from trl_ext.rate.attributes.classifiers import has_markdown, starts_with_vowel
 
 
 NAMES = ("length", "sentiment", "helpfulness", "complexity", "vowel_start", "formatting", "typos", "confidence")

@@ -7,8 +7,8 @@ import pytest
 
 from tasks.rate.original_keys import apply_original_keys, original_arguments
 from trl_ext import rate
-from trl_ext.rate.classifier_settings import KINDS, classifier_problems
-from trl_ext.rate.source_layouts import LAYOUTS, parse_dialogue
+from trl_ext.rate.attributes.classifier_settings import KINDS, classifier_problems
+from trl_ext.rate.originals.source_layouts import LAYOUTS, parse_dialogue
 
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "rate_attributes.md"

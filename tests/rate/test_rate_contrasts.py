@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from trl_ext.evaluation import cluster_bootstrap
-from trl_ext.evaluation.multiple_testing import adjust_p_values
+from trl_ext.evaluation.statistics import adjust_p_values
 from trl_ext.rate import RewardChains, adjust_family, compare_reward_models, estimate_effects, normalised_effects
 
 

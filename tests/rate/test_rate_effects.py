@@ -12,8 +12,8 @@ from scipy import stats
 
 from trl_ext.evaluation.statistics import Estimate
 from trl_ext.rate import RewardChains, estimate_effects, normalised_effects, paired_effects, simulate_rewards
-from trl_ext.rate.estimands import EFFECTS, REWRITE_EFFECTS
-from trl_ext.rate.group_difference import cluster_degrees
+from trl_ext.rate.estimators.estimands import EFFECTS, REWRITE_EFFECTS
+from trl_ext.rate.estimators.group_difference import cluster_degrees
 
 
 NAMES = (*EFFECTS, *REWRITE_EFFECTS)

@@ -21,8 +21,15 @@ from trl_ext.rate import (
     synthetic_answers,
     synthetic_reviews,
 )
-from trl_ext.rate.readability import count_sentences, count_syllables
-from trl_ext.rate.text_faults import has_closing, has_preamble, has_reasoning, is_quoted, is_refusal, text_faults
+from trl_ext.rate.attributes.readability import count_sentences, count_syllables
+from trl_ext.rate.quality.text_faults import (
+    has_closing,
+    has_preamble,
+    has_reasoning,
+    is_quoted,
+    is_refusal,
+    text_faults,
+)
 
 
 def test_counts_by_hand():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from trl_ext.rate import correlated_counts, estimate_effects, normalised_effects
-from trl_ext.rate.simulation import SCENARIOS
-from trl_ext.rate.sweep import slope_weights
+from trl_ext.rate.experiments.simulation import SCENARIOS
+from trl_ext.rate.experiments.sweep import slope_weights
 
 
 # Not refused, but with one group, one row of a group, or rewards without variance

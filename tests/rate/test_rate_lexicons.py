@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trl_ext.rate import Lexicon, get_lexicon, lexicon_hits, lexicon_score
-from trl_ext.rate.lexicons import LEXICONS
+from trl_ext.rate.attributes.lexicons import LEXICONS
 
 
 @pytest.fixture(params=LEXICONS)

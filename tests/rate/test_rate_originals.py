@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trl_ext.rate import get_attribute, load_originals, read_originals
-from trl_ext.rate.source_layouts import parse_dialogue
-from trl_ext.rate.text_draw import Quota, draw_texts
+from trl_ext.rate.originals.source_layouts import parse_dialogue
+from trl_ext.rate.originals.text_draw import Quota, draw_texts
 
 
 def write_jsonl(path, rows):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext.rate import Attribute, Limits, TextChains, feature_differences, rewrite_quality
-from trl_ext.rate.exclusions import measure_selection
+from trl_ext.rate.quality.exclusions import measure_selection
 
 
 PLAIN = ["characters", "words", "readability", "punctuation_rate", "capital_rate"]

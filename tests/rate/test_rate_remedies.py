@@ -20,7 +20,7 @@ from trl_ext.rate import (
     sensitivity,
     symmetric_effects,
 )
-from trl_ext.rate.longer_chains import symmetric_weights
+from trl_ext.rate.remedies.longer_chains import symmetric_weights
 
 
 def rate(chains, *_):

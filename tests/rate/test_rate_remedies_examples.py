@@ -9,8 +9,9 @@ import pytest
 @pytest.mark.parametrize(
     "module",
     [
-        *("compliance_correction", "feature_adjustment", "longer_chains", "off_target_sensitivity", "doubly_robust"),
-        *("reward_model_contrasts", "effect_families", "detectable_effect", "sample_sizes"),
+        *("remedies.compliance_correction", "remedies.feature_adjustment", "remedies.longer_chains"),
+        *("remedies.off_target_sensitivity", "remedies.doubly_robust", "many_effects.reward_model_contrasts"),
+        *("many_effects.effect_families", "power.detectable_effect", "power.sample_sizes"),
     ],
 )
 def test_examples(module):

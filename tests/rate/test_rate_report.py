@@ -22,8 +22,8 @@ from trl_ext.rate import (
     simulate_rewards,
     symmetric_effects,
 )
-from trl_ext.rate.report_rows import COLUMNS, zero_test
-from trl_ext.rate.report_text import digits_of, interval, number
+from trl_ext.rate.report.rows import COLUMNS, zero_test
+from trl_ext.rate.report.text import digits_of, interval, number
 
 
 def chains(n, effect, seed, *, steps=2, clusters=True):

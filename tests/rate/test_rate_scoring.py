@@ -18,7 +18,7 @@ from tests.tiny import tiny_reward_model, tiny_tokenizer
 from trl_ext import RewardScorer
 from trl_ext.json_lines import read_lines
 from trl_ext.rate import TextChains, chat_prompts, read_reward_chains, score_chains, score_many
-from trl_ext.rate.scoring import complete_chains
+from trl_ext.rate.chains.scoring import complete_chains
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.rate_coverage import PROCESSES, RIGHT, ROWS, coverage, distances
 from trl_ext.rate import estimate_effects, simulate_rewards
-from trl_ext.rate.simulation import SCENARIOS, RewardProcess
+from trl_ext.rate.experiments.simulation import SCENARIOS, RewardProcess
 
 
 RATE = tuple(f"{group}_rewritten_rewrite" for group in ("ATE", "ATT", "ATU"))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from trl_ext.rate.text_faults import has_closing, has_preamble, is_quoted, is_refusal
+from trl_ext.rate.quality.text_faults import has_closing, has_preamble, is_quoted, is_refusal
 
 
 @pytest.fixture(scope="module")

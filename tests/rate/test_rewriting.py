@@ -12,8 +12,8 @@ from tests.evaluation.doc_examples import failed_examples
 from tests.tiny import tiny_checkpoint
 from trl_ext.completions import BatchBackend, LocalBackend, Sampling
 from trl_ext.rate import Attribute, ChatRewriter, Rewritten, TextChains, rewrite_chains
-from trl_ext.rate import rewriting as rewriting_module
-from trl_ext.rate.rewrite_files import count_steps
+from trl_ext.rate.rewriting import rewrite_chains as rewriting_module
+from trl_ext.rate.rewriting.rewrite_files import count_steps
 
 
 LENGTH = Attribute("length", "longer", "shorter", "Make this text {target}: {text}")
@@ -125,7 +125,7 @@ class TestFile:
     @pytest.mark.parametrize("kill_at", range(1, 7))
     @pytest.mark.parametrize("steps", [(2,), (2, 3)])
     def test_a_kill_between_any_two_files_goes_on(self, tmp_path, monkeypatch, steps, kill_at):
-        from trl_ext.rate import rewrite_files
+        from trl_ext.rate.rewriting import rewrite_files
 
         path, count = tmp_path / "rewrites.jsonl", 0
         original = rewrite_files.write_text_atomically

@@ -17,8 +17,8 @@ from trl_ext.rate import (
     synthetic_reviews,
     world_vocabulary,
 )
-from trl_ext.rate.planted_rewards import ATTRIBUTE, MIXED, NULL, PlantedReward, planted_rewards
-from trl_ext.rate.self_test import _recoveries
+from trl_ext.rate.experiments.planted_rewards import ATTRIBUTE, MIXED, NULL, PlantedReward, planted_rewards
+from trl_ext.rate.experiments.self_test import _recoveries
 
 
 MOOD = get_attribute("sentiment")

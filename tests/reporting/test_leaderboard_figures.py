@@ -8,7 +8,7 @@ import pytest
 
 from tests.evaluation.doc_examples import failed_examples
 from trl_ext import reporting
-from trl_ext.evaluation.rm_bench import STYLES
+from trl_ext.evaluation.benchmarks.rm_bench import STYLES
 from trl_ext.reporting import leaderboard_figures, reward_figures, style_matrix
 from trl_ext.reporting.model_names import short_names
 

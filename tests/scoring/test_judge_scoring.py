@@ -11,8 +11,8 @@ from datasets import Dataset
 from tests.scoring.helpers import read_lines
 from tests.servers.openai_compatible import CompletionServer
 from trl_ext.completions import Answer, OpenAIBackend, Outcome, Prices, RetryPolicy, Sampling, TooManyFailures
-from trl_ext.evaluation.benchmark import Benchmark, BenchmarkResult
-from trl_ext.evaluation.benchmark_run import evaluate_benchmark
+from trl_ext.evaluation.benchmarks.base import Benchmark, BenchmarkResult
+from trl_ext.evaluation.benchmarks.run import evaluate_benchmark
 from trl_ext.evaluation.statistics import proportion_estimate
 from trl_ext.scoring.judges import (
     FourWayJudge,

@@ -110,7 +110,7 @@ class TestNumbers:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({}, "got neither"),
+            ({}, "got none"),
             ({"source_offsets": {}}, "must be a dict of models"),
             (
                 {"source_offsets": {"a": np.nan, "b": 0.0}, "gauge": "reference"},
@@ -211,7 +211,8 @@ class TestStorage:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda c: c | {"version": 2}, "has version 2; this trl_ext reads version 1"),
+            (lambda c: c | {"version": 3}, "has version 3; this trl_ext reads versions 1 and 2"),
+            (lambda c: c | {"version": 2}, "unknown or missing: 'preference'"),
             (lambda c: c | {"length_curve": {"lengths": [1]}}, "is damaged: .*deviations"),
             (lambda c: c | {"source_offsets": {"a": None}}, "is damaged: .*offset of 'a'"),
             (lambda c: {"version": 1}, "is damaged: unknown or missing: 'gauge'"),

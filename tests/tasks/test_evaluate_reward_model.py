@@ -25,9 +25,9 @@ from tasks.rapl.evaluation_sets import (
 )
 from tasks.train_config import ConfigError
 from tests.tiny import tiny_reward_model, tiny_tokenizer
-from trl_ext.evaluation.attribute_bias import ATTRIBUTES
-from trl_ext.evaluation.lie import RESPONSE_KINDS
-from trl_ext.evaluation.rm_bench import STYLES
+from trl_ext.evaluation.benchmarks.rm_bench import STYLES
+from trl_ext.evaluation.biases.attribute_bias import ATTRIBUTES
+from trl_ext.evaluation.biases.lie import RESPONSE_KINDS
 from trl_ext.scoring.encoding import Encoder
 
 

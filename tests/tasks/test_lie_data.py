@@ -26,7 +26,7 @@ from tasks.rapl.lie_data import (
     to_preferences,
 )
 from trl_ext.evaluation import lie_weights
-from trl_ext.evaluation.lie import RESPONSE_KINDS
+from trl_ext.evaluation.biases.lie import RESPONSE_KINDS
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from tasks.rewardbench.compare_config import DEFAULTS, check_config
 from tasks.rewardbench.compare_plots import stored_level
 from tasks.train_config import ConfigError
 from tests.synthetic_results import NoisyScorer, evaluate, pairs
-from trl_ext.evaluation.leaderboard import collect_results, leaderboard
+from trl_ext.evaluation.leaderboards.leaderboard import collect_results, leaderboard
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from datasets import Dataset
 from benchmarks.reliability_gain import compare
 from tasks.train_report import format_table, grid_pairs, grid_rewards, mark_pairs, pair_figures
 from tasks.train_run import write_json
-from trl_ext.evaluation.lie import RESPONSE_KINDS
+from trl_ext.evaluation.biases.lie import RESPONSE_KINDS
 
 
 @pytest.fixture

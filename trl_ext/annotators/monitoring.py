@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..evaluation.multiple_testing import adjust_p_values
-from ..evaluation.statistics import proportion_estimate
+from ..evaluation.statistics import adjust_p_values, proportion_estimate
 from ._checks import as_count, check_level, positive_c
 from .checks_table import Checks, expert_checks, self_checks
 from .estimation import EtaEstimate, eta_estimate, eta_of_counts

@@ -14,6 +14,8 @@ NEVER_UPLOADED = (
     *("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib", "*.npy", "*.npz", "*.tmp"),
     *("optimizer*", "scheduler*", "rng_state*", "checkpoint-*", "global_step*", "runs", "wandb", "__pycache__"),
     *(".*", "_*", "mlruns", "events.out.*", "training_run.json", "manifest.json", "pending_logs.json"),
+    # reports quote training pairs, the others name annotators
+    *("*.html", "data_health.json", "mislabels", "monitoring"),
     *("*.csv", "*.tsv", "*.jsonl", "*.parquet", "*.arrow", "*.h5", "*.gz", "*.zip", "*.log", "*.out", "*.pem", "id_*"),
 )
 # What decides how a repository is loaded: of an earlier model, it would be in the way of the new one

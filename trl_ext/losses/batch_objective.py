@@ -13,6 +13,7 @@ SumOverProcesses = Callable[[Tensor], Tensor]
 CHARM_CITATION = """\
 @misc{charm2025,
     title = {{CHARM}: Calibrating Reward Models With Chatbot Arena Scores},
+    author = {Zhu, Xiao and Tan, Chenmien and Chen, Pinzhen and Sennrich, Rico and Wang, Huiming and Zhang, Yanlin and Hu, Hanxu},
     year = {2025},
     eprint = {2504.10045},
     archivePrefix = {arXiv}

@@ -10,6 +10,7 @@ from .base import PairwiseLoss
 ANNOTATOR_CITATION = """\
 @misc{humanshelpllms2025,
     title = {How Humans Help {LLM}s: Assessing and Incentivizing Human Preference Annotators},
+    author = {Liu, Shang and Wang, Hanzhao and Ma, Zhongyao and Li, Xiaocheng},
     year = {2025},
     eprint = {2502.06387},
     archivePrefix = {arXiv}

@@ -12,16 +12,16 @@ import numpy as np
 from transformers import Trainer
 
 from ..atomic_files import write_text_atomically
-from ..evaluation.audit_callback import ScoredRowsCallback, check_whole_number, logged_figures
 from ..evaluation.statistics import Estimate
+from ..evaluation.training.audit_callback import ScoredRowsCallback, check_whole_number, logged_figures
 from ..json_lines import append_lines
 from ..scoring.processes import on_main_process
-from .chain_folders import read_all_chains
-from .effects import RateEffects, estimate_effects, estimate_to_dict
-from .normalised import normalised_effects
-from .reward_chains import RewardChains
-from .scoring import complete_chains
-from .text_chains import TextChains
+from .chains.chain_folders import read_all_chains
+from .chains.reward_chains import RewardChains
+from .chains.scoring import complete_chains
+from .chains.text_chains import TextChains
+from .estimators.effects import RateEffects, estimate_effects, estimate_to_dict
+from .estimators.normalised import normalised_effects
 
 
 logger = logging.getLogger(__name__)
@@ -197,11 +197,11 @@ class RateAuditCallback(ScoredRowsCallback):
         self._figure_names |= names
 
     def is_figure(self, name: str) -> bool:
-        """See [`~trl_ext.evaluation.audit_callback.ScoredRowsCallback.is_figure`]."""
+        """See [`~trl_ext.evaluation.training.audit_callback.ScoredRowsCallback.is_figure`]."""
         return name in self._figure_names
 
     def figures_of(self, rewards: dict[str, list[np.ndarray]]) -> dict[str, float]:
-        """See [`~trl_ext.evaluation.audit_callback.ScoredRowsCallback.figures_of`]."""
+        """See [`~trl_ext.evaluation.training.audit_callback.ScoredRowsCallback.figures_of`]."""
         step = self.trainer.state.global_step
         figures: dict[str, float] = {}
         for name, chains in self.chains.items():

@@ -10,8 +10,7 @@ from pandas.api.types import is_scalar
 from scipy import stats
 from scipy.optimize import brentq, minimize_scalar
 
-from ..evaluation.multiple_testing import adjust_p_values
-from ..evaluation.statistics import Estimate
+from ..evaluation.statistics import Estimate, adjust_p_values
 from .commitment_likelihood import AnnotatorLikelihood
 
 

@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..arena.pair_choice import significant_pairs
+from ..arena.mismatch.pair_choice import significant_pairs
 from .figures import COLOURS, add_legend, new_figure, save_figure
 from .leaderboard_figures import check_columns
 from .model_names import label_width, short_names
 
 
 if TYPE_CHECKING:
-    from ..arena.agreement import RatingAgreement
+    from matplotlib.axes import Axes
+
+    from ..arena.mismatch.agreement import RatingAgreement
 
 
 _CELL = 0.5  # inches
-_DARK = 0.6  # of the largest size: white text from here
+_STRONGEST = 0.65  # opacity of the largest: dark and light text can be read on it
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
 
@@ -45,40 +47,71 @@ def plot_mismatch(
     """
     verdicts = significant_pairs(table, level=level)
     names = list(dict.fromkeys([*table["model"], *table["reference"]]))
-    of_first = table.groupby("model")["mismatch"].mean().reindex(names)
-    order = list(of_first.sort_values(ascending=False, kind="stable").index)
-    cells = table.assign(**verdicts).set_index(["model", "reference"])
-    every = pd.MultiIndex.from_product([order, order])
-    values = cells["mismatch"].reindex(every).to_numpy(dtype=float).reshape(len(order), -1)
-    significant = cells["significant"].astype(float).reindex(every).fillna(0.0).to_numpy().reshape(values.shape) > 0
-
-    labels = short_names(order, 32)
-    margin, size = label_width(labels.values()), max(_CELL * len(order), 2.0)
-    figure = new_figure(size + margin + 2.2, size + margin + 1.2)
+    labels = short_names(names, 32)
+    margin, size = label_width(labels.values()), max(_CELL * len(names), 2.0)
+    figure = new_figure(size + margin + 1.0, size + margin + 1.2)
     axes = figure.subplots()
-    largest = max(np.nanmax(np.abs(values)), 0.05)
-    image = axes.imshow(values, vmin=-largest, vmax=largest, cmap="RdBu_r")
-    for row, column in np.argwhere(np.isfinite(values)):
-        _write(axes, row, column, values[row, column], significant[row, column], largest)
+    order = draw_mismatch(table.assign(**verdicts), axes)
     texts = [labels[name] for name in order]
     axes.set_xticks(range(len(order)), texts, rotation=90)
     axes.set_yticks(range(len(order)), texts)
-    axes.set(xlabel="reference", ylabel="model", title=title)
-    framed = f"framed: significant at level {level:g}"
-    figure.colorbar(image, ax=axes, label=f"mismatch degree, above 0: over-valued\n({framed})", shrink=0.8)
+    axes.set(
+        xlabel=f"reference\n\nabove 0 (orange): over-valued\nframed: significant at level {level:g}",
+        ylabel="model",
+        title=title,
+    )
     return save_figure(figure, table.assign(**verdicts), path)
 
 
-def _write(axes, row: int, column: int, value: float, significant: bool, largest: float) -> None:
+def draw_mismatch(table: pd.DataFrame, axes: "Axes", *, numbers: bool = True, size: float = 8) -> list[str]:
+    """
+    Draw a heat map of mismatch degrees on a panel.
+
+    The darker a cell, the larger the mismatch; cells are transparent, so that it suits any background.
+
+    Args:
+        table (`pandas.DataFrame`):
+            Of [`~trl_ext.arena.mismatch_table`], with the column `significant`.
+        axes (`matplotlib.axes.Axes`):
+            The panel. Its ticks are for the caller to set, at 0, 1, …
+        numbers (`bool`, *optional*, defaults to `True`):
+            Whether cells say their number.
+        size (`float`, *optional*, defaults to `8`):
+            Of these, in points.
+
+    Returns:
+        `list[str]`: Models in the order of rows and columns: the most over-valued first.
+    """
+    names = list(dict.fromkeys([*table["model"], *table["reference"]]))
+    of_first = table.groupby("model")["mismatch"].mean().reindex(names)
+    order = list(of_first.sort_values(ascending=False, kind="stable").index)
+    cells = table.set_index(["model", "reference"])
+    every = pd.MultiIndex.from_product([order, order])
+    values = cells["mismatch"].reindex(every).to_numpy(dtype=float).reshape(len(order), -1)
+    significant = cells["significant"].astype(float).reindex(every).fillna(0.0).to_numpy().reshape(values.shape) > 0
+    largest = max(np.nanmax(np.abs(values)), 0.05)
+    colours = np.zeros((*values.shape, 4))
+    for colour, cells_of in ((COLOURS[1], values > 0), (COLOURS[0], values < 0)):
+        colours[cells_of, :3] = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    colours[..., 3] = np.nan_to_num(_STRONGEST * np.abs(values) / largest)
+    edges = np.arange(len(order) + 1) - 0.5
+    axes.pcolormesh(edges, edges, colours, edgecolors="none")
+    for row, column in np.argwhere(np.isfinite(values)):
+        _write(axes, row, column, values[row, column] if numbers else None, significant[row, column], size)
+    axes.set(xlim=(-0.5, len(order) - 0.5), ylim=(len(order) - 0.5, -0.5), aspect="equal")
+    return order
+
+
+def _write(axes, row: int, column: int, value: float | None, significant: bool, size: float) -> None:
     from matplotlib.patches import Rectangle
 
-    # two digits and no leading zero: a cell is half an inch wide
-    text = f"{round(value, 2) + 0.0:+.2f}".replace("0.", ".", 1).replace("-", "−")
-    colour = "white" if abs(value) > _DARK * largest else "black"
-    axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour,
-              fontweight="bold" if significant else "normal")  # fmt: skip
+    if value is not None:
+        # two digits and no leading zero: a cell is half an inch wide
+        text = f"{round(value, 2) + 0.0:+.2f}".replace("0.", ".", 1).replace("-", "−")
+        axes.text(column, row, text, ha="center", va="center", fontsize=size,
+                  fontweight="bold" if significant else "normal")  # fmt: skip
     if significant:
-        box = Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, edgecolor=colour, linewidth=1.2)
+        box = Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, edgecolor="black", linewidth=1.0)
         axes.add_patch(box)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..atomic_files import write_text_atomically
-from ..rate.steps import step_names
+from ..rate.chains.steps import step_names
 
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..rate.report_text import digits_of, interval, number
+from ..rate.report.text import digits_of, interval, number
 from .figures import COLOURS, add_legend, new_figure, save_figure
 from .leaderboard_figures import check_columns
 from .model_names import label_width, short_names

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import gaussian_kde
 
-from ..rate.steps import step_names
+from ..rate.chains.steps import step_names
 from .figures import COLOURS, add_legend, new_figure, save_figure
 from .model_names import short_names
 from .rate_style import fit_titles

@@ -1,11 +1,16 @@
 """Plot of a reliability diagram."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..evaluation.reliability_diagram import ReliabilityDiagram
-from .figures import add_legend, new_figure, save_figure
+from ..evaluation.calibration.diagram import ReliabilityDiagram
+from .figures import COLOURS, add_legend, new_figure, save_figure
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def plot_reliability_diagram(
@@ -42,28 +47,56 @@ def plot_reliability_diagram(
     """
     figure = new_figure(5, 6)
     shares, counts = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    draw_reliability_diagram(diagram, shares, counts, title=title, event=event)
+    # below the panels: the interval of a small bin may reach anywhere
+    add_legend(figure, max_columns=2)
+    return save_figure(figure, diagram.to_frame(), path)
+
+
+def draw_reliability_diagram(
+    diagram: ReliabilityDiagram,
+    shares: "Axes",
+    counts: "Axes",
+    *,
+    title: str | None = None,
+    event: str = "correct",
+    colour: str = COLOURS[0],
+) -> None:
+    """
+    Draw a reliability diagram on panels of a figure.
+
+    Args:
+        diagram ([`~trl_ext.evaluation.ReliabilityDiagram`]):
+            Bins.
+        shares, counts (`matplotlib.axes.Axes`):
+            Panels of the observed shares, and of the number of rows.
+        title (`str`, *optional*):
+            Title of the first.
+        event (`str`, *optional*, defaults to `"correct"`):
+            What is predicted.
+        colour (`str`, *optional*):
+            Of the bins.
+    """
     shares.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1, label="calibrated")
     filled = diagram.n > 0
     # a bin of a single cluster has no interval
     known = filled & np.isfinite(diagram.ci_low) & np.isfinite(diagram.ci_high)
-    shares.vlines(diagram.mean_predicted[known], diagram.ci_low[known], diagram.ci_high[known], color="C0")
+    shares.vlines(diagram.mean_predicted[known], diagram.ci_low[known], diagram.ci_high[known], color=colour)
     label = f"observed, {diagram.level:.0%} interval"
-    shares.plot(diagram.mean_predicted[known], diagram.observed[known], "o", color="C0", label=label, clip_on=False)
+    shares.plot(diagram.mean_predicted[known], diagram.observed[known], "o", color=colour, label=label, clip_on=False)
     bare = filled & ~known
     if bare.any():
         points = diagram.mean_predicted[bare], diagram.observed[bare]
         shares.plot(
             *points,
             "o",
-            color="C0",
+            color=colour,
             markerfacecolor="white",
             markersize=4,
             label="too few for an interval",
             clip_on=False,
         )
     shares.set(ylabel=f"share: {event}" if " " in event else f"share {event}", xlim=(0, 1), ylim=(0, 1), title=title)
-    counts.bar(diagram.edges[:-1], diagram.n, width=np.diff(diagram.edges), align="edge", edgecolor="white")
+    widths = np.diff(diagram.edges)
+    counts.bar(diagram.edges[:-1], diagram.n, width=widths, align="edge", color=colour, edgecolor="white")
     counts.set(xlabel=f"predicted P({event})", ylabel="rows")
-    # below the panels: the interval of a small bin may reach anywhere
-    add_legend(figure, max_columns=2)
-    return save_figure(figure, diagram.to_frame(), path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..evaluation.rm_bench import STYLES
+from ..evaluation.benchmarks.rm_bench import STYLES
 from .figures import new_figure, save_figure
 from .leaderboard_figures import check_columns, write_values
 from .model_names import short_names

@@ -1,7 +1,8 @@
 """Scoring of N responses per prompt: reward models, DPO models, pairwise rankers, ensembles, judges; calibrated or raw."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ..lazy_exports import lazy_exports
 
 
 # Public name -> submodule. Resolved at first use: the command line's --help needs no torch
@@ -21,12 +22,14 @@ _EXPORTS = {
     "PairwiseJudge": "judges",
     "PairwiseRankingScorer": "ranking",
     "RatingsJudge": "judges",
+    "PreferenceCurve": "calibrated",
     "RewardCalibration": "calibrated",
     "RewardScorer": "scorer",
     "RoutedJudge": "judges",
     "ensemble_rewards": "ensemble_combination",
     "fit_conformal_intervals": "uncertainty",
     "fit_length_calibration": "calibrated",
+    "fit_preference_calibration": "calibrated",
     "fit_preference_sets": "uncertainty",
     "read_calibration": "calibrated",
     "read_uncertainty": "uncertainty",
@@ -44,8 +47,10 @@ __all__ = sorted(_EXPORTS)
 if TYPE_CHECKING:
     from .calibrated import CalibratedScorer as CalibratedScorer
     from .calibrated import LengthCurve as LengthCurve
+    from .calibrated import PreferenceCurve as PreferenceCurve
     from .calibrated import RewardCalibration as RewardCalibration
     from .calibrated import fit_length_calibration as fit_length_calibration
+    from .calibrated import fit_preference_calibration as fit_preference_calibration
     from .calibrated import read_calibration as read_calibration
     from .calibrated import remove_calibration as remove_calibration
     from .calibrated import response_lengths as response_lengths
@@ -74,12 +79,4 @@ if TYPE_CHECKING:
     from .uncertainty import read_uncertainty as read_uncertainty
     from .uncertainty import save_uncertainty as save_uncertainty
 
-
-def __getattr__(name: str):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_EXPORTS))
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

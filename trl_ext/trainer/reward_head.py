@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # How transformers names the last layers of its sequence-classification models
-_HEAD_NAMES = {"score", "classifier", "classification_head", "logits_proj"}
+HEAD_NAMES = {"score", "classifier", "classification_head", "logits_proj"}
 
 
 def find_reward_heads(model: nn.Module, num_labels: int = 1) -> list[nn.Linear]:
@@ -34,7 +34,7 @@ def find_reward_heads(model: nn.Module, num_labels: int = 1) -> list[nn.Linear]:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear)
         and module.out_features == num_labels
-        and _HEAD_NAMES.intersection(name.split("."))
+        and HEAD_NAMES.intersection(name.split("."))
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from ..benchmark import BenchmarkResult
+from ..benchmarks.base import BenchmarkResult
 from .contents import LayoutFile
 from .files import write_layout_file
 from .paths import model_file, model_name

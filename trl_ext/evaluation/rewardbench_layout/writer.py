@@ -11,7 +11,7 @@ from datasets import Dataset
 
 from ...atomic_files import atomic_path
 from ...privacy import hide_private
-from ..benchmark import BenchmarkResult
+from ..benchmarks.base import BenchmarkResult
 from .cli import write_cli_results
 from .contents import LayoutFile
 from .files import write_layout_file

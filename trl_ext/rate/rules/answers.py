@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ..text_chains import TextChains
+from ..chains.text_chains import TextChains
 from .synthetic import synthetic_texts
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..rewriter import RewriteRequest, Rewritten
+from ..rewriting.rewriter import RewriteRequest, Rewritten
 from .chance import check_probability, keyed_rng
 from .vocabulary import Vocabulary
 

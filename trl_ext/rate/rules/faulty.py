@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ..rewriter import Rewriter, RewriteRequest, Rewritten
+from ..rewriting.rewriter import Rewriter, RewriteRequest, Rewritten
 from .chance import check_probability, keyed_rng
 
 

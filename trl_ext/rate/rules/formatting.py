@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from ..classifiers import has_markdown
+from ..attributes.classifiers import has_markdown
 from .base import Rule
 from .sentences import SENTENCE_GAP
 

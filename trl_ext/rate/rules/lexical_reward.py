@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ...arena.text_counts import text_features
+from ...arena.responses.text_counts import text_features
 from ...scoring.base import WindowScorer
 from ...scoring.groups import Group
-from ..classifiers import starts_with_vowel
-from ..lexicons import LEXICONS, get_lexicon
+from ..attributes.classifiers import starts_with_vowel
+from ..attributes.lexicons import LEXICONS, get_lexicon
 from .vocabulary import Vocabulary
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..lexicons import LEXICONS, get_lexicon
-from ..text_chains import TextChains
-from ..words import words_of
+from ..attributes.lexicons import LEXICONS, get_lexicon
+from ..attributes.words import words_of
+from ..chains.text_chains import TextChains
 from .attribute_rules import rule_texts
 from .chance import check_probability, keyed_rng
 from .formatting import formatting_rule
@@ -229,5 +229,5 @@ def _prompt(world: str, rng: np.random.Generator) -> str:
 def _content(world: str) -> dict[str, Any]:
     import yaml
 
-    file = importlib.resources.files("trl_ext.rate").joinpath("data", f"{world}.yaml")
+    file = importlib.resources.files(__package__).joinpath("data", f"{world}.yaml")
     return yaml.safe_load(file.read_text(encoding="utf-8"))

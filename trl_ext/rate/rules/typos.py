@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from ..words import WORD, words_of
+from ..attributes.words import WORD, words_of
 from .base import Rule
 from .chance import check_probability
 from .vocabulary import SHORTEST, Vocabulary

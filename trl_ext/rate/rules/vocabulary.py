@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...atomic_files import write_text_atomically
-from ..words import WORD, words_of
+from ..attributes.words import WORD, words_of
 
 
 # Two letters can't be told to be misspelled, and `add_typos` leaves them alone

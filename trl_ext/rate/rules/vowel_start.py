@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..classifiers import starts_with_vowel
-from ..words import WORD
+from ..attributes.classifiers import starts_with_vowel
+from ..attributes.words import WORD
 from .base import Rule
 
 

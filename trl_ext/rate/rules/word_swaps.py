@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..lexicons import get_lexicon
+from ..attributes.lexicons import get_lexicon
 from .base import Rule
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...evaluation.calibration_report import calibration_report
+from ...evaluation.calibration.report import calibration_report
 from ...evaluation.statistics import Estimate, paired_difference, proportion_estimate
 
 

@@ -1,4 +1,4 @@
-"""A calibration as numbers: offsets of sources and a curve of length, with where they come from."""
+"""A calibration as numbers: offsets of sources, a curve of length, a curve of preference, and where they come from."""
 
 import dataclasses
 import hashlib
@@ -14,11 +14,12 @@ from numpy.typing import ArrayLike
 from ...data.checks import shorten
 from .checks import as_lengths, as_rewards
 from .length_curve import LengthCurve
+from .preference_curve import PreferenceCurve
 
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2  # 1 has no curve of preference, and is what is written without one
 GAUGES = ("sum_zero", "reference")
 UNKNOWN_SOURCES = ("error", "zero")
 
@@ -26,15 +27,20 @@ UNKNOWN_SOURCES = ("error", "zero")
 @dataclasses.dataclass(frozen=True)
 class RewardCalibration:
     """
-    What is added to a reward model's rewards at inference: an offset if it is known which model wrote the response, and
-    minus what its length alone lets expect. Either may be missing, not both.
+    What is done to a reward model's rewards at inference, on request: an offset is added if it is known which model wrote
+    the response, what its length alone lets expect is subtracted, and differences of what remains are turned into
+    probabilities that the first response is preferred. Any of the three may be missing, not all.
+
+    A curve of preference with method `"temperature"` also divides rewards by T, so that they are log-odds: σ of a difference
+    is the probability. The other methods give probabilities and leave rewards as they are.
 
     Only differences of offsets are identified: a constant added to all changes no comparison. `gauge` says which constant
     was chosen, and so what the offset 0 of an unknown source means.
 
     References:
         - CHARM: Calibrating Reward Models With Chatbot Arena Scores, https://arxiv.org/abs/2504.10045: the offset.
-        - Post-hoc Reward Calibration: A Case Study on Length Bias, https://arxiv.org/abs/2409.17407: the curve.
+        - Post-hoc Reward Calibration: A Case Study on Length Bias, https://arxiv.org/abs/2409.17407: the curve of length.
+        - [`PreferenceCurve`] for those of the curve of preference.
 
     Args:
         source_offsets (`dict[str, float]`, *optional*):
@@ -44,10 +50,12 @@ class RewardCalibration:
         length_curve ([`LengthCurve`], *optional*):
             What is subtracted.
         provenance (`dict`, *optional*):
-            What both were fitted on and how, for JSON.
+            What all were fitted on and how, for JSON.
+        preference ([`PreferenceCurve`], *optional*):
+            Probabilities of differences.
 
     Raises:
-        ValueError: There is neither an offset nor a curve, an offset is not finite, or the gauge is not that of the offsets.
+        ValueError: There is none of the three, an offset is not finite, or the gauge is not that of the offsets.
 
     Example:
         ```python
@@ -63,10 +71,15 @@ class RewardCalibration:
     gauge: str | None = None
     length_curve: LengthCurve | None = None
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+    preference: PreferenceCurve | None = None
 
     def __post_init__(self):
-        if self.source_offsets is None and self.length_curve is None:
-            raise ValueError("a calibration has `source_offsets`, a `length_curve`, or both; got neither")
+        if self.source_offsets is None and self.length_curve is None and self.preference is None:
+            raise ValueError(
+                "a calibration has `source_offsets`, a `length_curve`, a `preference` or several; got none"
+            )
+        if self.preference is not None and not isinstance(self.preference, PreferenceCurve):
+            raise TypeError(f"`preference` must be a PreferenceCurve, got {shorten(self.preference)}")
         if self.length_curve is not None and not isinstance(self.length_curve, LengthCurve):
             raise TypeError(f"`length_curve` must be a LengthCurve, got {shorten(self.length_curve)}")
         if self.source_offsets is not None:
@@ -93,7 +106,7 @@ class RewardCalibration:
         unknown_source: str = "error",
     ) -> np.ndarray:
         """
-        Calibrated rewards. Lengths beyond those that were fitted count as the nearest that was, and a warning counts them.
+        Calibrated rewards, in log-odds if the calibration has a temperature. Lengths beyond those that were fitted count as the nearest that was, and a warning counts them.
 
         Args:
             rewards (`array_like` of shape `(N,)`):
@@ -115,7 +128,57 @@ class RewardCalibration:
         rewards = as_rewards(rewards)
         adjustments = self.adjustments(len(rewards), sources, lengths, unknown_source=unknown_source)
         warn_of(self.beyond(len(rewards), sources, lengths), len(rewards))
-        return rewards + adjustments
+        return (rewards + adjustments) / self.reward_scale
+
+    @property
+    def reward_scale(self) -> float:
+        """What rewards are divided by after the adjustments: the temperature, else 1."""
+        return 1.0 if self.preference is None else self.preference.reward_scale
+
+    def preference_probability(
+        self, rewards_a: ArrayLike, rewards_b: ArrayLike, *, better: bool = False
+    ) -> np.ndarray:
+        """
+        P(the first of two responses is preferred to the second), of **calibrated** rewards: those of
+        [`RewardCalibration.apply`] or of [`CalibratedScorer`].
+
+        Args:
+            rewards_a, rewards_b (`array_like` of shape `(N,)`):
+                Calibrated rewards of the first and of the second responses.
+            better (`bool`, *optional*, defaults to `False`):
+                P(the first is the better one) instead; see [`PreferenceCurve.probability_of_better`].
+
+        Returns:
+            `np.ndarray` of shape `(N,)`: float64.
+
+        Raises:
+            ValueError: The calibration has no curve of preference, a reward is not finite, or the shapes differ.
+
+        Example:
+            ```python
+            >>> from trl_ext.scoring.calibrated import PreferenceCurve, RewardCalibration
+            >>> calibration = RewardCalibration(preference=PreferenceCurve("temperature", temperature=2.0))
+            >>> rewards = calibration.apply([3.0, 1.0])
+            >>> rewards, calibration.preference_probability(rewards[:1], rewards[1:]).round(4)
+            (array([1.5, 0.5]), array([0.7311]))
+
+            ```
+        """
+        curve = self.required_preference()
+        a, b = as_rewards(rewards_a), as_rewards(rewards_b)
+        if a.shape != b.shape:
+            raise ValueError(f"`rewards_a` and `rewards_b` must have the same shape, got {a.shape} and {b.shape}")
+        differences = (a - b) * curve.reward_scale
+        return curve.probability_of_better(differences) if better else curve(differences)
+
+    def required_preference(self) -> PreferenceCurve:
+        """The curve of preference, or a `ValueError` that says how to get one."""
+        if self.preference is None:
+            raise ValueError(
+                "the calibration has no curve of preference, so that reward differences have no probabilities: fit one "
+                "(trl_ext.scoring.calibrated.fit_preference_calibration, or tasks/calibrate.py)"
+            )
+        return self.preference
 
     def adjustments(
         self,
@@ -125,7 +188,7 @@ class RewardCalibration:
         *,
         unknown_source: str = "error",
     ) -> np.ndarray:
-        """What is added to N rewards `(N,)`; see [`RewardCalibration.apply`]."""
+        """What is added to N rewards `(N,)`, before division by a temperature; see [`RewardCalibration.apply`]."""
         check_unknown_source(unknown_source)
         added = np.zeros(n)
         if self.source_offsets is not None:
@@ -178,7 +241,7 @@ class RewardCalibration:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what decides calibrated rewards: offsets and curve, not where they come from."""
+        """SHA-256 of what decides calibrated rewards and probabilities: the numbers, not where they come from."""
         facts = {name: value for name, value in self.to_dict().items() if name not in ("gauge", "provenance")}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -187,13 +250,21 @@ class RewardCalibration:
         curve = self.length_curve and dataclasses.asdict(self.length_curve)
         if curve:
             curve |= {name: list(curve[name]) for name in ("lengths", "deviations")}
-        return {
-            "version": VERSION,
+        values = {
+            "version": 1,
             "source_offsets": self.source_offsets,
             "gauge": self.gauge,
             "length_curve": curve,
             "provenance": self.provenance,
         }
+        if (
+            self.preference is None
+        ):  # as version 1, that fingerprints of scored files stay and earlier versions read it
+            return values
+        preference = dataclasses.asdict(self.preference)
+        for name in ("differences", "probabilities"):
+            preference[name] = preference[name] and list(preference[name])
+        return values | {"version": VERSION, "preference": preference}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], name: str = "the calibration") -> "RewardCalibration":
@@ -209,22 +280,24 @@ class RewardCalibration:
         """
         if not isinstance(values, Mapping):
             raise ValueError(f"{name} is damaged: it must be an object, got {shorten(values)}")
-        if values.get("version") != VERSION:
+        version = values.get("version")
+        if version not in (1, VERSION):
             raise ValueError(
-                f"{name} has version {values.get('version')!r}; this trl_ext reads version {VERSION}. Install the version "
-                "of trl_ext that wrote it, or fit it again."
+                f"{name} has version {version!r}; this trl_ext reads versions 1 and {VERSION}. Install the version of trl_ext "
+                "that wrote it, or fit it again."
             )
-        fields = {field.name for field in dataclasses.fields(cls)}
+        fields = {field.name for field in dataclasses.fields(cls)} - ({"preference"} if version == 1 else set())
         if set(values) != fields | {"version"}:
             wrong = sorted(set(values) ^ (fields | {"version"}))
             raise ValueError(f"{name} is damaged: unknown or missing: {', '.join(map(repr, wrong))}")
         try:
-            curve = values["length_curve"]
+            curve, preference = values["length_curve"], values.get("preference")
             return cls(
                 source_offsets=values["source_offsets"],
                 gauge=values["gauge"],
                 length_curve=None if curve is None else LengthCurve(**curve),
                 provenance=values["provenance"],
+                preference=None if preference is None else PreferenceCurve(**preference),
             )
         except (TypeError, ValueError) as error:
             raise ValueError(f"{name} is damaged: {error}") from error

@@ -12,12 +12,12 @@ from ...data.checks import shorten
 
 def as_rewards(rewards: ArrayLike) -> np.ndarray:
     """Rewards `(N,)` in float64, all finite; else a `ValueError` that names the first that is not."""
-    return _as_finite(rewards, "rewards", "Score these responses again, or remove them.")
+    return as_finite(rewards, "rewards", "Score these responses again, or remove them.")
 
 
 def as_lengths(lengths: ArrayLike) -> np.ndarray:
     """Lengths `(N,)` in float64, all finite and at least 0; else a `ValueError` that names the first that is not."""
-    array = _as_finite(lengths, "lengths", "trl_ext.scoring.calibrated.response_lengths measures them.")
+    array = as_finite(lengths, "lengths", "trl_ext.scoring.calibrated.response_lengths measures them.")
     bad = np.flatnonzero(array < 0)
     if bad.size:
         raise ValueError(
@@ -27,7 +27,8 @@ def as_lengths(lengths: ArrayLike) -> np.ndarray:
     return array
 
 
-def _as_finite(values: ArrayLike, name: str, fix: str) -> np.ndarray:
+def as_finite(values: ArrayLike, name: str, fix: str = "") -> np.ndarray:
+    """Values `(N,)` in float64, all finite; else an error that names the first that is not, and the fix."""
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -37,7 +38,7 @@ def _as_finite(values: ArrayLike, name: str, fix: str) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(array))
     if bad.size:
         raise ValueError(
-            f"`{name}` has {bad.size} values that are not finite; first: row {bad[0]}, value {array[bad[0]]}. {fix}"
+            f"`{name}` has {bad.size} values that are not finite; first: row {bad[0]}, value {array[bad[0]]}. {fix}".rstrip()
         )
     return array
 

@@ -1,4 +1,4 @@
-"""CalibratedScorer: a scorer's rewards with a calibration applied."""
+"""CalibratedScorer: a scorer's rewards with a calibration applied, and probabilities of preferences."""
 
 import dataclasses
 import itertools
@@ -14,14 +14,16 @@ from ..results import ScoredWindow
 from ..scorer import RewardScorer
 from ..timing import Timing
 from .calibration import RewardCalibration, check_unknown_source, warn_of
+from .head import head_fingerprint
 from .lengths import response_lengths
-from .storage import read_calibration
+from .storage import read_stored
 
 
 class CalibratedScorer(Scorer):
     """
     Scores with another scorer and calibrates its rewards: adds the offset of the model that wrote a response, and removes
-    what its length alone lets expect, whichever the calibration has.
+    what its length alone lets expect, whichever the calibration has; with a temperature the result is divided by it, so that
+    rewards are log-odds. With a curve of preference, [`CalibratedScorer.preference_probability`] gives probabilities.
 
     The offset needs sources: `sources` of [`CalibratedScorer.score`], in datasets and files the columns `sources`, or
     `source_chosen` and `source_rejected`. The length needs rows whose prompt is apart from the responses.
@@ -42,7 +44,8 @@ class CalibratedScorer(Scorer):
         warns (`bool`): Whether a warning says, after each call, how many responses the calibration was not fitted for.
 
     Raises:
-        ValueError: No calibration is stored with the model, `scorer` is calibrated already, or there is no tokenizer.
+        ValueError: No calibration is stored with the model, `scorer` is calibrated already, or there is no tokenizer. When
+            the model is loaded: the stored calibration is of other weights.
 
     Example:
         ```python
@@ -74,7 +77,11 @@ class CalibratedScorer(Scorer):
         if not isinstance(scorer, Scorer):
             raise TypeError(f"`scorer` must be a scorer, e.g. RewardScorer(model), got {type(scorer).__name__}")
         self.scorer = scorer
-        self.calibration = _stored_calibration(scorer) if calibration is None else calibration
+        # Of the reward head that a stored calibration belongs to; a given one is the caller's affair
+        self._head: str | None = None
+        if calibration is None:
+            calibration, self._head = _stored_calibration(scorer)
+        self.calibration = calibration
         self.unknown_source = unknown_source
         self.processing_class = processing_class or getattr(scorer, "processing_class", None)
         self._curve = self.calibration.length_curve
@@ -152,6 +159,84 @@ class CalibratedScorer(Scorer):
         groups = groups_from_lists(prompts, responses, self.allow_empty_responses)
         return self.score_groups_in_memory(with_sources(groups, sources))
 
+    def preference_probability(
+        self,
+        prompts: Sequence[Any],
+        responses_a: Sequence[Any],
+        responses_b: Sequence[Any],
+        *,
+        sources_a: str | Sequence[str | None] | None = None,
+        sources_b: str | Sequence[str | None] | None = None,
+        better: bool = False,
+    ) -> np.ndarray:
+        """
+        P(the first response to each prompt is preferred to the second).
+
+        Args:
+            prompts (`Sequence[str]` or `Sequence[list[dict]]` of length N):
+                Prompts.
+            responses_a, responses_b (`Sequence[str]` or `Sequence[list[dict]]` of length N):
+                The first and the second response to each.
+            sources_a, sources_b (`str` or `Sequence[str]` of length N, *optional*):
+                The models that wrote them, for a calibration with offsets.
+            better (`bool`, *optional*, defaults to `False`):
+                P(the first is the better one) instead; see [`PreferenceCurve.probability_of_better`].
+
+        Returns:
+            `np.ndarray` of shape `(N,)`: float64.
+
+        Raises:
+            ValueError: The calibration has no curve of preference, or the numbers of prompts and responses differ.
+        """
+        self.calibration.required_preference()
+        if not len(prompts) == len(responses_a) == len(responses_b):
+            raise ValueError(
+                f"there must be two responses per prompt, got {len(prompts)} prompts, {len(responses_a)} and "
+                f"{len(responses_b)} responses"
+            )
+        sources = None
+        if sources_a is not None or sources_b is not None:
+            sides = [
+                [side] * len(prompts) if side is None or isinstance(side, str) else side
+                for side in (sources_a, sources_b)
+            ]
+            sources = [list(pair) for pair in zip(*sides, strict=True)]
+        rewards = self.score(
+            prompts, [list(pair) for pair in zip(responses_a, responses_b, strict=True)], sources=sources
+        )
+        pairs = np.array(rewards, dtype=np.float64).reshape(-1, 2)
+        return self.calibration.preference_probability(pairs[:, 0], pairs[:, 1], better=better)
+
+    def preference_matrices(
+        self,
+        prompts: Sequence[Any],
+        responses: Sequence[Sequence[Any]],
+        *,
+        sources: str | Sequence[Sequence[str | None]] | None = None,
+        better: bool = False,
+    ) -> list[np.ndarray]:
+        """
+        P(response i is preferred to response j) for all pairs of the K responses to each prompt.
+
+        Args:
+            prompts, responses, sources:
+                As of [`CalibratedScorer.score`].
+            better:
+                As of [`CalibratedScorer.preference_probability`].
+
+        Returns:
+            `list[np.ndarray]`: For each prompt an array `(K, K)`, float64, with i in rows and `nan` on the diagonal.
+        """
+        self.calibration.required_preference()
+        matrices = []
+        for rewards in self.score(prompts, responses, sources=sources):
+            k = len(rewards)
+            first, second = np.repeat(rewards, k), np.tile(rewards, k)
+            matrix = self.calibration.preference_probability(first, second, better=better).reshape(k, k)
+            np.fill_diagonal(matrix, np.nan)
+            matrices.append(matrix)
+        return matrices
+
     def check_first_windows(self, groups: Iterable[Group], window_size: int) -> int:
         """Look at the first window for what the calibration needs too; see [`Scorer.check_first_windows`]."""
         first: list[Group] = []
@@ -166,8 +251,15 @@ class CalibratedScorer(Scorer):
         return self.scorer.check_first_windows(first, window_size)
 
     def prepare(self) -> None:
-        """Load what the scorer needs."""
+        """Load what the scorer needs, and check that a stored calibration is of these weights."""
         self.scorer.prepare()
+        if self._head is not None and head_fingerprint(self.scorer.model) not in (self._head, None):
+            raise ValueError(
+                "the calibration that is stored with the model is of other weights: the reward head is not the one it was "
+                "stored with, so the model was trained or changed since. Fit it again (tasks/calibrate.py) or "
+                "`remove_calibration`; to apply it all the same, give `calibration=read_calibration(...)`."
+            )
+        self._head = None  # checked once
 
     def score_windows(
         self,
@@ -183,6 +275,7 @@ class CalibratedScorer(Scorer):
         window_size = self.window_size if window_size is None else window_size
         if num_workers is None:
             num_workers = self.check_first_windows(groups(), window_size)
+        self.prepare()
         self._forget()
         ours = windows(groups(), window_size)
         for window in itertools.islice(ours, skip):
@@ -194,12 +287,13 @@ class CalibratedScorer(Scorer):
         for window, scored in zip(ours, raw, strict=True):
             added = self._adjustments(window)
             self._count(window)
-            yield dataclasses.replace(scored, rewards=(scored.rewards.astype(np.float64) + added).astype(np.float32))
+            rewards = (scored.rewards.astype(np.float64) + added) / self.calibration.reward_scale
+            yield dataclasses.replace(scored, rewards=rewards.astype(np.float32))
         if self.warns:
             warn_of(self._beyond, self._responses)
 
     def _adjustments(self, window: Sequence[Group]) -> np.ndarray:
-        """What is added to the rewards of a window."""
+        """What is added to the rewards of a window, before division by a temperature."""
         n = sum(len(group.responses) for group in window)
         try:
             return self.calibration.adjustments(n, *self._facts(window), unknown_source=self.unknown_source)
@@ -283,12 +377,12 @@ def with_sources(groups: Sequence[Group], sources: str | Sequence[Sequence[str |
     ]
 
 
-def _stored_calibration(scorer: Scorer) -> RewardCalibration:
+def _stored_calibration(scorer: Scorer) -> tuple[RewardCalibration, str | None]:
     if not isinstance(scorer, RewardScorer):
         raise ValueError(f"a {type(scorer).__name__} has no model with a calibration: give `calibration`")
     source = scorer.source
     if source is None:
-        return read_calibration(scorer.model)
+        return read_stored(scorer.model)
     if source.adapter is not None:
-        return read_calibration(source.adapter, revision=source.adapter_revision, token=source.token)
-    return read_calibration(source.name, revision=source.revision, token=source.token)
+        return read_stored(source.adapter, revision=source.adapter_revision, token=source.token)
+    return read_stored(source.name, revision=source.revision, token=source.token)

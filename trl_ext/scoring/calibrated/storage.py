@@ -12,11 +12,14 @@ from ...atomic_files import write_text_atomically
 from ...data.bundled import resolve_model
 from ...shared_prefix import core_model
 from .calibration import RewardCalibration
+from .head import head_fingerprint, saved_head_fingerprint
 
 
 CONFIG_KEY = "reward_calibration"
 # PEFT drops what it does not know of adapter_config.json when it loads it, and warns at every load
 ADAPTER_FILE = "reward_calibration.json"
+# Beside the entries of the calibration: the reward head that it was stored with
+_HEAD_KEY = "head_sha256"
 
 
 def save_calibration(
@@ -27,7 +30,8 @@ def save_calibration(
     `reward_calibration.json` beside `adapter_config.json`. Weights are not touched.
 
     Whatever loads the model gives raw rewards as before; [`CalibratedScorer`] applies the calibration. It belongs to these
-    weights: after further training, fit it again or remove it.
+    weights: a hash of the reward head is stored with it, and a scorer refuses it with a model whose head is another.
+    After further training, fit it again or remove it.
 
     Args:
         model_or_folder ([`~transformers.PreTrainedModel`], `str` or `Path`):
@@ -59,15 +63,16 @@ def save_calibration(
     if isinstance(model_or_folder, nn.Module):
         config = _config_in_memory(model_or_folder)
         _check_free(getattr(config, CONFIG_KEY, None), calibration, overwrite, "the model")
-        setattr(config, CONFIG_KEY, calibration.to_dict())
+        setattr(config, CONFIG_KEY, _with_head(calibration, head_fingerprint(core_model(model_or_folder))))
         return
     path, values = _local_file(model_or_folder)
     if path.name == ADAPTER_FILE:
         _check_free(values, calibration, overwrite, str(path))
-        values = calibration.to_dict()
+        values = _with_head(calibration, saved_head_fingerprint(path.parent))
     else:
         _check_free(values.get(CONFIG_KEY), calibration, overwrite, str(path))
-        values = values | {CONFIG_KEY: calibration.to_dict()}
+        head = saved_head_fingerprint(path.parent, len(values.get("id2label", "1")))
+        values = values | {CONFIG_KEY: _with_head(calibration, head)}
     write_text_atomically(path, json.dumps(values, indent=2) + "\n")
 
 
@@ -89,6 +94,13 @@ def read_calibration(
         ValueError: None is stored, or it is damaged or of another version.
         OSError: There is no such model.
     """
+    return read_stored(model, revision=revision, token=token)[0]
+
+
+def read_stored(
+    model: nn.Module | str | Path, *, revision: str | None = None, token: str | None = None
+) -> tuple[RewardCalibration, str | None]:
+    """[`read_calibration`], and the hash of the reward head that it was stored with, where there is one."""
     if isinstance(model, nn.Module):
         name, values = "the model", getattr(_config_in_memory(model), CONFIG_KEY, None)
         place = CONFIG_KEY
@@ -97,10 +109,12 @@ def read_calibration(
         place, values = _stored(name, revision, token)
     if values is None:
         raise ValueError(
-            f"{name} has no calibration ({place}). Fit one (trl_ext.scoring.calibrated.fit_length_calibration, "
-            "trl_ext.arena.solve_offset) and store it with `save_calibration`, or give `calibration`."
+            f"{name} has no calibration ({place}). Fit one (tasks/calibrate.py, or "
+            "trl_ext.scoring.calibrated.fit_preference_calibration, fit_length_calibration, trl_ext.arena.solve_offset) and "
+            "store it with `save_calibration`, or give `calibration`."
         )
-    return RewardCalibration.from_dict(values, f"the calibration of {name} ({place})")
+    head = values.get(_HEAD_KEY) if isinstance(values, dict) else None
+    return RewardCalibration.from_dict(_without_head(values), f"the calibration of {name} ({place})"), head
 
 
 def remove_calibration(model_or_folder: nn.Module | str | Path) -> None:
@@ -133,8 +147,16 @@ def _config_in_memory(model: nn.Module) -> Any:
     return core_model(model).config
 
 
+def _with_head(calibration: RewardCalibration, head: str | None) -> dict[str, Any]:
+    return calibration.to_dict() | ({} if head is None else {_HEAD_KEY: head})
+
+
+def _without_head(values: Any) -> Any:
+    return {key: value for key, value in values.items() if key != _HEAD_KEY} if isinstance(values, dict) else values
+
+
 def _check_free(there: Any, calibration: RewardCalibration, overwrite: bool, name: str) -> None:
-    if there is not None and not overwrite and there != calibration.to_dict():
+    if there is not None and not overwrite and _without_head(there) != calibration.to_dict():
         raise ValueError(f"{name} has another calibration already: replace it with overwrite=True")
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...evaluation.auc import area_under_curve
+from ...evaluation.statistics import area_under_curve
 
 
 def spread_metrics(rewards: np.ndarray, sd: np.ndarray) -> dict[str, float]:

@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from trl_ext.evaluation.calibration import brier_score
+from trl_ext.evaluation.calibration.scores import brier_score
 
 
 _DESCRIPTION = "Mean squared difference of predicted probabilities and labels, with a t interval."

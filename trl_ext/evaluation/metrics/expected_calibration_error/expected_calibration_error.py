@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from trl_ext.evaluation.calibration import expected_calibration_error
+from trl_ext.evaluation.calibration.scores import expected_calibration_error
 
 
 _DESCRIPTION = "Mean distance of predicted probabilities and labels over bins of the prediction, with a bootstrap interval. Biased upwards."

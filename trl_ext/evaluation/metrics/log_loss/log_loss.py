@@ -3,7 +3,7 @@
 import datasets
 import evaluate
 
-from trl_ext.evaluation.calibration import log_loss
+from trl_ext.evaluation.calibration.scores import log_loss
 
 
 _DESCRIPTION = "Mean negative log-likelihood of the labels, in nats, with a t interval. Nothing is clipped."

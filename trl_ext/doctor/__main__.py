@@ -1,0 +1,34 @@
+"""Command line of the doctor: `trl-ext doctor`, `python -m trl_ext.doctor`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .examination import FEATURES, examine, works
+from .report import as_json, as_text
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="trl-ext doctor",
+        description="What is there, what is missing, and the command that fixes it.",
+        epilog="Exit status: 0 if what is required works, with --for if that feature does; else 1.",
+    )
+    parser.add_argument(
+        "--for", dest="features", action="append", choices=list(FEATURES), metavar="FEATURE",
+        help=f"examine this feature only; may be given several times: {', '.join(FEATURES)}",
+    )  # fmt: skip
+    parser.add_argument("--deep", action="store_true", help="also compile what ZeRO with offload needs (a minute)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parse_arguments(arguments)
+    found = examine(args.features, deep=args.deep)
+    print(as_json(found) if args.json else as_text(found))
+    return 0 if works(found, required_only=args.features is None) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Effects of an attribute on rewards, naive and by rewriting, with their standard errors."""

@@ -1,0 +1,1 @@
+"""Effects of several reward models, attributes and data sets: compared, combined, and tested together."""

@@ -1,0 +1,1 @@
+"""The files of the original RATE code, read and written."""

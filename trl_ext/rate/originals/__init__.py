@@ -1,0 +1,1 @@
+"""Original texts with and without an attribute: read from data sets, checked and drawn."""
