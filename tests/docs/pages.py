@@ -38,15 +38,17 @@ class Block:
 @dataclass(frozen=True)
 class Page:
     """
-    A page: its blocks in order, the runs of `tasks/train.py` that it starts from, and whether it takes minutes.
+    A page: its blocks in order, the runs of `tasks/train.py` that it starts from, whether it takes minutes, and whether it
+    pushes to a hub.
 
-    Comments in the page say so: `<!-- starts from: outputs/demo-beta -->`, `<!-- test: slow -->`.
+    Comments in the page say so: `<!-- starts from: outputs/demo-beta -->`, `<!-- test: slow -->`, `<!-- hub: loopback -->`.
     """
 
     path: Path
     blocks: tuple[Block, ...]
     starts_from: tuple[str, ...]
     is_slow: bool
+    needs_hub: bool
 
     @property
     def name(self) -> str:
@@ -56,7 +58,7 @@ class Page:
 def read_page(path: Path) -> Page:
     text = path.read_text(encoding="utf-8")
     comments = [(match["key"], match["value"]) for match in _COMMENT.finditer(text)]
-    if unknown := {key for key, _ in comments} - {"not run", "starts from", "test"}:
+    if unknown := {key for key, _ in comments} - {"not run", "starts from", "test", "hub"}:
         raise ValueError(f"{path.name}: unknown comments {sorted(unknown)}")
     blocks = []
     for match in _FENCE.finditer(text):
@@ -67,7 +69,8 @@ def read_page(path: Path) -> Page:
     if sum(key == "not run" for key, _ in comments) != sum(block.reason is not None for block in blocks):
         raise ValueError(f"{path.name}: a comment 'not run' is not directly above a block")
     values = {key: [value for other, value in comments if other == key] for key, _ in comments}
-    return Page(path, tuple(blocks), tuple(values.get("starts from", ())), values.get("test") == ["slow"])
+    is_slow, needs_hub = values.get("test") == ["slow"], values.get("hub") == ["loopback"]
+    return Page(path, tuple(blocks), tuple(values.get("starts from", ())), is_slow, needs_hub)
 
 
 def placeholders(code: str) -> list[str]:

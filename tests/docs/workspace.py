@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from .pages import ROOT, Block, Page
+from tests.docs.pages import ROOT, Block, Page
+from tests.servers.hub import LoopbackHub
 
 
 # Reads the name of a file with Python code from each line, runs it in one namespace for all, and says how it went
@@ -77,7 +78,8 @@ class Failed(AssertionError):
 
 def run_page(page: Page, folder: Path) -> list[tuple[int, float]]:
     """
-    Run the blocks of a page in order, as printed: shell blocks by `bash -e`, Python blocks in one namespace.
+    Run the blocks of a page in order, as printed: shell blocks by `bash -e`, Python blocks in one namespace. A page that pushes
+    finds a hub on the loopback interface.
 
     Returns:
         `list[tuple[int, float]]`: line in the page and seconds of each block that was run.
@@ -85,6 +87,15 @@ def run_page(page: Page, folder: Path) -> list[tuple[int, float]]:
     Raises:
         Failed: At the first that fails, with the end of what it printed.
     """
+    if not page.needs_hub:
+        return _run_blocks(page, folder, environment(folder))
+    with LoopbackHub() as hub:
+        client = hub.environment(folder / ".hub-cache")
+        ours = {name: value for name, value in environment(folder).items() if not name.startswith("HF_")}
+        return _run_blocks(page, folder, ours | {name: client[name] for name in client if name.startswith("HF_")})
+
+
+def _run_blocks(page: Page, folder: Path, variables: dict[str, str]) -> list[tuple[int, float]]:
     seconds = []
     python = None
     try:
@@ -94,7 +105,7 @@ def run_page(page: Page, folder: Path) -> list[tuple[int, float]]:
                 ran = subprocess.run(
                     ["bash", "-e", "-o", "pipefail", "-c", block.code],
                     cwd=folder,
-                    env=environment(folder),
+                    env=variables,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
@@ -102,7 +113,7 @@ def run_page(page: Page, folder: Path) -> list[tuple[int, float]]:
                 )
                 succeeded, output = ran.returncode == 0, ran.stdout
             else:
-                python = python or _start_python(folder)
+                python = python or _start_python(folder, variables)
                 succeeded, output = _run_python(python, block, folder)
             if not succeeded:
                 raise Failed(f"{page.name}, line {block.line}:\n{block.code}\n{output[-4000:]}")
@@ -115,11 +126,11 @@ def run_page(page: Page, folder: Path) -> list[tuple[int, float]]:
     return seconds
 
 
-def _start_python(folder: Path) -> subprocess.Popen:
+def _start_python(folder: Path, variables: dict[str, str]) -> subprocess.Popen:
     return subprocess.Popen(
         [str(folder / ".venv" / "bin" / "python"), "-c", _PYTHON],
         cwd=folder,
-        env=environment(folder),
+        env=variables,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
