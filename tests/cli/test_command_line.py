@@ -1,6 +1,7 @@
 """The command line `trl-ext`: what it says, and what it makes of its words."""
 
 import dataclasses
+import importlib
 import json
 import os
 import shlex
@@ -131,18 +132,17 @@ class TestExamples:
             used = {option.removeprefix("--") for option in given if option.startswith("--")}
         assert used and used <= keys
 
-    @pytest.mark.parametrize(("name", "word"), [("score", ""), ("doctor", ""), ("report", "")])
-    def test_options_are_those_of_the_program(self, name, word):
-        words = shlex.split(COMMANDS[name].programs[word].example)[2:]
-        if name == "score":
-            from trl_ext.scoring.__main__ import parse_arguments
-        elif name == "doctor":
-            from trl_ext.doctor.__main__ import parse_arguments
-        else:
-            parse_arguments = getattr(pytest.importorskip("trl_ext.reporting.__main__"), "parse_arguments", None)
-            if parse_arguments is None:
-                pytest.skip("the report has no parse_arguments")
-        assert parse_arguments(words)
+    @pytest.mark.parametrize(("name", "module"), [("score", "trl_ext.scoring"), ("doctor", "trl_ext.doctor")])
+    def test_options_are_those_of_the_program(self, name, module):
+        words = shlex.split(COMMANDS[name].programs[""].example)[2:]
+        assert importlib.import_module(f"{module}.__main__").parse_arguments(words)
+
+    def test_options_of_the_report(self):
+        path = ROOT / "trl_ext" / "reporting" / "__main__.py"
+        if not path.is_file():
+            pytest.skip("the report is not there yet")
+        options = [word for word in shlex.split(COMMANDS["report"].programs[""].example) if word.startswith("--")]
+        assert options and all(f'"{option}"' in path.read_text(encoding="utf-8") for option in options)
 
 
 class TestUpdates:
