@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.processes import ROOT, environment
+from tests.tiny import tiny_reward_model, tiny_tokenizer
 from trl_ext import __version__
 from trl_ext.cli import command_line, main
 from trl_ext.cli.arguments import with_updates
@@ -35,7 +36,7 @@ def trl_ext(*words: str, cwd: Path | None = None, **variables: str) -> subproces
         env=environment(**variables),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -301,3 +302,16 @@ class TestProcess:
 
 def test_help_of_a_word_is_that_of_its_program():
     assert program_help("audit", "attribute").splitlines()[0] == COMMANDS["audit"].programs["attribute"].purpose
+
+
+@pytest.mark.slow
+def test_an_audit_of_an_attribute_is_one_command(tmp_path):
+    tokenizer = tiny_tokenizer()
+    for part in (tiny_reward_model(tokenizer), tokenizer):
+        part.save_pretrained(tmp_path / "rm")
+    result = trl_ext(
+        "audit", "attribute", "model=rm", "attribute=length", "limit=12", "stop_after=effects", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    (effects,) = (tmp_path / "outputs" / "rate" / "effects").glob("*.json")
+    assert "rm" in effects.read_text()
