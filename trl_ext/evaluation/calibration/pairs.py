@@ -86,6 +86,10 @@ def pair_calibration(
     w = np.ones_like(d) if weights is None else np.asarray(weights, dtype=np.float64)
     if w.shape != d.shape or not (w >= 0).all() or not w.any():
         raise ValueError(f"weights must be {d.size} numbers of at least 0 that are not all 0")
+    if not w.all():  # a resample of them alone would have no weight
+        rows = w > 0
+        clusters = None if clusters is None else np.asarray(clusters)[rows]
+        d, y, losses, squares, w = (values[rows] for values in (d, y, losses, squares, w))
     confidence, agreement = preferred_orientation(expit(d), y)
     codes = bin_codes(confidence, bin_edges(confidence, N_BINS, "uniform"))
 
