@@ -560,6 +560,14 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         if self.is_world_process_zero():
             write_model_card(self, model_name=model_name, dataset_name=dataset_name, tags=tags)
 
+    def card_losses(self) -> list[Any]:
+        """What was minimised, for the model card: objects with `citation` and `get_config_dict()`."""
+        return [self.loss]
+
+    def card_tables(self) -> dict[str, dict[str, Any]]:
+        """What else the model card says: titles of sections, each with rows of names and values."""
+        return {}
+
     # ---- Hub ----
 
     def push_to_hub(
