@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 from scipy.special import expit
 
-from trl_ext.losses import GaussianRewardLoss, ordinal_anchor_loss, preference_probability
+from trl_ext.losses import GaussianRewardLoss
+from trl_ext.losses.gaussian_reward import ordinal_anchor_loss, preference_probability
 
 
 reals = st.floats(-1e4, 1e4)

@@ -118,7 +118,7 @@ def ordinal_anchor_loss(mean: Tensor, log_variance: Tensor, classes: Tensor, thr
     Example:
         ```python
         >>> import torch
-        >>> from trl_ext.losses import ordinal_anchor_loss
+        >>> from trl_ext.losses.gaussian_reward import ordinal_anchor_loss
         >>> ordinal_anchor_loss(torch.zeros(3), torch.zeros(3), torch.tensor([0, 1, -1]), torch.tensor([-1.0, 1.0]))
         tensor([1.8410, 0.3817, 0.0000])
         ```
@@ -162,7 +162,7 @@ def preference_probability(difference: Tensor, variance: Tensor) -> Tensor:
     Example:
         ```python
         >>> import torch
-        >>> from trl_ext.losses import preference_probability
+        >>> from trl_ext.losses.gaussian_reward import preference_probability
         >>> preference_probability(torch.tensor([2.0, 2.0]), torch.tensor([0.0, 4.0]))
         tensor([0.8808, 0.7718])
         ```

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from ...losses import preference_probability
+from ...losses.gaussian_reward import preference_probability
 
 
 KINDS = ("ensemble", "gaussian")
@@ -48,7 +48,7 @@ class UncertainRewards:
         return float(d[0]), float(sd[0])
 
     def probability(self, first: int = 0, second: int = 1) -> float:
-        """Probability that one response is preferred to another; see [`~trl_ext.losses.preference_probability`]."""
+        """Probability that one response is preferred to another; see [`~trl_ext.losses.gaussian_reward.preference_probability`]."""
         return float(probabilities(*map(np.atleast_1d, self.difference(first, second)))[0])
 
 

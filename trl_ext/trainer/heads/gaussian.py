@@ -9,8 +9,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 
-from ...losses import ordinal_anchor_loss
-from ...losses.gaussian_reward import standardized_difference
+from ...losses.gaussian_reward import ordinal_anchor_loss, standardized_difference
 from .anchors import ANCHOR_COLUMNS, AnchorThresholds, prepare_anchors
 from .base import PairwiseLossFunction, RewardHead
 
@@ -26,7 +25,7 @@ class GaussianHead(RewardHead):
     With \( z = (\mu_c-\mu_r)/\sqrt{s_c^2+s_r^2} \), the pairwise loss gets \( \log\Phi(z) - \log\Phi(-z) \), whose sigmoid is
     \( \Phi(z) \), as the reward difference. Every loss that knows a probability of preference therefore works, with that of
     Thurstone's model in place of Bradley and Terry's. To it is added `anchor_coefficient` times
-    [`~trl_ext.losses.ordinal_anchor_loss`] of both responses, where they were judged.
+    [`~trl_ext.losses.gaussian_reward.ordinal_anchor_loss`] of both responses, where they were judged.
 
     Args:
         anchor_coefficient (`float`): Weight of the absolute judgements.
