@@ -7,8 +7,10 @@ import pytest
 from tiny import tiny_checkpoint
 
 from tasks.find_mislabels import ex
+from tasks.mislabels_config import EVIDENCE
 from tasks.train_config import ConfigError
 from trl_ext.data import PREFERENCE_COLUMNS, load_preferences, validate_preferences
+from trl_ext.mislabels import EVIDENCE as KNOWN_EVIDENCE
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +74,10 @@ def test_whole_models_are_trained(model):
     keys = {"max_steps": 1, "per_device_train_batch_size": 4, "bf16": False, "use_cpu": True}
     result = run(mode="train", model=model, train_dataset_size=20, folds=2, train=keys, planted_errors=0.2)
     assert result["true_wrong_share"] == pytest.approx(0.2)
+
+
+def test_the_job_offers_all_evidence():
+    assert EVIDENCE == KNOWN_EVIDENCE
 
 
 @pytest.mark.parametrize(
