@@ -121,7 +121,13 @@ def annotator_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
             if value is not None and not isinstance(value, dict | list)
         )
         blocks.append(
-            Table(("weights of the loss", "value"), rows, (False, True), "How the reliability column entered the loss")
+            Table(
+                ("weights of the loss", "value"),
+                rows,
+                (False, True),
+                "How the reliability column entered the loss",
+                folded=True,
+            )
         )
     eta = (run.results or {}).get("eta")
     if isinstance(eta, dict):

@@ -139,7 +139,7 @@ def _calibration(run: RunEvidence) -> list[Finding]:
     change = run.calibration.get("ece_change")
     if isinstance(change, dict):
         estimate = as_estimate(change)
-        words += f". Change {change_words(estimate)}"
+        words += f". {change_words(estimate)}"
         verdict = "good" if estimate.ci_high < 0 else "bad" if estimate.ci_low > 0 else "open"
     return [_finding(question, ece, verdict, words, "calibration", 3)]
 
