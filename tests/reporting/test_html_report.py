@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.reporting.report_runs import HOSTILE, whole_run
+from tests.reporting.report_runs import HOSTILE, train, whole_run
+from tests.synthetic_results import NoisyScorer, evaluate, pairs
 from trl_ext.reporting import read_run, write_report
 from trl_ext.reporting.__main__ import main
 from trl_ext.reporting.figures import COLOURS, new_figure
@@ -103,7 +104,11 @@ def test_a_run_of_which_nothing_is_known(tmp_path):
 
 
 def test_several_runs_are_compared_on_their_rows(tmp_path):
-    good, bad = (whole_run(tmp_path / name, skill=skill) for name, skill in (("good", 1.5), ("bad", 0.1)))
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    for folder, skill in ((good, 1.5), (bad, 0.1)):
+        folder.mkdir()
+        train(folder, skill)
+        evaluate(folder / "evaluation", NoisyScorer(folder.name, skill), pairs(4))
     html = write_report([good, bad], tmp_path / "report.html").read_text(encoding="utf-8")
     text = Page(html).text
     assert "<h2>Comparison</h2>" in html and "good is better" in text and "Paired differences" in text
@@ -111,8 +116,10 @@ def test_several_runs_are_compared_on_their_rows(tmp_path):
 
 
 def test_nothing_in_common_is_said(tmp_path):
-    runs = [whole_run(tmp_path / "a"), tmp_path / "b"]
-    runs[1].mkdir()
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for folder in runs:
+        folder.mkdir()
+    train(runs[0])
     assert "no paired differences" in write_report(runs, tmp_path / "r.html").read_text(encoding="utf-8")
 
 

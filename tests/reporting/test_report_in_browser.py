@@ -134,6 +134,7 @@ def test_it_prints_with_all_that_is_folded(report, open_page):
     assert pdf.count(b"/Type /Page\n") > 5
 
 
+@pytest.mark.slow
 def test_several_runs_fit_too(tmp_path, open_page):
     runs = [
         whole_run(tmp_path / f"{name}-of-a-run-with-a-name-that-does-not-end", seed=seed)

@@ -206,8 +206,8 @@ def _heat_map(table: pd.DataFrame, width: float):
     """Columns are numbered: names would have to stand on their heads."""
     names = list(dict.fromkeys([*table["model"], *table["reference"]]))
     narrow, count = width < 5, len(names)
-    labels = short_names(names, 15 if narrow else 34)
-    beside = 0.078 * (max(map(len, labels.values())) + 4)
+    labels = short_names(names, 14 if narrow else 30)
+    beside = 0.085 * (max(map(len, labels.values())) + 4)
     cell = min(0.55, (width - beside - 0.2) / count)
     figure = new_figure(min(width, beside + cell * count + 0.3), cell * count + 0.5)
     axes = figure.subplots()

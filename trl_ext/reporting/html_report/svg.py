@@ -40,6 +40,7 @@ _STYLE = {
 }
 _PALETTE = {colour.lower(): f"var(--c{index})" for index, colour in enumerate(COLOURS[:6])}
 _FONT = re.compile(r"font: (?:(?:italic|oblique) )?(?:(\d+) )?([\d.]+)px [^;\"]*")
+_FAMILY = re.compile(r"font-family: [^;\"]*;? ?")
 _COLOUR = re.compile(r"(?<=: )#[0-9a-f]{6}\b")
 
 
@@ -90,6 +91,7 @@ def figure_to_svg(figure: "Figure", prefix: str, label: str) -> str:
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = svg.replace('xlink:href="#', f'xlink:href="#{prefix}-').replace("url(#", f"url(#{prefix}-")
     svg = _FONT.sub(lambda match: f"font-size: {match[2]}px" + (f"; font-weight: {match[1]}" if match[1] else ""), svg)
+    svg = _FAMILY.sub("", svg)
     svg = _COLOUR.sub(lambda match: theme_colour(match[0]), svg)
     box = re.search(r'viewBox="([^"]+)"', svg)[1]
     width = 100 * figure.get_figwidth()
