@@ -19,6 +19,7 @@ EXTRAS = {
     "dev": [
         *("deepspeed>=0.19.8", "ninja"),  # ZeRO on two CPU processes
         *("pytest>=8", "pytest-xdist>=3.6", "tensorboard>=2.20", "hypothesis>=6.100", "ruff>=0.14", "build"),
+        *("pytest-cov>=7", "coverage>=7.10"),  # which measures the processes that tests start
         *("fastapi>=0.120", "uvicorn>=0.38"),  # the loopback hub of the tests
         *("pymongo>=4.15", "nx-27017>=0.8.1"),  # MongoDB's protocol over SQLite
         *("openai>=2.0", "matplotlib>=3.9"),
@@ -52,7 +53,7 @@ setup(
         f"{PROGRAMS}.accelerate_configs": ["*.yaml"],
         f"{PROGRAMS}.tasks.charm": ["*.yaml"],
         f"{PROGRAMS}.tasks.rate": ["*.yaml"],
-        "trl_ext.arena.leaderboards": ["data/*.json"],
+        "trl_ext.arena.ratings": ["data/*.json"],
         "trl_ext.data": ["demo/*.jsonl"],
         "trl_ext.rate.attributes": ["data/*.yaml"],
         "trl_ext.rate.rules": ["data/*.yaml"],

@@ -1,8 +1,8 @@
 """Reward models you can trust, trained on people you can't always trust."""
 
-import importlib
 from typing import TYPE_CHECKING
 
+from .lazy_exports import lazy_exports
 from .version import __version__
 
 
@@ -44,12 +44,4 @@ if TYPE_CHECKING:
     from .trainer import ReliabilityRewardConfig as ReliabilityRewardConfig
     from .trainer import ReliabilityRewardTrainer as ReliabilityRewardTrainer
 
-
-def __getattr__(name: str):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_EXPORTS))
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -8,7 +8,7 @@ import pytest
 
 from trl_ext.arena import RatingTable, charm_ratings, read_leaderboard, write_ratings
 from trl_ext.arena.leaderboards.layouts import CATALOGUE_FILES
-from trl_ext.arena.leaderboards.model_names import known_aliases
+from trl_ext.arena.ratings.model_names import known_aliases
 
 
 HEADER = "rank,rank_stylectrl,model,arena_score,95_pct_ci,votes,organization"
@@ -181,7 +181,7 @@ class TestNames:
 
     def test_shipped_names_are_each_of_one_model(self):
         groups = json.loads(
-            resources.files("trl_ext.arena.leaderboards").joinpath("data", "model_names.json").read_text()
+            resources.files("trl_ext.arena.ratings").joinpath("data", "model_names.json").read_text()
         )
         names = [name.lower() for group in groups for name in group]
         assert len(names) == len(set(names))

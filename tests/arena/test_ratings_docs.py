@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trl_ext import arena
-from trl_ext.arena.leaderboards.model_names import known_aliases
+from trl_ext.arena.ratings.model_names import known_aliases
 
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "ratings.md"

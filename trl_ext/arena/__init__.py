@@ -1,7 +1,8 @@
 """Which models a reward model over-values, against a leaderboard of human votes, and by how much (CHARM)."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ..lazy_exports import lazy_exports
 
 
 _EXPORTS = {
@@ -16,7 +17,7 @@ _EXPORTS = {
     "RatingTable": "ratings.rating_table",
     "ResponseTable": "responses.response_table",
     "RewardDrift": "calibration.drift",
-    "ScoreTable": "responses.score_table",
+    "ScoreTable": "score_table",
     "calibrated_pairs": "calibration.calibrated_rows",
     "calibrated_pairs_with_report": "calibration.calibrated_rows",
     "charm_ratings": "leaderboards.published_ratings",
@@ -120,19 +121,11 @@ if TYPE_CHECKING:
     from .responses.prompt_rows import check_prompt_rows as check_prompt_rows
     from .responses.prompt_rows import read_prompt_rows as read_prompt_rows
     from .responses.response_table import ResponseTable as ResponseTable
-    from .responses.score_table import ScoreTable as ScoreTable
     from .responses.scores import read_scored_responses as read_scored_responses
     from .responses.scores import read_scores as read_scores
     from .responses.scores import score_responses as score_responses
     from .responses.text_counts import response_features as response_features
     from .responses.text_counts import text_features as text_features
+    from .score_table import ScoreTable as ScoreTable
 
-
-def __getattr__(name: str):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_EXPORTS))
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

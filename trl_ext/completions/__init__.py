@@ -1,7 +1,8 @@
 """Questions to chat models, local or behind an OpenAI-compatible server, with answers that are never lost."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ..lazy_exports import lazy_exports
 
 
 _EXPORTS = {
@@ -59,12 +60,4 @@ if TYPE_CHECKING:
     from .store import AnswerStore as AnswerStore
     from .store import StoreInUse as StoreInUse
 
-
-def __getattr__(name: str):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_EXPORTS))
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -1,6 +1,6 @@
 """Preference data: schema and validation, loading, tokenisation, the built-in demo and the bundled model."""
 
-import importlib
+from ..lazy_exports import lazy_exports
 
 
 _EXPORTS = {
@@ -18,12 +18,4 @@ _EXPORTS = {
 
 __all__ = sorted(_EXPORTS)
 
-
-def __getattr__(name: str):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_EXPORTS))
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -21,7 +21,8 @@ NEVER_UPLOADED = (
 # What decides how a repository is loaded: of an earlier model, it would be in the way of the new one
 _REPLACED = (
     *("*.safetensors", "*.safetensors.index.json", "adapter_config.json", "pytorch_model*.bin*"),
-    "reward_calibration.json",  # an adapter's, of the weights it was fitted on
+    # an adapter's, of the weights they were fitted on
+    *("reward_calibration.json", "reward_head.json", "reward_intervals.json"),
 )
 _WEIGHTS = re.compile(r"(model|adapter_model)(-\d+-of-\d+)?\.safetensors")
 _TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}")

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..cards import is_unedited
 from ..data.bundled import portable_name
+from ..model_entries import REWARD_HEAD
 from ..reporting.model_card import card_to_push
 from .files import check_has_weights, files_to_upload
 from .repository import Repository
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 def save_model(model: nn.Module, processing_class: PreTrainedTokenizerBase, folder: Path) -> None:
     """Save a model in memory with its tokenizer; of an adapted model only the adapter."""
     model.save_pretrained(folder)
+    entry = REWARD_HEAD.read(model)
+    if entry is not None and (folder / "adapter_config.json").is_file():
+        REWARD_HEAD.write(folder, entry)
     processing_class.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's template, which names the path of the base model
 

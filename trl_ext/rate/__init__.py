@@ -1,7 +1,8 @@
 """What a reward model pays for an attribute of a text, such as its length: measured by rewriting texts twice (RATE)."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ..lazy_exports import lazy_exports
 
 
 _EXPORTS = {
@@ -235,12 +236,4 @@ if TYPE_CHECKING:
     from .rules import synthetic_reviews as synthetic_reviews
     from .rules import world_vocabulary as world_vocabulary
 
-
-def __getattr__(name: str):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_EXPORTS))
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -6,7 +6,7 @@ also comes from a model that has learned it (`correctness`), from a language mod
 (`llm_arms`), or from several annotators of the same item (`aggregation`). `commitment` estimates how far to believe each annotator.
 """
 
-import importlib
+from ..lazy_exports import lazy_exports
 
 
 _EXPORTS = {
@@ -38,12 +38,4 @@ _EXPORTS = {
 
 __all__ = sorted(_EXPORTS)
 
-
-def __getattr__(name: str):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_EXPORTS))
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

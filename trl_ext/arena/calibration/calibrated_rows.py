@@ -15,7 +15,7 @@ from ..offsets.pair_offsets import resolve_temperature
 from ..ratings.rated_models import check_rating_table
 from ..ratings.rating_table import RatingTable
 from ..responses.response_table import ResponseTable
-from ..responses.score_table import ScoreTable
+from ..score_table import ScoreTable
 from .pair_candidates import Candidates, candidates_of_extremes, candidates_of_pairs, offsets_by_model
 from .pair_report import REASONS, pair_report, ratings_used
 

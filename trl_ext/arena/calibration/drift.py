@@ -12,7 +12,7 @@ from scipy import stats
 from ...evaluation.comparison.correlations import pearson_statistic, reward_correlations, spearman_statistic
 from ...evaluation.statistics import Estimate, _check_level, _cluster_codes, cluster_bootstrap, cluster_bootstraps
 from ..mismatch.change import aligned_after
-from ..responses.score_table import ScoreTable
+from ..score_table import ScoreTable
 
 
 MEASURES = ("joint_slope", "slope", "rank_correlation")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..offsets.joint_offsets import JointOffsets
 from ..offsets.pair_offsets import OffsetSolution
-from ..responses.score_table import ScoreTable
+from ..score_table import ScoreTable
 
 
 @dataclass(frozen=True)

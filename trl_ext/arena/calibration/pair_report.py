@@ -9,7 +9,7 @@ from ...evaluation.statistics import Estimate, wilson_interval
 from ..mismatch.intervals import relative_mismatch
 from ..mismatch.paired_outcomes import PairedOutcomes, paired_outcomes
 from ..ratings.rating_table import RatingTable
-from ..responses.score_table import ScoreTable
+from ..score_table import ScoreTable
 from .pair_candidates import Candidates
 
 

@@ -1,7 +1,7 @@
 """Published ratings that the package ships: seven facts."""
 
+from ..ratings.model_names import known_aliases
 from ..ratings.rating_table import RatingTable
-from .model_names import known_aliases
 
 
 _CHARM = {

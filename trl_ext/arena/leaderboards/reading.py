@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ..ratings.model_names import known_aliases
 from ..ratings.rating_table import RatingTable
 from .layouts import (
     CATALOGUE_FILES,
@@ -16,7 +17,6 @@ from .layouts import (
     read_config,
     read_leaderboard_csv,
 )
-from .model_names import known_aliases
 from .rating_files import read_rating_table
 
 
@@ -60,7 +60,7 @@ def read_leaderboard(
             missing. In a table of several snapshots it chooses one.
         aliases (`Mapping[str, str]`, *optional*):
             Other names of models, to names in the file. Common ones are known: see
-            [`~trl_ext.arena.leaderboards.model_names.known_aliases`].
+            [`~trl_ext.arena.ratings.model_names.known_aliases`].
 
     Returns:
         [`RatingTable`]: With intervals of the 95 % level where the file has them.

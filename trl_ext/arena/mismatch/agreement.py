@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from ...evaluation.statistics import Estimate, _check_level, _cluster_codes
 from ..ratings.rated_models import check_rated
 from ..ratings.rating_table import RatingTable
-from ..responses.score_table import ScoreTable
+from ..score_table import ScoreTable
 from .error_size import size_interval
 from .implied_rating import fit_wins, prompt_wins, separated, shrunk_wins
 

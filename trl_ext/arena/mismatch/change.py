@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from ...evaluation.statistics import Estimate, _check_level
 from ..ratings.rating_table import RatingTable
 from ..ratings.win_probability import elo_win_probability
-from ..responses.score_table import ScoreTable
+from ..score_table import ScoreTable
 from .folded_errors import AbsoluteSizes, draw_win_rate_errors, paired_win_rates
 from .intervals import relative_mismatch
 from .paired_outcomes import check_ties

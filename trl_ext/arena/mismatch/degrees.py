@@ -10,7 +10,7 @@ from ...evaluation.statistics import _as_finite, _check_level
 from ..ratings.rated_models import check_rated
 from ..ratings.rating_table import RatingTable
 from ..ratings.win_probability import elo_win_probability
-from ..responses.score_table import ScoreTable
+from ..score_table import ScoreTable
 from .intervals import EffectivePrompts, mismatch_interval, mismatch_p_values, relative_mismatch
 from .paired_outcomes import TIES, check_ties
 from .pairwise_counts import PairCounts, count_pairs

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...evaluation.statistics import _cluster_codes
-from ..responses.score_table import ScoreTable
+from ..score_table import ScoreTable
 from .paired_outcomes import TIES
 
 

@@ -7,7 +7,7 @@ from scipy.special import expit
 from scipy.stats import rankdata
 
 from ..ratings.win_probability import ELO_SCALE
-from ..responses.score_table import ScoreTable
+from ..score_table import ScoreTable
 
 
 _BLOCK = 1 << 16  # prompts ranked at a time

@@ -150,7 +150,7 @@ def choose_pairs(
             Model to take, significantly over-valued or not; needs `reference`.
         reference (`str`, *optional*):
             Reference to take. Both by any name that is known of the model: see
-            [`~trl_ext.arena.leaderboards.model_names.known_aliases`].
+            [`~trl_ext.arena.ratings.model_names.known_aliases`].
         level (`float`, *optional*, defaults to `0.95`):
             Confidence level for all pairs together.
         ratings ([`RatingTable`], *optional*):

@@ -11,7 +11,7 @@ from ..mismatch.intervals import relative_mismatch
 from ..mismatch.paired_outcomes import paired_outcomes
 from ..ratings.rated_models import check_rated, scored_name
 from ..ratings.rating_table import RatingTable
-from ..responses.score_table import ScoreTable
+from ..score_table import ScoreTable
 from .joint_solvers import SHARPNESS, Rate, all_differences, annealed, hard_offsets, normal_offsets, rate_of
 from .pair_offsets import resolve_temperature
 from .rating_weights import rating_weights

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..ratings.rating_table import RatingTable
 from ..ratings.win_probability import ELO_SCALE
-from ..responses.score_table import ScoreTable
+from ..score_table import ScoreTable
 
 
 logger = logging.getLogger(__name__)

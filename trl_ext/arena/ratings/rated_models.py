@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..leaderboards.model_names import known_aliases
+from .model_names import known_aliases
 from .rating_table import RatingTable
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..responses.score_table import check_each_once, check_model_names
+from ..score_table import check_each_once, check_model_names
 from .win_probability import elo_win_probability, win_probability_matrix
 
 

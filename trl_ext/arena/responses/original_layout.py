@@ -21,9 +21,9 @@ from datasets import Dataset, load_from_disk
 
 from ...atomic_files import write_text_atomically
 from ..ratings.rating_table import RatingTable
+from ..score_table import ScoreTable
 from .original_folders import responses_folder, scores_folder
 from .response_table import ResponseTable
-from .score_table import ScoreTable
 
 
 logger = logging.getLogger(__name__)

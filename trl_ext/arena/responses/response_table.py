@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .score_table import check_each_once, check_model_names
+from ..score_table import check_each_once, check_model_names
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import pandas as pd
 
 from ...json_lines import read_lines
 from ...scoring.scored_folder import INPUT, REWARDS, check_complete, read_reward_rows, score_rows
+from ..score_table import ScoreTable
 from .prompt_rows import check_prompt_rows
 from .response_table import ResponseTable
-from .score_table import ScoreTable
 
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """Rewriting without models: rules with known effects, faults on purpose, synthetic texts and a reward that counts."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from ...lazy_exports import lazy_exports
 
 
 _EXPORTS = {
@@ -35,12 +36,4 @@ if TYPE_CHECKING:
     from .typos import add_typos as add_typos
     from .vocabulary import Vocabulary as Vocabulary
 
-
-def __getattr__(name: str):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_EXPORTS[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_EXPORTS))
+__getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 
-from ..ratings.rating_table import RatingTable
+from .rating_table import RatingTable
 
 
 @cache
@@ -34,7 +34,7 @@ def known_aliases(models: Sequence[str], aliases: Mapping[str, str] | None = Non
 
     Example:
         ```python
-        >>> from trl_ext.arena.leaderboards.model_names import known_aliases
+        >>> from trl_ext.arena.ratings.model_names import known_aliases
         >>> known_aliases(["gemma-2-9b-it"], {"small": "google/gemma-2-9b-it"})
         {'google/gemma-2-9b-it': 'gemma-2-9b-it', 'small': 'gemma-2-9b-it'}
 
