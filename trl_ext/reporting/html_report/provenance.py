@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ...evaluation.results.shown_names import without_folders
+from ...privacy import without_folders
 from ..run_folder import RunEvidence
 from .blocks import Table, Text
 
