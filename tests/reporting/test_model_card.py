@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.reporting.card_run import estimate, write_run
 from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer, ReliabilityRewardConfig, ReliabilityRewardTrainer
-from trl_ext.cards import cell, is_unedited, sign
+from trl_ext.cards import cell, interval, is_unedited, sign
 from trl_ext.reporting.model_card import card_to_push, main, model_card, refresh_model_card
+from trl_ext.reporting.run_files import as_estimate
 
 
 SETTINGS = {
@@ -134,7 +135,7 @@ class TestEvidence:
             "| accuracy to truth | trl_ext demo, test | 0.500 [0.400, 0.600] | 0.810 [0.730, 0.880] | 116 |",
             "480 training pairs count as 267 equally weighted ones; 21% of the labels counted for nothing",
             "off by 0.120 [0.090, 0.150] (ECE)",
-            "| ECE | 0.120 [0.090, 0.150] | 0.050 [0.020, 0.080] |",
+            "| ECE | 0.120 [0.090, 0.150] | 0.0500 [0.0200, 0.0800] |",
             "| temperature | 1.70 [1.20, 2.40] |",
             "| wrong labels | 41.0 [29.0, 53.0] |",
             "| labels that were flagged | 1 |",
@@ -213,6 +214,20 @@ class TestEvidence:
 
 
 class TestText:
+    @pytest.mark.parametrize(
+        ("numbers", "shown"),
+        [
+            ((0.69, 0.619, 0.76), "0.690 [0.619, 0.760]"),
+            ((-0.0176, -0.0221, -0.0131), "-0.0176 [-0.0221, -0.0131]"),
+            ((41.0, 29.0, 53.0), "41.0 [29.0, 53.0]"),
+            ((2.0, float("-inf"), float("inf")), "2.00 [-inf, inf]"),
+            ((0.5, float("nan"), float("nan")), "0.500 (no interval)"),
+            ((0.0, 0.0, 0.0), "0.000 [0.000, 0.000]"),
+        ],
+    )
+    def test_an_interval_has_as_many_decimals_as_its_largest_number_needs(self, numbers, shown):
+        assert interval(as_estimate(estimate(*numbers))) == shown
+
     @settings(max_examples=50)
     @given(st.text())
     def test_a_cell_is_one_cell_of_one_line(self, text):

@@ -53,13 +53,14 @@ def interval(figure: Any) -> str:
     Args:
         figure ([`~trl_ext.evaluation.Estimate`]): Anything with these three numbers.
     """
-    if math.isnan(figure.ci_low) or math.isnan(figure.ci_high):
-        return f"{_three_digits(figure.value)} (no interval)"
-    return f"{_three_digits(figure.value)} [{_three_digits(figure.ci_low)}, {_three_digits(figure.ci_high)}]"
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:#.3g}".removesuffix(".")
+    numbers = [float(figure.value), float(figure.ci_low), float(figure.ci_high)]
+    largest = max((abs(one) for one in numbers if math.isfinite(one)), default=0.0)
+    # three digits of the largest, and as many decimals for all
+    decimals = min(max(2 - math.floor(math.log10(largest)), 0), 12) if largest > 0 else 3
+    value, low, high = (f"{one:.{decimals}f}" for one in numbers)
+    if math.isnan(numbers[1]) or math.isnan(numbers[2]):
+        return f"{value} (no interval)"
+    return f"{value} [{low}, {high}]"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
