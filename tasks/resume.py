@@ -25,7 +25,7 @@ LOCK_FILE = ".training.lock"
 FREE_KEYS = {
     *("resume", "keep_checkpoints", "save_total_limit", "verify_round_trip", "eval_on_lie_test", "num_proc"),
     *("cpu_threads", "output_dir", "experiment_tag", "lie_test_path", "per_device_eval_batch_size", "merge_adapter"),
-    *("report_to", "push_to_hub", "hub_model_id", "hub_private"),
+    *("calibrate", "report_to", "push_to_hub", "hub_model_id", "hub_private"),
 }
 FREE_TRAINER_KEYS = {"disable_tqdm", "dataloader_num_workers", "run_name", "project"}
 

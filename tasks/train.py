@@ -81,6 +81,14 @@ def default():
     calibration_method = None  # hard, soft, matching or source_offset
     human_data_path = None  # pairs with human labels to mix in, as train_data_path; "demo": the demo's training pairs
 
+    # Uncertainty: more outputs than one reward
+    reward_head = "scalar"  # ensemble: several heads on one backbone; gaussian: a mean and a variance
+    num_reward_heads = 8  # of an ensemble
+    head_bootstrap = "poisson"  # how heads of an ensemble differ beside their initial values: poisson or none
+    bootstrap_column = None  # draw pairs with equal values together, e.g. question_id; default: each pair for itself
+    gaussian_anchor_coefficient = 1.0  # weight of the columns anchor_chosen and anchor_rejected; 0: do without them
+    anchor_learning_rate = 0.01  # step size of the thresholds between the classes of anchors
+
     # Optimisation; any other field of the training arguments goes into `trainer`
     learning_rate = 3e-4
     num_train_epochs = 1
@@ -139,7 +147,18 @@ def default():
     report_to = "none"  # tensorboard, trackio, wandb, mlflow, or a list of them, beside the Sacred record
     eval_on_lie_test = False
     eval_before_training = True
+    calibrate = (
+        "temperature"  # probabilities of reward differences, fitted on the evaluation pairs, measured on the test
+    )
+    # pairs, stored in the model; applied on request only. Or platt, isotonic, lapse; None: none
     verify_round_trip = True
+
+    # RATE while training: what an attribute does to the rewards of held-out texts, which rules rewrite
+    rate_audit = None  # length, sentiment, helpfulness, complexity, vowel_start, formatting, typos or confidence
+    rate_audit_every_n_steps = None  # None: with every evaluation
+    rate_audit_rows = 200  # texts at most, half of them with the attribute
+
+    # Sharing
     push_to_hub = False  # when the run is complete; the token comes from HF_TOKEN or `hf auth login`
     hub_model_id = None  # default: the name of the output directory, in your namespace
     hub_private = None  # True or False; None: the Hub's default for a new repository

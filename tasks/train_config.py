@@ -31,7 +31,9 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "rapl_col_id": (str,),
     "noise_method": (str,),
     "calibration_method": (str,),
+    "bootstrap_column": (str,),
     "human_data_path": (str,),
+    "calibrate": (str,),
     "eta": (int, float),
     "annotator_eta_path": (str,),
     "constant_reliability": (int, float, str),
@@ -52,6 +54,8 @@ _OPTIONAL_TYPES: dict[str, tuple[type, ...]] = {
     "report_to": (str, list, tuple),
     "hub_model_id": (str,),
     "hub_private": (bool,),
+    "rate_audit": (str,),
+    "rate_audit_every_n_steps": (int,),
 }
 
 CHOICES = {
@@ -70,8 +74,21 @@ CHOICES = {
         "none",
     ),
     "calibration_method": ("hard", "soft", "matching", "source_offset"),
+    "calibrate": ("temperature", "platt", "isotonic", "lapse"),
+    "reward_head": ("scalar", "ensemble", "gaussian"),
+    "head_bootstrap": ("poisson", "none"),
     "max_length_policy": ("drop", "truncate_prompt_left", "error"),
     "eval_strategy": ("no", "epoch", "steps"),
+    "rate_audit": (
+        "length",
+        "sentiment",
+        "helpfulness",
+        "complexity",
+        "vowel_start",
+        "formatting",
+        "typos",
+        "confidence",
+    ),
 }
 POSITIVE = (
     "per_device_train_batch_size",
@@ -88,6 +105,7 @@ POSITIVE = (
     "cpu_threads",
     "save_steps",
     "save_total_limit",
+    "rate_audit_every_n_steps",
 )
 UNIT_INTERVAL = ("lr_warmup_ratio", "ema_decay", "lora_dropout")
 
@@ -132,6 +150,12 @@ TRAINER_FIELDS = {
     "noise_method": "noise_method",
     "eta": "eta",
     "calibration_method": "calibration_method",
+    "reward_head": "reward_head",
+    "num_reward_heads": "num_reward_heads",
+    "head_bootstrap": "head_bootstrap",
+    "bootstrap_column": "bootstrap_column",
+    "gaussian_anchor_coefficient": "gaussian_anchor_coefficient",
+    "anchor_learning_rate": "anchor_learning_rate",
 }
 
 
@@ -221,6 +245,7 @@ def check_config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None
     _check_contradictions(config)
     _check_noise(config, defaults)
     _check_calibration(config, defaults)
+    _check_rate_audit(config, defaults)
 
 
 def check_trackers(report_to: str | Sequence[str] | None) -> None:
@@ -356,6 +381,19 @@ def _check_calibration(config: Mapping[str, Any], defaults: Mapping[str, Any]) -
             f"calibration_method={method} needs pairs of responses of two models: set train_data_path to what "
             "tasks/charm/calibrate.py has written"
         )
+
+
+def _check_rate_audit(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Raise if there is nothing to audit, or keys of an audit that is not asked for."""
+    if config["rate_audit"] is None:
+        for key in ("rate_audit_every_n_steps", "rate_audit_rows"):
+            if config[key] != defaults[key]:
+                raise ConfigError(f"{key} is of an audit: set rate_audit, e.g. rate_audit=length")
+        return
+    if config["rate_audit_rows"] < 4:
+        raise ConfigError(f"config key 'rate_audit_rows' must be at least 4, got {config['rate_audit_rows']}")
+    if config["train_data_path"] != "demo" and not (config["eval_data_path"] or config["lie_data_dir"]):
+        raise ConfigError(f"rate_audit={config['rate_audit']} needs held-out texts: set eval_data_path")
 
 
 def check_trainer_fields(fields: Mapping[str, Any], known: set[str]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
+from tasks.data_names import data_names
 from tasks.provenance import command, hash_pairs, model_identity, package_versions, template_hash
 from trl_ext.evaluation.accuracy.oracle import ORACLE_PROBABILITY, oracle_scores
 from trl_ext.evaluation.biases.lie import RESPONSE_KINDS, lie_weights
@@ -154,6 +155,7 @@ def provenance(config: Mapping[str, Any], model_path: str, data, trainer) -> dic
         * trainer.args.world_size,
         "length": {name: asdict(report) for name, report in trainer.length_reports.items()},
         "sources": data.sources,
+        "data_names": data_names(config),
         "data_sha256": {
             name: hash_pairs(dataset)
             for name, dataset in (("train", data.train), ("test", data.test))

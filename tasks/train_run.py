@@ -7,17 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import transformers
 from transformers import AutoConfig, TrainerCallback
 
+from tasks.data_names import data_names
 from tasks.interrupt import Interrupted
 from tasks.json_files import write_json
+from tasks.pair_calibration import (
+    FOLDER,
+    MeasuredCalibration,
+    calibrate_pairs,
+    format_calibration,
+    split_by_question,
+    write_calibration,
+)
 from tasks.provenance import hash_file, hash_training_data
 from tasks.resume import TrainingRun, open_run
 from tasks.train_arguments import lora_config, method_name, trainer_classes, training_arguments
 from tasks.train_config import ConfigError
 from tasks.train_data import TrainingData, load_training_data
+from tasks.train_rate_audit import add_rate_audit, audit_results
 from tasks.train_report import format_table, learned_figures, provenance
 from trl_ext import (
     AnnotatorAwareRewardTrainer,
@@ -28,7 +39,10 @@ from trl_ext import (
 from trl_ext.data import resolve_model
 from trl_ext.hub import load_reward_model, push_reward_model, verify_round_trip
 from trl_ext.hub.round_trip import whole_models
+from trl_ext.model_entries import REWARD_HEAD
 from trl_ext.reporting.data_health import data_health
+from trl_ext.reporting.model_card import refresh_model_card
+from trl_ext.scoring import save_calibration
 from trl_ext.trainer import TrainingInterrupted
 from trl_ext.trainer.frozen_layers import cached_lower_layers, freeze_lower_layers
 
@@ -129,6 +143,37 @@ def _calibration_results(trainer: CalibrationRewardTrainer) -> dict[str, Any]:
     }
 
 
+def _calibrate(
+    trainer: PairwiseRewardTrainer, config: dict[str, Any], data: TrainingData, scored: pd.DataFrame | None
+) -> MeasuredCalibration | str | None:
+    """Probabilities of reward differences, from pairs that did not train; the reason, if the pairs don't allow it."""
+    if config["calibrate"] is None or data.evaluation is None or scored is None:
+        return None
+    if data.test is data.evaluation:
+        fit = None
+    else:  # scored by all processes
+        fit = trainer.predict_pairs(data.evaluation).to_pandas()
+    if not trainer.is_world_process_zero():
+        return None
+    try:
+        parts = ("evaluation pairs", "test pairs")
+        if fit is None:
+            fit, scored = split_by_question(scored, 0.5, config["seed"])
+            parts = ("half of the evaluation pairs", "the other half of the evaluation pairs")
+        return calibrate_pairs(
+            fit,
+            scored,
+            method=config["calibrate"],
+            names=tuple(f"{part} of {data.name}" for part in parts),
+            truth_column=config["correctness_label_col_name"],
+            processing_class=trainer.processing_class,
+            seed=config["seed"],
+        )
+    except ValueError as error:
+        logger.warning("The model gets no calibration: %s", error)
+        return f"none: {error}"
+
+
 def _save(trainer: PairwiseRewardTrainer, config: dict[str, Any]) -> None:
     merge = config["use_peft"] and config["merge_adapter"]
     divided = trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled
@@ -137,7 +182,7 @@ def _save(trainer: PairwiseRewardTrainer, config: dict[str, Any]) -> None:
     trainer.save_model()
     if merge and divided and trainer.is_world_process_zero():
         _merge_saved_adapter(trainer)
-    trainer.create_model_card()
+    trainer.create_model_card(dataset_name=data_names(config)["train"].get("hub_id"))
 
 
 def _merge_saved_adapter(trainer: PairwiseRewardTrainer) -> None:
@@ -150,6 +195,7 @@ def _merge_saved_adapter(trainer: PairwiseRewardTrainer) -> None:
     merged.save_pretrained(folder)
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         (folder / name).unlink()
+    (folder / REWARD_HEAD.file_name).unlink(missing_ok=True)  # the merged model says it in config.json
 
 
 def _rewards_of_divided_model(trainer: PairwiseRewardTrainer) -> np.ndarray | None:
@@ -234,6 +280,10 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
     if (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled) and config["eval_before_training"]:
         logger.warning("eval_before_training is turned off: DeepSpeed and FSDP can't train a model that has evaluated")
         config["eval_before_training"] = False
+    try:
+        audit = add_rate_audit(trainer, config, data)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"rate_audit={config['rate_audit']}: {error}") from error
     training_run, checkpoint = open_run(trainer, config, hash_data(data, config), defaults)
     with frozen_layers:
         before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)
@@ -245,16 +295,26 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
                 print(f"Stopped after step {stop.step}. The same command goes on from {stop.checkpoint}.")
             raise Interrupted("by SIGTERM") from None
         after, scored, grid = _learned_figures(trainer, config, data)
+        calibration = _calibrate(trainer, config, data, scored)
+    if isinstance(calibration, MeasuredCalibration):  # before the model's card, which shows it
+        source = provenance(config, model_path, data, trainer)
+        write_calibration(Path(args.output_dir, FOLDER), calibration, source)
     rewards = _rewards_of_divided_model(trainer)
     _save(trainer, config)
     if trainer.is_world_process_zero():
         figures = {f"{when}_{k}": v for when, part in (("before", before), ("after", after)) for k, v in part.items()}
         results = {
             "figures": figures,
+            "preference_calibration": calibration if isinstance(calibration, str) else None,
             **_reliability_results(trainer),
+            **({} if audit is None else {"rate_audit": audit_results(audit)}),
             "round_trip": None,
             "provenance": provenance(config, model_path, data, trainer),
         }
+        if isinstance(calibration, MeasuredCalibration):
+            save_calibration(args.output_dir, calibration.calibration, overwrite=True)
+            results["preference_calibration"] = calibration.to_labels.ece_change.to_dict()
+            print(f"\n{format_calibration(calibration)}")
         path = Path(args.output_dir, "results.json")
         # a resumed run has the rows of its earlier parts: the trainer's state is in every checkpoint
         write_json(path.with_name(TRAINING_LOG), {"log_history": trainer.state.log_history})
@@ -268,6 +328,7 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
         if config["verify_round_trip"]:
             results["round_trip"] = _verify(trainer, rewards)
             write_json(path, results)
+        refresh_model_card(args.output_dir)
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
         if config["push_to_hub"]:  # nobody waits for it: an upload may take longer than a collective is waited for

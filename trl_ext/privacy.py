@@ -13,6 +13,8 @@ _CREDENTIAL_VARIABLE = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDE
 # Word characters that can stand before a path without belonging to it: the end of an escape sequence (colours, \\n in
 # quoted text), and options of compilers
 _BEFORE_PATH = r"(?<![\w.-])|(?<=\\[nrt])|(?<=\dm)|(?<=\[m)|(?<=-[IL])"
+# A path from the root or the home directory up to its last part; not what follows the host of a URL
+_FOLDERS = re.compile(r"(?<![\w./:~-])(?:~|[A-Za-z]:)?[\\/](?:[^\s\\/\"'=,]+[\\/]+)*(?=[^\s\\/\"'=,])")
 _SHORTEST_CREDENTIAL = 8  # a shorter value ("true") would be found in harmless text
 
 
@@ -66,6 +68,11 @@ def hide_home(value: Any) -> Any:
     """
     pattern = _home_pattern(Path.home())
     return value if pattern is None else map_text(value, lambda text: pattern.sub("~", text))
+
+
+def without_folders(text: str) -> str:
+    """A text, such as a command, in which absolute paths are their last part alone."""
+    return _FOLDERS.sub("", text)
 
 
 def looks_like_credential(text: str) -> bool:

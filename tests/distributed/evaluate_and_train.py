@@ -13,6 +13,9 @@ from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer
 
 
+OUTPUTS = {"scalar": 1, "ensemble": 8, "gaussian": 2}
+
+
 def main(output: str, settings: str) -> None:
     tokenizer = tiny_tokenizer()
     world = int(os.environ.get("WORLD_SIZE", 1))
@@ -23,9 +26,14 @@ def main(output: str, settings: str) -> None:
         **json.loads(settings),
     )  # fmt: skip
     trainer = PairwiseRewardTrainer(
-        tiny_reward_model(tokenizer),
+        tiny_reward_model(tokenizer, num_labels=OUTPUTS[args.reward_head]),
         args,
-        train_dataset=pairs(16, weight=[0.25 * (i % 5) for i in range(16)]),
+        train_dataset=pairs(
+            16,
+            weight=[0.25 * (i % 5) for i in range(16)],
+            anchor_chosen=[2 if i % 3 else None for i in range(16)],
+            anchor_rejected=[None if i % 4 else i % 3 for i in range(16)],
+        ),
         processing_class=tokenizer,
     )
     prediction = trainer.predict(pairs(13))
@@ -40,6 +48,8 @@ def main(output: str, settings: str) -> None:
             "train_accuracy": [row["accuracy"] for row in trainer.state.log_history if "accuracy" in row],
             "train_loss": [row["loss"] for row in trainer.state.log_history if "loss" in row],
             "batches": batches,
+            "difference_sd": metrics.get("eval_mean_difference_sd"),
+            "thresholds": (trainer.reward_head.entry() or {}).get("anchor_thresholds"),
             "parameters": torch.cat([p.detach().flatten() for p in trainer.model.parameters()]).tolist(),
         }
         Path(output).write_text(json.dumps(found))

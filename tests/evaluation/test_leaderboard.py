@@ -24,9 +24,10 @@ from trl_ext.evaluation.leaderboards.leaderboard import (
 from trl_ext.evaluation.leaderboards.shared_rows import common_rows
 from trl_ext.evaluation.leaderboards.tables import accuracies_by_length, margin_correlations, rewards_of_responses
 from trl_ext.evaluation.results.card import results_card
-from trl_ext.evaluation.results.shown_names import shown_names, without_folders
+from trl_ext.evaluation.results.shown_names import shown_names
 from trl_ext.evaluation.rewardbench_layout import write_rewardbench_results
 from trl_ext.evaluation.statistics import wilson_interval
+from trl_ext.privacy import without_folders
 
 
 MODELS = {"org/good": 2.0, "org/fair": 1.0, "org/guess": 0.0}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from trl_ext.data.bundled import portable_name
-from trl_ext.hub.card import minimal_model_card
 from trl_ext.hub.files import check_has_weights, check_no_secrets, files_to_remove, files_to_upload
+from trl_ext.reporting.model_card import model_card
 
 
 SAFETENSORS_HEADER = b'{"__metadata__": {"note": "hf_' + b"a" * 34 + b'"}}'
@@ -92,6 +92,6 @@ def test_base_names(tmp_path, monkeypatch):
 def test_minimal_card_says_how_to_load(tmp_path, base, usage):
     if base:
         (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
-    card = minimal_model_card(tmp_path, "me/mine")
+    card = model_card(tmp_path, "me/mine")
     assert usage in card and "me/mine" in card
     assert (f"base_model: {base}" in card) == (base == "Qwen/Qwen3-0.6B")

@@ -81,7 +81,7 @@ class TestReduction:
             (-1, ValueError, "at least 0"),
             ([0, 0, 0], ValueError, "not all 0"),
             ([1.0, float("nan"), 0.0], ValueError, "finite weights"),
-            ("mean", TypeError, "index of an output or a list of weights"),
+            ("median", ValueError, "one of mean, worst, uncertainty or effective"),
             (True, TypeError, "index of an output or a list of weights"),
             ([1, "2", 3], TypeError, "index of an output or a list of weights"),
         ],

@@ -266,7 +266,7 @@ class TestEvaluation:
         trainer.create_model_card()
         card = (tmp_path / "README.md").read_text()
         for text in (
-            "`matching`",
+            "method | matching",
             "pairs of models | 3",
             "0.415 to 0.715",
             "human pairs | 12",

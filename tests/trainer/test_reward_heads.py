@@ -41,7 +41,9 @@ def base(tokenizer, tmp_path_factory):
     return tiny_checkpoint(tmp_path_factory.mktemp("base"), tokenizer)
 
 
-def trainer_for(path, base, data=None, config=PairwiseRewardConfig, kind=PairwiseRewardTrainer, trainer=None, **kwargs):
+def trainer_for(
+    path, base, data=None, config=PairwiseRewardConfig, kind=PairwiseRewardTrainer, trainer=None, **kwargs
+):
     settings = {
         "report_to": "none", "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "save_strategy": "no",
         "disable_tqdm": True, "learning_rate": 1e-2, "per_device_train_batch_size": 4, "num_train_epochs": 1,
@@ -84,7 +86,9 @@ class TestBootstrap:
 class TestEnsemble:
     def test_a_head_learns_as_alone_with_its_weights(self, tmp_path, base):
         """With a frozen backbone: gradients of heads do not meet, so that each is a reward model of its own."""
-        ensemble = trainer_for(tmp_path, base, reward_head="ensemble", num_reward_heads=3, optim="sgd", max_grad_norm=0)
+        ensemble = trainer_for(
+            tmp_path, base, reward_head="ensemble", num_reward_heads=3, optim="sgd", max_grad_norm=0
+        )
         weights = np.array(ensemble.train_dataset[HEAD_WEIGHTS])
         start = ensemble.model.score.weight.detach().clone()
         for name, parameter in ensemble.model.named_parameters():
@@ -213,7 +217,9 @@ class TestGaussian:
             assert value.isfinite().all() and chosen.grad.isfinite().all() and rejected.grad.isfinite().all()
 
     def test_thresholds_are_learned_ordered_and_kept(self, tmp_path, base):
-        trainer = trainer_for(tmp_path, base, pairs(COUNT, **ANCHORS), reward_head="gaussian", anchor_learning_rate=0.1)
+        trainer = trainer_for(
+            tmp_path, base, pairs(COUNT, **ANCHORS), reward_head="gaussian", anchor_learning_rate=0.1
+        )
         trainer.train()
         low, high = trainer.reward_head.thresholds.values()
         assert low < high and (low, high) != (-1.0, 1.0)

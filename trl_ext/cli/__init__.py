@@ -4,7 +4,7 @@ The command line `trl-ext`: one command per step of the work, each a thin way to
 Nothing heavy is imported here: `trl-ext --help` answers at once, and a command becomes the process of its program.
 """
 
-from .main import command_line, main
+from .dispatch import command_line, main
 
 
 __all__ = ["command_line", "main"]

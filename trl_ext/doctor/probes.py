@@ -3,7 +3,9 @@
 import functools
 import importlib.metadata
 import importlib.util
+import os
 import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -55,14 +57,39 @@ class Ended:
 
 
 def run_program(*command: str, timeout: float = 20) -> Ended | None:
-    """Run a program; `None` if there is none of that name, or it does not answer in `timeout` seconds."""
+    """
+    Run a program; `None` if there is none of that name, or it does not answer in `timeout` seconds.
+
+    It is ended with all that it has started, such as compilers.
+    """
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=timeout, stdin=subprocess.DEVNULL
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=os.name == "posix",
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except OSError:
         return None
-    return Ended(done.returncode, done.stdout, done.stderr)
+    with process:
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            if process.poll() is None:
+                _end(process)
+    return Ended(process.returncode, output, errors)
+
+
+def _end(process: subprocess.Popen) -> None:
+    if os.name == "posix":
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def run_python(code: str, timeout: float = 120) -> Ended | None:

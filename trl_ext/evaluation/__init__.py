@@ -28,6 +28,7 @@ _EXPORTS = {
     "OracleScores": "accuracy.oracle",
     "PairedComparison": "comparison.comparison",
     "PreferenceBenchmark": "benchmarks.preference_benchmark",
+    "PreferenceCalibrationChange": "calibration.pairs",
     "PreferenceTestSets": "benchmarks.preference_test_sets",
     "RMBench": "benchmarks.rm_bench_benchmark",
     "RMBenchAccuracy": "benchmarks.rm_bench",
@@ -70,7 +71,10 @@ _EXPORTS = {
     "metric_path": "metrics",
     "minimum_detectable_effect": "statistics",
     "oracle_scores": "accuracy.oracle",
+    "pair_calibration": "calibration.pairs",
     "paired_difference": "statistics",
+    "preference_calibration_change": "calibration.pairs",
+    "preferred_orientation": "calibration.pairs",
     "proportion_estimate": "statistics",
     "rank_candidates": "accuracy.best_of_n",
     "ratio_estimate": "statistics",
@@ -151,6 +155,10 @@ if TYPE_CHECKING:
     from .calibration.calibrated_log_loss import held_out_true_metrics as held_out_true_metrics
     from .calibration.diagram import ReliabilityDiagram as ReliabilityDiagram
     from .calibration.diagram import reliability_diagram as reliability_diagram
+    from .calibration.pairs import PreferenceCalibrationChange as PreferenceCalibrationChange
+    from .calibration.pairs import pair_calibration as pair_calibration
+    from .calibration.pairs import preference_calibration_change as preference_calibration_change
+    from .calibration.pairs import preferred_orientation as preferred_orientation
     from .calibration.report import CalibrationReport as CalibrationReport
     from .calibration.report import calibration_report as calibration_report
     from .calibration.report import held_out_calibration_report as held_out_calibration_report

@@ -14,12 +14,15 @@ NEVER_UPLOADED = (
     *("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib", "*.npy", "*.npz", "*.tmp"),
     *("optimizer*", "scheduler*", "rng_state*", "checkpoint-*", "global_step*", "runs", "wandb", "__pycache__"),
     *(".*", "_*", "mlruns", "events.out.*", "training_run.json", "manifest.json", "pending_logs.json"),
+    # reports quote training pairs, the others name annotators
+    *("*.html", "data_health.json", "mislabels", "monitoring"),
     *("*.csv", "*.tsv", "*.jsonl", "*.parquet", "*.arrow", "*.h5", "*.gz", "*.zip", "*.log", "*.out", "*.pem", "id_*"),
 )
 # What decides how a repository is loaded: of an earlier model, it would be in the way of the new one
 _REPLACED = (
     *("*.safetensors", "*.safetensors.index.json", "adapter_config.json", "pytorch_model*.bin*"),
-    "reward_calibration.json",  # an adapter's, of the weights it was fitted on
+    # an adapter's, of the weights they were fitted on
+    *("reward_calibration.json", "reward_head.json", "reward_intervals.json"),
 )
 _WEIGHTS = re.compile(r"(model|adapter_model)(-\d+-of-\d+)?\.safetensors")
 _TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}")

@@ -12,6 +12,7 @@ from huggingface_hub import CommitInfo, HfApi, run_as_future
 from transformers.trainer_utils import HubStrategy, SaveStrategy
 from transformers.utils.hub import PushInProgress
 
+from ..trainer.model_card import FACTS_FILE
 from .files import files_to_upload
 from .push import PushResult, push_folder
 from .repository import full_repo_id
@@ -107,9 +108,9 @@ def push_checkpoint(trainer: "PairwiseRewardTrainer", checkpoint: Path) -> None:
         if name != "README.md":  # PEFT's template
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             _link(checkpoint / name, folder / name)
-    card = Path(args.output_dir, "README.md")
-    if card.is_file():
-        shutil.copyfile(card, folder / card.name)
+    for card in (Path(args.output_dir, "README.md"), Path(args.output_dir, FACTS_FILE)):
+        if card.is_file():
+            shutil.copyfile(card, folder / card.name)
 
     def push() -> None:
         try:

@@ -43,7 +43,7 @@ def load_reward_model(
         `tuple`: The model and its tokenizer.
 
     Raises:
-        ValueError: If the model has several outputs.
+        ValueError: If the model has several outputs and nothing says what they are.
         OSError: If it does not exist, or has no weights in safetensors files.
 
     Example:
@@ -65,5 +65,5 @@ def load_reward_model(
     if pad_token is not None:
         tokenizer.pad_token = pad_token
         core_model(model).config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    run_head_in_float32(model)
+    run_head_in_float32(model, config.num_labels)
     return model.eval(), tokenizer

@@ -54,7 +54,8 @@ def push_reward_model(
 
     Before anything is uploaded, the log (a warning) says to which repository, whether it is private or public, and
     which files with how many bytes. A push that breaks leaves the repository as it was, or complete; call again to
-    complete it. Pickles, optimizer states, checkpoints and logs are never uploaded.
+    complete it. Pickles, optimizer states, checkpoints and logs are never uploaded. The model card is made of what lies in
+    the directory (see [`~trl_ext.reporting.model_card.model_card`]), unless somebody has written or edited one, here or on the Hub.
 
     Args:
         model_or_path ([`~transformers.PreTrainedModel`], [`~peft.PeftModel`], `str` or `Path`):
@@ -148,7 +149,8 @@ def push_folder(
             _compare(model, processing_class, staged, texts, "Nothing was uploaded.")
 
         repository = Repository.open(repo_id, private=private, revision=revision, token=token, max_retries=max_retries)
-        names = add_model_card(names, staged, repository.repo_id, repository.files)
+        names = add_model_card(names, source, staged, repository)
+        check_no_secrets(staged, [name for name in names if name == "README.md"], token)
         removed = files_to_remove(repository.files, names)
         repository.announce(staged, names, removed, left_out, private)
         commit = repository.commit(staged, names, removed, commit_message)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from transformers.integrations import is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
 
 from ..data.bundled import resolve_model
+from ..model_entries import REWARD_HEAD, output_names
+from ..scoring.reduction import rewards_of_output, stored_reduction
 
 
 logger = logging.getLogger(__name__)
@@ -58,14 +61,25 @@ class RoundTrip:
 
 
 @torch.inference_mode()
-def _rewards(model: nn.Module, tokenizer, texts: Sequence[str]) -> np.ndarray:
-    rewards = []
+def _outputs(model: nn.Module, tokenizer, texts: Sequence[str]) -> np.ndarray:
+    """Every output of the model for each text `(N, K)`."""
+    outputs = []
     for text in texts:  # one by one: no padding, so nothing but model and tokenizer can differ
         # `text` is the whole sequence: special tokens stand in it already
         inputs = tokenizer(text, return_tensors="pt", add_special_tokens=False)
         inputs = {k: inputs[k].to(model.device) for k in ("input_ids", "attention_mask")}
-        rewards.append(model(**inputs).logits.squeeze().float().item())
-    return np.array(rewards)
+        outputs.append(model(**inputs).logits.reshape(-1).double().cpu().numpy())
+    return np.stack(outputs)
+
+
+def _pipeline_outputs(model: nn.Module, tokenizer, texts: Sequence[str]) -> np.ndarray:
+    classifier = pipeline("text-classification", model=model, tokenizer=tokenizer, device=model.device, top_k=None)
+    places = {name: index for index, name in model.config.id2label.items()}
+    found = np.empty((len(texts), len(places)))
+    for row, scores in enumerate(classifier(list(texts), add_special_tokens=False)):
+        for score in scores:
+            found[row, places[score["label"]]] = score["score"]
+    return found
 
 
 def default_texts(processing_class) -> list[str]:
@@ -81,6 +95,12 @@ def default_texts(processing_class) -> list[str]:
     ]
 
 
+def _combined(outputs: np.ndarray, path: Path) -> np.ndarray:
+    """The reward `(N, 1)` that a saved model's outputs `(N, K)` make."""
+    reduction = stored_reduction(SimpleNamespace(reward_head=REWARD_HEAD.read(path)), None)
+    return rewards_of_output(torch.from_numpy(outputs), len(outputs), reduction).double().numpy()[:, None]
+
+
 def _load_full(path: Path, dtype: torch.dtype) -> nn.Module:
     return AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype)
 
@@ -89,11 +109,12 @@ def _load_adapter(path: Path, dtype: torch.dtype) -> nn.Module:
     from peft import AutoPeftModelForSequenceClassification, PeftModel
 
     config = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
+    num_labels = len(output_names(REWARD_HEAD.read(path)) or [""])
     name = config["base_model_name_or_path"]
     base = resolve_model(name)
     if base == name:
-        return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
-    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=dtype)
+        return AutoPeftModelForSequenceClassification.from_pretrained(path, num_labels=num_labels, dtype=dtype)
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=num_labels, dtype=dtype)
     return PeftModel.from_pretrained(model, path)
 
 
@@ -137,7 +158,8 @@ def verify_round_trip(
     rewards: Sequence[float] | None = None,
 ) -> RoundTrip:
     """
-    Load a saved reward model as any user would and compare its rewards with those of the model in memory.
+    Load a saved reward model as any user would and compare its rewards with those of the model in memory. Of a model with
+    several outputs all are compared.
 
     A full model is loaded with `AutoModelForSequenceClassification` and `AutoTokenizer`, in a padded batch too, and
     with `pipeline("text-classification")`, whose score must be the raw reward. An adapter (a directory with
@@ -179,12 +201,13 @@ def verify_round_trip(
         was_training = model.training
         model.eval()
         with _without_mixed_precision(model):
-            expected = _rewards(model, processing_class, texts)
+            expected = _outputs(model, processing_class, texts)
         model.train(was_training)
     else:
         expected = np.asarray(rewards, dtype=float)
         if expected.shape != (len(texts),):
             raise ValueError(f"`rewards` has shape {expected.shape}, expected one for each of {len(texts)} texts")
+        expected = expected[:, None]
 
     tokenizer = AutoTokenizer.from_pretrained(path)
     is_adapter = (path / "adapter_config.json").is_file()
@@ -194,27 +217,26 @@ def verify_round_trip(
     found: dict[str, np.ndarray] = {}
     if is_adapter:
         reloaded.config.get_text_config().pad_token_id = tokenizer.pad_token_id
-        found["PEFT"] = _rewards(reloaded, tokenizer, texts)
+        found["PEFT"] = _outputs(reloaded, tokenizer, texts)
     else:
-        found["AutoModel"] = _rewards(reloaded, tokenizer, texts)
-        classifier = pipeline("text-classification", model=reloaded, tokenizer=tokenizer, device=model.device)
-        scores = classifier(list(texts), add_special_tokens=False)
-        found["pipeline"] = np.array([row["score"] for row in scores])
+        found["AutoModel"] = _outputs(reloaded, tokenizer, texts)
+        found["pipeline"] = _pipeline_outputs(reloaded, tokenizer, texts)
     if len(texts) > 1:
         tokenizer.padding_side = "right"
         batch = tokenizer(list(texts), return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
         with torch.inference_mode():
             logits = reloaded(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        found["padded batch"] = logits.squeeze(-1).float().cpu().numpy()
-
+        found["padded batch"] = logits.double().cpu().numpy()
+    if rewards is not None and found["padded batch" if len(texts) > 1 else next(iter(found))].shape[1] > 1:
+        found = {name: _combined(values, path) for name, values in found.items()}
     scale = np.maximum(np.abs(expected), 1)
     differences = {name: float((np.abs(rewards - expected) / scale).max()) for name, rewards in found.items()}
     worst = max(differences, key=differences.get)
     if not differences[worst] <= tolerance:
-        row = int((np.abs(found[worst] - expected) / scale).argmax())
+        place = np.unravel_index((np.abs(found[worst] - expected) / scale).argmax(), expected.shape)
         raise RoundTripError(
-            f"the model saved in {path.name!r} gives other rewards when loaded with {worst}: row {row}, "
-            f"{expected[row]:.6f} in memory, {found[worst][row]:.6f} reloaded (tolerance {tolerance:g})"
+            f"the model saved in {path.name!r} gives other rewards when loaded with {worst}: row {place[0]}, "
+            f"{expected[place]:.6f} in memory, {found[worst][place]:.6f} reloaded (tolerance {tolerance:g})"
         )
     logger.info("Round trip of %s: largest difference %.2g over %d rows", path.name, differences[worst], len(texts))
     return RoundTrip(len(texts), differences[worst], tolerance, list(found))

@@ -2,15 +2,19 @@
 
 import json
 import logging
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from ..cards import is_unedited
 from ..data.bundled import portable_name
-from .card import minimal_model_card
+from ..model_entries import REWARD_HEAD
+from ..reporting.model_card import card_to_push
 from .files import check_has_weights, files_to_upload
+from .repository import Repository
 
 
 logger = logging.getLogger(__name__)
@@ -19,6 +23,9 @@ logger = logging.getLogger(__name__)
 def save_model(model: nn.Module, processing_class: PreTrainedTokenizerBase, folder: Path) -> None:
     """Save a model in memory with its tokenizer; of an adapted model only the adapter."""
     model.save_pretrained(folder)
+    entry = REWARD_HEAD.read(model)
+    if entry is not None and (folder / "adapter_config.json").is_file():
+        REWARD_HEAD.write(folder, entry)
     processing_class.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's template, which names the path of the base model
 
@@ -40,12 +47,31 @@ def stage(source: Path, folder: Path, exclude: Sequence[str]) -> tuple[list[str]
     return names, left_out
 
 
-def add_model_card(names: Sequence[str], folder: Path, repo_id: str, there: Sequence[str]) -> list[str]:
-    """Write a model card unless there is one, here or on the Hub; return the names with the card's."""
-    if "README.md" in {*names, *there}:
+def add_model_card(names: Sequence[str], source: Path, folder: Path, repository: Repository) -> list[str]:
+    """
+    Write the model card with what is known of the model; return the names with the card's.
+
+    A card that somebody has written or edited is never overwritten: one in `source` is pushed as it is, one on the Hub stays.
+    """
+    staged = folder / "README.md"
+    if staged.is_file() and not is_unedited(staged.read_text(encoding="utf-8")):
         return list(names)
-    (folder / "README.md").write_text(minimal_model_card(folder, repo_id), encoding="utf-8")
-    return sorted([*names, "README.md"])
+    others = [name for name in names if name != "README.md"]
+    if "README.md" in repository.files and not is_unedited(_card_on_hub(repository)):
+        logger.warning(
+            "%s has a model card that was not generated, or has been edited: it is kept", repository.repo_id
+        )
+        return others
+    card = card_to_push(source, repository.repo_id)
+    staged.unlink(missing_ok=True)  # the link, not the file
+    staged.write_text(card, encoding="utf-8")
+    return sorted([*others, "README.md"])
+
+
+def _card_on_hub(repository: Repository) -> str:
+    with tempfile.TemporaryDirectory(prefix="trl_ext_push_") as scratch:
+        repository.download(repository.head, ["README.md"], Path(scratch))
+        return Path(scratch, "README.md").read_text(encoding="utf-8")
 
 
 def _rewrite_json(path: Path, change: Callable[[dict], dict]) -> None:

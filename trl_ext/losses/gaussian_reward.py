@@ -29,7 +29,7 @@ class GaussianRewardLoss(PairwiseLoss):
 
     References:
         - A Law of Comparative Judgment (Thurstone), 1927, case III.
-        - arXiv:2605.11865: Gaussian rewards with ordinal anchors.
+        - Variance-aware Reward Modeling with Anchor Guidance, https://arxiv.org/abs/2605.11865: Gaussian rewards with anchors.
 
     Requirements:
         - columns `log_variance_chosen` and `log_variance_rejected`: log of the variances, from the model
@@ -83,8 +83,9 @@ class GaussianRewardLoss(PairwiseLoss):
     pages = {273--286},
     year = {1927}
 }
-@misc{gaussian2605.11865,
-    title = {arXiv:2605.11865},
+@misc{fang2026variance,
+    title = {Variance-aware Reward Modeling with Anchor Guidance},
+    author = {Fang, Shuxing and Han, Ruijian and Zhang, Liangyu and Zhou, Fan},
     year = {2026},
     eprint = {2605.11865},
     archivePrefix = {arXiv}

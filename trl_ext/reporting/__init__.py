@@ -8,6 +8,7 @@ from .contract_figures import plot_contract_gaps, plot_gaps_by_delta, plot_utili
 from .data_health import data_health
 from .html_report import write_report
 from .leaderboard_figures import plot_leaderboard, plot_model_correlations, plot_subset_distributions
+from .mislabel_figures import plot_precision_at_k
 from .mismatch_figures import plot_mismatch, plot_reward_against_rating
 from .monitoring_figures import (
     plot_error_lower_bounds,
@@ -54,6 +55,7 @@ __all__ = [
     "plot_naive_vs_rate",
     "plot_payments",
     "plot_power",
+    "plot_precision_at_k",
     "plot_probability_histograms",
     "plot_reliability_diagram",
     "plot_reward_against_rating",

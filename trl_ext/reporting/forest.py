@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _LINE = 0.25  # inches of a line of text
-_CHARACTER = 0.075  # inches, at most, of a character of a label
+_STEP = 0.42  # lines between the series of a row
+_ELSE = 0.75  # inches of the axis and of a line of the legend
+_CHARACTER = 0.07  # inches, at most, of a character of a label
 
 
 def draw_forest(
@@ -73,10 +75,10 @@ def draw_forest(
     series = list(dict.fromkeys(table["series"]))
     notes = {key: _note(own.iloc[-1], digits) for key, own in table.groupby(["group", "label"], sort=False)}
     room = max(map(len, notes.values())) * _CHARACTER
-    limit = int((width - room - 0.3) / _CHARACTER) if narrow else int(0.34 * width / _CHARACTER)
+    limit = int((width - room - 0.2) / _CHARACTER) if narrow else int(0.34 * width / _CHARACTER)
     labels = short_names(table["label"].astype(str), max(12, limit))
     lines = _lines(table, narrow)
-    figure = new_figure(width, _LINE * (lines["bottom"] + 0.4) + 0.55)
+    figure = new_figure(width, _LINE * (lines["bottom"] - lines["top"]) + _ELSE)
     axes = figure.subplots()
     ends = limits or _ends(table, reference, band)
     axes.set_xlim(*ends)
@@ -91,17 +93,19 @@ def draw_forest(
     for (group, label), own in table.groupby(["group", "label"], sort=False):
         y = lines["rows"][group, label]
         if narrow:
-            axes.text(0, y - 0.95, labels[label], transform=axes.get_yaxis_transform(), va="center")
-            axes.text(1, y - 0.95, notes[group, label], transform=axes.get_yaxis_transform(), va="center", ha="right",
+            axes.text(
+                0, lines["labels"][group, label], labels[label], transform=axes.get_yaxis_transform(), va="center"
+            )
+            axes.text(1, lines["labels"][group, label], notes[group, label], transform=axes.get_yaxis_transform(), va="center", ha="right",
                       color="#666666")  # fmt: skip
         ticks.append((y, labels[label], notes[group, label]))
         for place, row in enumerate(own.itertuples()):
             index = series.index(row.series)
             colour = (colours or {}).get(row.series) or COLOURS[index % 6]
-            at = y + (place - (len(own) - 1) / 2) * min(0.34, 0.8 / len(own))
+            at = y + (place - (len(own) - 1) / 2) * _STEP
             _draw_row(axes, row, at, colour, _MARKERS[index % 6], ends, None if row.series in shown else row.series)
             shown.add(row.series)
-    axes.set_ylim(lines["bottom"] + 0.1, lines["top"] - 0.1)
+    axes.set_ylim(lines["bottom"], lines["top"])
     if narrow:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
@@ -125,18 +129,23 @@ def draw_forest(
 
 
 def _lines(table: pd.DataFrame, narrow: bool) -> dict:
-    """Where rows and headings of groups are, in lines from the top."""
-    y, rows, groups = 0.0, {}, []
-    step = 2.0 if narrow else 1.0
+    """Where rows, their labels and headings of groups are, in lines from the top."""
+    y, rows, labels, groups = 0.0, {}, {}, []
     crowd = table.groupby(["group", "label"], sort=False).size()
     for (group, label), count in crowd.items():
         if group and (not groups or groups[-1][0] != group):
-            groups.append((group, y + (0.4 if groups else 0.0)))
-            y += 1.5 if groups[1:] else 1.1
-        extra = 0.22 * max(0, count - 2)
-        rows[group, label] = y + step - 1 + extra
-        y += step + 2 * extra
-    return {"rows": rows, "groups": groups, "top": -0.6, "bottom": y - 0.4}
+            y += 0.5 if rows else 0.0
+            groups.append((group, y))
+            y += 1.1
+        spread = _STEP * (count - 1)
+        if narrow:
+            labels[group, label] = y
+            rows[group, label] = y + 0.85 + spread / 2
+            y += 2.0 + spread
+        else:
+            rows[group, label] = y + spread / 2
+            y += 1.0 + spread
+    return {"rows": rows, "labels": labels, "groups": groups, "top": -0.75, "bottom": y - (0.55 if narrow else 0.25)}
 
 
 def _draw_row(axes, row, y: float, colour: str, marker: str, ends: Sequence[float], label: str | None) -> None:

@@ -40,7 +40,7 @@ def draw_histograms(panels: Sequence[HistogramPanel], *, width: float) -> "Figur
     Returns:
         `matplotlib.figure.Figure`
     """
-    across = 1 if width < 5 else min(3, len(panels))
+    across = 1 if width < 5 else 2 if len(panels) in (2, 4) else min(3, len(panels))
     down = -(-len(panels) // across)
     figure = new_figure(width, 1.95 * down + 0.45)
     grid = figure.subplots(down, across, squeeze=False)

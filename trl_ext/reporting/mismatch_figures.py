@@ -56,7 +56,7 @@ def plot_mismatch(
     axes.set_xticks(range(len(order)), texts, rotation=90)
     axes.set_yticks(range(len(order)), texts)
     axes.set(
-        xlabel=f"reference\n\nabove 0 (red): over-valued\nframed: significant at level {level:g}",
+        xlabel=f"reference\n\nabove 0 (orange): over-valued\nframed: significant at level {level:g}",
         ylabel="model",
         title=title,
     )

@@ -8,6 +8,9 @@ from ..lazy_exports import lazy_exports
 # Public name -> submodule. Resolved at first use: the command line's --help needs no torch
 _EXPORTS = {
     "CalibratedScorer": "calibrated",
+    "ConformalIntervals": "uncertainty",
+    "PreferenceSets": "uncertainty",
+    "RewardUncertainty": "uncertainty",
     "Comparer": "ranking",
     "CrossEncoderComparer": "cross_encoder_comparer",
     "DPOImplicitRewardScorer": "dpo",
@@ -24,14 +27,18 @@ _EXPORTS = {
     "RewardScorer": "scorer",
     "RoutedJudge": "judges",
     "ensemble_rewards": "ensemble_combination",
+    "fit_conformal_intervals": "uncertainty",
     "fit_length_calibration": "calibrated",
     "fit_preference_calibration": "calibrated",
+    "fit_preference_sets": "uncertainty",
     "read_calibration": "calibrated",
+    "read_uncertainty": "uncertainty",
     "remove_calibration": "calibrated",
     "response_lengths": "calibrated",
     "response_log_probabilities": "token_log_probabilities",
     "reward_function": "grpo",
     "save_calibration": "calibrated",
+    "save_uncertainty": "uncertainty",
     "sweep_ensembles": "ensemble_sweep",
 }
 
@@ -64,5 +71,12 @@ if TYPE_CHECKING:
     from .ranking import PairwiseRankingScorer as PairwiseRankingScorer
     from .scorer import RewardScorer as RewardScorer
     from .token_log_probabilities import response_log_probabilities as response_log_probabilities
+    from .uncertainty import ConformalIntervals as ConformalIntervals
+    from .uncertainty import PreferenceSets as PreferenceSets
+    from .uncertainty import RewardUncertainty as RewardUncertainty
+    from .uncertainty import fit_conformal_intervals as fit_conformal_intervals
+    from .uncertainty import fit_preference_sets as fit_preference_sets
+    from .uncertainty import read_uncertainty as read_uncertainty
+    from .uncertainty import save_uncertainty as save_uncertainty
 
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

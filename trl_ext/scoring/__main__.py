@@ -12,7 +12,9 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _reduction(text: str) -> int | list[float]:
+def _reduction(text: str) -> int | str | list[float]:
+    if text[:1].isalpha():
+        return text
     return list(map(float, text.split(","))) if "," in text else int(text)
 
 

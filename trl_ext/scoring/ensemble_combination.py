@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import logsumexp
 
 
 MODES = ("mean", "worst", "uncertainty")
@@ -89,12 +90,21 @@ def normalized(rewards: np.ndarray, moments: Moments) -> np.ndarray:
     return (rewards - moments.mean) / moments.std
 
 
-def combine(rewards: np.ndarray, mode: str) -> np.ndarray:
-    """One reward of those `(M, N)` of all models; see [`ensemble_rewards`]."""
+def combine(rewards: np.ndarray, mode: str, coefficient: float = 1.0) -> np.ndarray:
+    r"""
+    One reward of those `(M, N)` of all models or heads; see [`ensemble_rewards`]. `coefficient` is the number of standard
+    deviations with `"uncertainty"`, and b in `"effective"`, \( -b \log \frac1M \sum_m e^{-r_m/b} \): the mean as b grows, the
+    worst as b falls to 0, and mean minus variance / 2b for rewards that are close.
+
+    References:
+        - arXiv:2606.09073: the effective reward, which unifies the others.
+    """
     if mode == "worst":
         return rewards.min(axis=0)
+    if mode == "effective":
+        return -coefficient * (logsumexp(-rewards / coefficient, axis=0) - np.log(len(rewards)))
     mean = rewards.mean(axis=0)
-    return mean if mode == "mean" else mean - rewards.std(axis=0)
+    return mean if mode == "mean" else mean - coefficient * rewards.std(axis=0)
 
 
 def check_mode(mode: str) -> None:

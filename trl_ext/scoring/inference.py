@@ -14,7 +14,7 @@ from ..shared_prefix import core_model
 from .batching import PackedBatch, PaddedBatch
 from .preparation import PreparedWindow
 from .processes import process_state
-from .reduction import Reduction, rewards_of_output
+from .reduction import ALL_OUTPUTS, Reduction, rewards_of_output
 from .results import ScoredWindow, check_finite
 from .timing import Timing
 
@@ -29,14 +29,16 @@ def compute_rewards(
     """
     Run a model in evaluation mode over the batches of `num_sequences` sequences.
 
-    `reduction` makes one reward of several outputs: the index of one, or a weight for each.
+    `reduction` makes one reward of several outputs: the index of one, a weight for each, or a combination of heads.
 
     Returns:
-        `tuple[np.ndarray, float]`: Rewards `(num_sequences,)` in float32, and the seconds that the model took.
+        `tuple[np.ndarray, float]`: Rewards `(num_sequences,)` in float32, or all outputs `(num_sequences, K)` with
+        `ALL_OUTPUTS`, and the seconds that the model took.
     """
     core = core_model(model)
     device = _input_device(core)
-    rewards = np.empty(num_sequences, dtype=np.float32)
+    outputs = (core.config.num_labels,) if reduction == ALL_OUTPUTS else ()
+    rewards = np.empty((num_sequences, *outputs), dtype=np.float32)
     started = time.perf_counter()
     cache: DynamicCache | None = None
     with _evaluation_mode(model), _restored_config(core):

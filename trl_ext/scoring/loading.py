@@ -27,9 +27,10 @@ from transformers.utils.peft_utils import find_adapter_config_file
 
 from ..data.bundled import resolve_model
 from ..data.checks import shorten
+from ..model_entries import REWARD_HEAD, name_outputs
 from ..shared_prefix import SharedPrefixReport, core_model, enable_shared_prefix
 from ..trainer.reward_head import run_head_in_float32
-from .reduction import Reduction, check_reduction
+from .reduction import Reduction, check_reduction, stored_reduction
 
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ _NOT_FINGERPRINTED = {
     *("_attn_implementation", "_attn_implementation_internal", "attn_implementation", "use_cache", "pad_token_id"),
     *("base_model_name_or_path", "revision", "peft_version", "inference_mode"),
     "reward_calibration",  # raw rewards do not depend on it; calibrated ones have a fingerprint of their own
+    *("reward_intervals", "id2label", "label2id"),  # nor on these
 }
 
 
@@ -105,15 +107,21 @@ class ModelSource:
 
     def load_config(self, reduction: Reduction | None = None) -> PretrainedConfig:
         """
-        Configuration of a model with one label, or of several with a `reduction`; an untrained head is announced. What
-        a class with code of its own puts out is known when it runs.
+        Configuration of a model with one label, or of several with a `reduction` or an entry that says what they are; an
+        untrained head is announced. What a class with code of its own puts out is known when it runs.
         """
         config = AutoConfig.from_pretrained(self.name, **self._base_arguments)
         if self.has_own_code(config):
             return config
         has_head = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+        if self.adapter is not None:
+            entry = REWARD_HEAD.read(self.adapter, revision=self.adapter_revision, token=self.token)
+            if entry is not None:  # the adapter brings a head of its own
+                name_outputs(config, entry)
+                check_reduction(config.num_labels, stored_reduction(config, reduction))
+                return config
         if has_head:
-            check_reduction(config.num_labels, reduction)
+            check_reduction(config.num_labels, stored_reduction(config, reduction))
             return config
         if reduction is not None:
             raise ValueError(
@@ -206,8 +214,8 @@ def align_tensors(model: nn.Module) -> nn.Module:
 
 
 def check_one_label(config: PretrainedConfig) -> None:
-    """Raise a `ValueError` unless the configuration is that of a model with one output."""
-    check_reduction(config.num_labels, None)
+    """Raise a `ValueError` unless the configuration is that of a model with one reward, whatever it is made of."""
+    check_reduction(config.num_labels, stored_reduction(config, None))
 
 
 def has_own_code(model: PreTrainedModel) -> bool:

@@ -22,8 +22,8 @@ class ScoredWindow:
 
 
 def check_finite(rewards: np.ndarray, labels: list[tuple[Any, Any, Any]]) -> None:
-    """Raise a `ValueError` that names the first response whose reward is not a finite number."""
-    wrong = np.flatnonzero(~np.isfinite(rewards))
+    """Raise a `ValueError` that names the first response whose reward `(N,)` or outputs `(N, K)` are not finite numbers."""
+    wrong = np.flatnonzero(~np.isfinite(rewards.reshape(len(labels), -1)).all(axis=1))
     if wrong.size:
         prompt_id, response_id, _ = labels[int(wrong[0])]
         raise ValueError(

@@ -30,15 +30,16 @@ from .loading import (
 from .padding import padding_problem
 from .preparation import Preparation, prepared_windows
 from .processes import process_state
-from .reduction import as_reduction, check_reduction
+from .reduction import as_reduction, check_reduction, stored_reduction
 from .results import ScoredWindow
 from .timing import Timing
+from .uncertainty.scoring import ScoresUncertainty
 
 
 logger = logging.getLogger(__name__)
 
 
-class RewardScorer(Scorer):
+class RewardScorer(ScoresUncertainty, Scorer):
     """
     Scores any number of responses per prompt with a reward model.
 
@@ -51,8 +52,8 @@ class RewardScorer(Scorer):
 
     Args:
         model (`str` or [`~transformers.PreTrainedModel`] or [`~peft.PeftModel`]):
-            Hub id or path of a sequence-classification model with one label (or several and a `reduction`) or of a PEFT
-            adapter of one, `"bundled:smollm2-135m-instruct"`, or a model in memory, whose attention implementation and
+            Hub id or path of a sequence-classification model with one label (or several and a `reduction`, or trained with
+            a `reward_head` of several) or of a PEFT adapter of one, `"bundled:smollm2-135m-instruct"`, or a model in memory, whose attention implementation and
             head are then prepared for scoring. A model by name is loaded at the first use, after the data is checked.
         processing_class ([`~transformers.PreTrainedTokenizerBase`], *optional*):
             Tokenizer. By default the one that lies with the model.
@@ -74,8 +75,11 @@ class RewardScorer(Scorer):
             path of a `.jinja` file, or a Jinja template.
         override_chat_template (`bool`, *optional*, defaults to `False`):
             Use `chat_template` even if the tokenizer has one of its own.
-        reduction (`int` or `list[float]`, *optional*):
-            What makes one reward of a model's several outputs: the index of one, or a weight for each.
+        reduction (`int`, `list[float]` or `str`, *optional*):
+            What makes one reward of a model's several outputs: the index of one, a weight for each, or of the heads of an
+            ensemble `"mean"`, `"worst"`, `"uncertainty:k"` (the mean minus k standard deviations over heads) or
+            `"effective:b"` (−b log of the mean of exp(−r/b)). By default what the model's entry `reward_head` says: the
+            mean of heads, or of a Gaussian reward.
         max_tokens_per_batch (`int`, *optional*):
             Tokens that the model computes at once. By default 4096 on the CPU, whose caches larger rows outgrow, and
             16384 elsewhere.
@@ -133,7 +137,7 @@ class RewardScorer(Scorer):
         encoding: str = "training",
         chat_template: str | None = None,
         override_chat_template: bool = False,
-        reduction: int | Sequence[float] | None = None,
+        reduction: int | str | Sequence[float] | None = None,
         max_tokens_per_batch: int | None = None,
         shared_prefix: bool = True,
         dtype: str | torch.dtype | None = None,
@@ -165,6 +169,8 @@ class RewardScorer(Scorer):
             )
             config = self.source.load_config(self.reduction)
             own_code = self.source.has_own_code(config)
+            if not own_code:
+                self.reduction = stored_reduction(config, self.reduction)
             self._load_model = functools.partial(
                 self.source.load_model,
                 config,
@@ -181,6 +187,7 @@ class RewardScorer(Scorer):
             config = core_model(model).config
             own_code = has_own_code(core_model(model))
             if not own_code:
+                self.reduction = stored_reduction(config, self.reduction)
                 check_reduction(config.num_labels, self.reduction)
             self._load_model = lambda: model
             device = core_model(model).device

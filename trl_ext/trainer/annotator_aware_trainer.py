@@ -19,6 +19,7 @@ from ..losses import BradleyTerryLoss, CommitmentLoss
 from ..reliability.commitment import CommitmentEstimate, annotator_codes, estimate_commitment
 from .annotator_aware_config import AnnotatorAwareRewardConfig
 from .annotator_state import AnnotatorState
+from .card_tables import annotator_rows
 from .reward_trainer import IS_REPEATED, PairwiseRewardTrainer
 
 
@@ -268,6 +269,9 @@ class AnnotatorAwareRewardTrainer(PairwiseRewardTrainer):
         found = estimate_commitment(self.annotators.latest[seen], ids, **settings, **lengths)
         method = f"in-sample differences, which bias eta upwards and narrow its intervals; {found.method}"
         return CommitmentEstimate(**(vars(found) | {"method": method}))
+
+    def card_tables(self) -> dict[str, dict[str, Any]]:
+        return super().card_tables() | {"Reliability of the labels": annotator_rows(self)}
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """As in [`~transformers.Trainer`]; after training `annotators.csv` is written beside the model (never pushed)."""

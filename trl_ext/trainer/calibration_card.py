@@ -1,25 +1,16 @@
-"""How a reward model was calibrated, for its model card."""
+"""How a reward model was calibrated to win rates, for its model card."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 
 if TYPE_CHECKING:
     from .calibration_trainer import CalibrationRewardTrainer
 
-_CITATION = "\n## Citation"
 
-
-def add_calibration_section(trainer: "CalibrationRewardTrainer") -> None:
-    """Insert a section into the model card in the output directory of a trainer, before the citation."""
-    path = Path(trainer.args.output_dir, "README.md")
-    before, citation, after = path.read_text(encoding="utf-8").partition(_CITATION)
-    path.write_text(f"{before}{_section(trainer)}{citation}{after}", encoding="utf-8")
-
-
-def _section(trainer: "CalibrationRewardTrainer") -> str:
+def calibration_rows(trainer: "CalibrationRewardTrainer") -> dict[str, Any]:
+    """Method, settings and models of [`CalibrationRewardTrainer`]."""
     args = trainer.args
-    rows = {"method": f"`{args.calibration_method}`", "coefficient": args.calibration_coefficient}
+    rows: dict[str, Any] = {"method": args.calibration_method, "coefficient": args.calibration_coefficient}
     if args.calibration_method in ("soft", "matching"):
         rows["temperature"] = _temperature(trainer)
     pairs = trainer.model_pairs
@@ -37,8 +28,7 @@ def _section(trainer: "CalibrationRewardTrainer") -> str:
     if args.calibration_method == "source_offset":
         offsets = ", ".join(f"{model}: {offset:+.3f}" for model, offset in trainer.source_offsets.items())
         rows["offsets of the sources, dropped"] = offsets
-    table = "".join(f"| {name} | {value} |\n" for name, value in rows.items())
-    return f"\n## Calibration\n\n| | |\n|---|---|\n{table}"
+    return rows
 
 
 def _temperature(trainer: "CalibrationRewardTrainer") -> str:

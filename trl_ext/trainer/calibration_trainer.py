@@ -21,8 +21,9 @@ from ..losses import (
     SoftLabelLoss,
     SourceOffsetLoss,
     WinRateMatchingLoss,
+    WithinSourceAnchorLoss,
 )
-from .calibration_card import add_calibration_section
+from .calibration_card import calibration_rows
 from .calibration_columns import (
     CALIBRATION_COLUMNS,
     CHOSEN_CODE,
@@ -485,10 +486,12 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
             self._log.load_state(pending["calibration"])
         super()._restore_pending_logs()
 
-    def create_model_card(self, model_name=None, dataset_name=None, tags=None) -> None:
-        super().create_model_card(model_name, dataset_name, tags)
-        if self.is_world_process_zero():
-            add_calibration_section(self)
+    def card_losses(self) -> list[Any]:
+        anchored = self.args.calibration_method == "matching" and self.args.anchor_coefficient > 0
+        return [self.loss, *([WithinSourceAnchorLoss()] if anchored else [])]
+
+    def card_tables(self) -> dict[str, dict[str, Any]]:
+        return super().card_tables() | {"Calibration to win rates": calibration_rows(self)}
 
 
 class _OffsetUpdates(TrainerCallback):

@@ -99,7 +99,7 @@ def cross_fit_differences(
                 f"the dataset has no column '{column}'; its columns are {', '.join(dataset.column_names)}"
             )
     codes, ids = annotator_codes(dataset[annotator_column])
-    fold_of = _assign_folds(codes, _groups(dataset, group_column), folds, seed)
+    fold_of = assign_folds(codes, row_groups(dataset, group_column), folds, seed)
     rows_key = _hash_rows(dataset, fold_of)
     tables, first_model = [], None
     for fold in tqdm(range(folds), desc="Folds"):
@@ -150,7 +150,7 @@ def _fold(
     return table
 
 
-def _groups(dataset: Dataset, group_column: str | None) -> np.ndarray:
+def row_groups(dataset: Dataset, group_column: str | None) -> np.ndarray:
     """Number of the group of every row, in the order of first appearance."""
     if group_column is not None:
         values = list(dataset[group_column])
@@ -179,7 +179,7 @@ def _text(value: object) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _assign_folds(codes: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+def assign_folds(codes: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Fold of every row: groups in random order, sorted by annotator, are dealt out like cards."""
     _, first = np.unique(groups, return_index=True)
     if folds < 2:

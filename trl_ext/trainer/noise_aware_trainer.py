@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from datasets import Dataset, IterableDataset
@@ -15,6 +16,7 @@ from ..evaluation.accuracy.oracle import ORACLE_PROBABILITY, oracle_scores
 from ..losses import BradleyTerryLoss, SoftLabelLoss
 from ..losses.base import LEVEL_TOLERANCE
 from .annotator_eta import EtaSummary, describe_annotators, eta_of_pairs, read_annotator_eta, unknown_annotators
+from .card_tables import noise_rows
 from .noise_aware_config import NoiseAwareRewardConfig
 from .reward_trainer import PairwiseRewardTrainer
 
@@ -234,6 +236,9 @@ class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
         as_labelled = super().pairwise_loss(rewards_chosen, rewards_rejected, columns)
         reversed_ = super().pairwise_loss(rewards_rejected, rewards_chosen, columns)
         return label * as_labelled + (1 - label) * reversed_
+
+    def card_tables(self) -> dict[str, dict[str, Any]]:
+        return super().card_tables() | {"Reliability of the labels": noise_rows(self)}
 
     def _column_metrics(self, rewards: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, float]:
         metrics: dict[str, float] = {}

@@ -1,12 +1,14 @@
 """Reliability-aware preference learning (RAPL) on TRL's reward trainer."""
 
 import logging
+from typing import Any
 
 from datasets import Dataset, IterableDataset
 from trl import RewardConfig
 
 from ..losses import BradleyTerryLoss
 from ..reliability import WeightStatistics
+from .card_tables import reliability_rows
 from .reliability_columns import FLIPPED, ReliabilityColumns, believed_order, reliability_loss
 from .reliability_config import ReliabilityRewardConfig
 from .reward_trainer import PairwiseRewardTrainer
@@ -92,3 +94,6 @@ class ReliabilityRewardTrainer(PairwiseRewardTrainer):
         if self.model.training or set(self.loss.columns) <= columns.keys():
             return super().pairwise_loss(rewards_chosen, rewards_rejected, columns)
         return BradleyTerryLoss()(rewards_chosen, rewards_rejected)
+
+    def card_tables(self) -> dict[str, dict[str, Any]]:
+        return super().card_tables() | {"Reliability of the labels": reliability_rows(self)}

@@ -32,6 +32,7 @@ from .lr_schedules import get_lr_schedule
 from .model_card import write_model_card
 from .packing import Packing, as_pairs, longer_lengths, num_pairs, num_tokens, packed_lengths
 from .pair_metrics import PairMetrics
+from .probability_metrics import flat_metrics, probability_figures, write_probability_log
 from .resuming import ResumableTrainer
 from .reward_config import PairwiseRewardConfig
 from .reward_head import (
@@ -66,7 +67,9 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
     - a batch is one packed row without padding, in which a prompt is computed once for both responses (see
       `shared_prefix` in [`PairwiseRewardConfig`]; `trainer.shared_prefix_report` says whether the model allows it);
     - rewards and loss are float32 even under bfloat16;
-    - evaluation uses every pair exactly once: `predictions` has shape `(N, 2)` (chosen, rejected), in dataset order;
+    - evaluation uses every pair exactly once: `predictions` has shape `(N, 2)` (chosen, rejected), in dataset order; it
+      says whether σ(reward difference) is a probability to believe: `eval_ece`, `eval_brier`, `eval_log_loss` with intervals,
+      and those of training with the last reliability diagram in `calibration/training.json`;
     - the reward is read at the last token even when the tokenizer pads with its end-of-sequence token;
     - a LoRA adapter always includes the reward head;
     - the model may have several outputs: an ensemble of heads, or Gaussian rewards (see `reward_head` in
@@ -474,16 +477,28 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         self._pair_records = []
         rewards, losses, weight = records[:, :2], records[:, 2], records[:, 3]
         columns = dict(zip(self._recorded, records[:, 4:].T, strict=True))
+        probabilities = probability_figures(rewards, columns.get("label"))
         metrics = {
             "loss": float(np.average(losses, weights=weight)) if weight.any() else 0.0,
             "min_reward": float(rewards.min()),
             "mean_reward": float(rewards.mean()),
             "max_reward": float(rewards.max()),
             **pairwise_metrics(rewards),
+            **flat_metrics(probabilities),
             **self._column_metrics(rewards, columns),
             **(spread_metrics(rewards, columns[DIFFERENCE_SD]) if DIFFERENCE_SD in columns else {}),
         }
         output.metrics.update({f"{metric_key_prefix}_{key}": value for key, value in metrics.items()})
+        if self.is_in_train and probabilities and self.is_world_process_zero():
+            write_probability_log(
+                self.args.output_dir,
+                probabilities,
+                rewards,
+                columns.get("label"),
+                step=self.state.global_step,
+                prefix=metric_key_prefix,
+                log_history=self.state.log_history,
+            )
         return output
 
     def _column_metrics(self, rewards: np.ndarray, columns: dict[str, np.ndarray]) -> dict[str, float]:
@@ -544,6 +559,14 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
     def create_model_card(self, model_name=None, dataset_name=None, tags=None) -> None:
         if self.is_world_process_zero():
             write_model_card(self, model_name=model_name, dataset_name=dataset_name, tags=tags)
+
+    def card_losses(self) -> list[Any]:
+        """What was minimised, for the model card: objects with `citation` and `get_config_dict()`."""
+        return [self.loss]
+
+    def card_tables(self) -> dict[str, dict[str, Any]]:
+        """What else the model card says: titles of sections, each with rows of names and values."""
+        return {}
 
     # ---- Hub ----
 

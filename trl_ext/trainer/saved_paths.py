@@ -6,7 +6,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import transformers.trainer
@@ -56,6 +56,18 @@ def _replace(path: Path, text: str) -> None:
         file.write(text)
     os.chmod(file.name, path.stat().st_mode)
     os.replace(file.name, path)
+
+
+@contextmanager
+def _keep_card(folder: str | Path) -> Iterator[None]:
+    """Leave `README.md` of a folder as it is, or absent."""
+    path = Path(folder, "README.md")
+    card = path.read_bytes() if path.is_file() else None
+    yield
+    if card is None:
+        path.unlink(missing_ok=True)
+    elif not path.is_file() or path.read_bytes() != card:
+        path.write_bytes(card)
 
 
 @contextmanager
@@ -109,9 +121,14 @@ class PortablePathsTrainer(Trainer):
             setattr(tracker, event, _with_portable_names(getattr(tracker, event)))
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        super()._save(output_dir, state_dict)
-        if self.args.should_save:
-            hide_saved_paths(output_dir or self.args.output_dir)
+        folder = output_dir or self.args.output_dir
+        if not self.args.should_save:
+            super()._save(output_dir, state_dict)
+            return
+        # PEFT writes a template, or changes the card that is there. A checkpoint may have the template.
+        with _keep_card(folder) if Path(folder) == Path(self.args.output_dir) else nullcontext():
+            super()._save(output_dir, state_dict)
+        hide_saved_paths(folder)
 
     def _save_more(self, staged: Path) -> None:
         super()._save_more(staged)

@@ -2,12 +2,19 @@
 
 from .calibrated_log_loss import held_out_calibrated_log_loss, held_out_true_metrics
 from .diagram import ReliabilityDiagram, reliability_diagram
+from .pairs import (
+    PreferenceCalibrationChange,
+    pair_calibration,
+    preference_calibration_change,
+    preferred_orientation,
+)
 from .report import CalibrationReport, calibration_report, held_out_calibration_report
 from .scores import brier_score, ece_if_calibrated, expected_calibration_error, log_loss, rms_calibration_error
 
 
 __all__ = [
     "CalibrationReport",
+    "PreferenceCalibrationChange",
     "ReliabilityDiagram",
     "brier_score",
     "calibration_report",
@@ -17,6 +24,9 @@ __all__ = [
     "held_out_calibration_report",
     "held_out_true_metrics",
     "log_loss",
+    "pair_calibration",
+    "preference_calibration_change",
+    "preferred_orientation",
     "reliability_diagram",
     "rms_calibration_error",
 ]

@@ -145,7 +145,7 @@ def _indicator(codes: np.ndarray) -> np.ndarray:
     return indicator
 
 
-def _weighted_ece(weights: np.ndarray, gaps: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def weighted_ece(weights: np.ndarray, gaps: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """ECE `(B,)` of weights `(B, N)` and gaps p − y of shape `(N,)` or `(B, N)`."""
     return np.abs((weights * gaps) @ _indicator(codes)).sum(axis=1) / weights.sum(axis=1)
 
@@ -226,7 +226,7 @@ def expected_calibration_error(
     codes = bin_codes(p, bin_edges(p, n_bins, strategy))
     rows = np.arange(p.size) if clusters is None else clusters
     estimate = cluster_bootstrap(
-        lambda weights: _weighted_ece(weights, p - y, codes), rows, resamples=resamples, seed=seed, level=level
+        lambda weights: weighted_ece(weights, p - y, codes), rows, resamples=resamples, seed=seed, level=level
     )
     return _basic_interval(estimate)
 
@@ -336,7 +336,7 @@ def ece_if_calibrated(
     values = []
     for start in range(0, simulations, batch):
         drawn = rng.random((min(batch, simulations - start), p.size)) < p
-        values.append(_weighted_ece(np.ones_like(drawn, dtype=np.float64), p - drawn, codes))
+        values.append(weighted_ece(np.ones_like(drawn, dtype=np.float64), p - drawn, codes))
     values = np.concatenate(values)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     method = f"simulation of calibrated labels ({simulations} draws, seed {seed}, {level:g} of them)"

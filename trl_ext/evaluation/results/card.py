@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 from huggingface_hub import DatasetCardData
 
+from ...privacy import without_folders
 from ...version import __version__
 from ..statistics import Estimate
 from ..table_formats import to_markdown
 from .model_result import ModelResult
-from .shown_names import without_folders
 
 
 _TEMPLATE = """---

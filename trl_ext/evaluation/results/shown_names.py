@@ -7,10 +7,6 @@ from pathlib import PurePosixPath, PureWindowsPath
 from ..rewardbench_layout.paths import model_name
 
 
-# A path from the root or the home directory up to its last part; not what follows the host of a URL
-_FOLDERS = re.compile(r"(?<![\w./:~-])(?:~|[A-Za-z]:)?[\\/](?:[^\s\\/\"'=,]+[\\/]+)*(?=[^\s\\/\"'=,])")
-
-
 def shown_names(models: Iterable[str]) -> dict[str, str]:
     """
     What models are called in tables: absolute paths by [`model_name`], or by as many parts as tell them apart;
@@ -33,11 +29,6 @@ def shown_names(models: Iterable[str]) -> dict[str, str]:
         shown = list(names.values())
         names |= {model: _shown(model, count) for model, name in names.items() if shown.count(name) > 1}
     return names
-
-
-def without_folders(text: str) -> str:
-    """A text, such as a command, in which absolute paths are their last part alone."""
-    return _FOLDERS.sub("", text)
 
 
 def _shown(model: str, count: int) -> str:

@@ -51,6 +51,7 @@ class Table:
         numeric (`tuple[bool, ...]`): Which columns are numbers, aligned to the right.
         caption (`str`): What it shows.
         more (`int`): Rows that are left out.
+        folded (`bool`): Whether its caption must be clicked to see it.
     """
 
     columns: tuple[str, ...]
@@ -58,6 +59,11 @@ class Table:
     numeric: tuple[bool, ...]
     caption: str = ""
     more: int = 0
+    folded: bool = False
+
+    def is_long(self, column: int) -> bool:
+        """Whether a column holds sentences, which need room."""
+        return any(len(row[column]) > 30 for row in self.rows)
 
 
 @dataclass(frozen=True)

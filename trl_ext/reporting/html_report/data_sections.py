@@ -9,7 +9,7 @@ from ..forest import draw_forest
 from ..histograms import HistogramPanel, draw_histograms
 from ..run_files import as_estimate
 from ..run_folder import MonitoringEvidence, RunEvidence
-from .blocks import Chart, ChartMaker, Missing, Table, Text, estimate_rows, frame_table, interval, number
+from .blocks import Chart, ChartMaker, Missing, Table, Text, estimate_rows, frame_table, interval, number, number_cell
 
 
 _MEANINGS = {
@@ -19,6 +19,7 @@ _MEANINGS = {
     "weight": "weight",
     "margin": "margin",
 }
+_TITLES = {"eta": "Commitment"}
 _MOST_ANNOTATORS = 40
 
 
@@ -86,7 +87,7 @@ def _panels(health: dict[str, Any]) -> list[HistogramPanel]:
     }
     panels = [HistogramPanel("Length of responses", "words", lengths)] if lengths else []
     panels += [
-        HistogramPanel(name.capitalize(), _MEANINGS.get(name, name), {"": one})
+        HistogramPanel(_TITLES.get(name, name.capitalize()), _MEANINGS.get(name, name), {"": one})
         for name, one in health["columns"].items()
         if one["counts"]
     ]
@@ -117,7 +118,7 @@ def annotator_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
         rows = tuple(
             (name.replace("_", " "), _value(value))
             for name, value in weights.items()
-            if not isinstance(value, dict | list)
+            if value is not None and not isinstance(value, dict | list)
         )
         blocks.append(
             Table(("weights of the loss", "value"), rows, (False, True), "How the reliability column entered the loss")
@@ -127,7 +128,7 @@ def annotator_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
         rows = tuple(
             (name.replace("_", " "), _value(value))
             for name, value in eta.items()
-            if not isinstance(value, dict | list)
+            if value is not None and not isinstance(value, dict | list)
         )
         blocks.append(Table(("η of the training pairs", "value"), rows, (False, True)))
     if run.monitoring is None and not learned:
@@ -138,7 +139,7 @@ def annotator_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
 
 
 def _value(value: Any) -> str:
-    return number(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return number_cell(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def _annotator_chart(table: pd.DataFrame, chart: ChartMaker, title: str, method: str) -> list[Any]:

@@ -86,7 +86,7 @@ def _probe(name: str, figures: dict[str, Any], chart: ChartMaker) -> list[Any]:
                       caption="95 % intervals.", table=frame_table(forest))
             )  # fmt: skip
     table = estimate_rows((_readable(one), estimate) for one, estimate in found.items())
-    return [*blocks, Table(table.columns, table.rows, table.numeric, f"All figures of {title}")]
+    return [*blocks, Table(table.columns, table.rows, table.numeric, f"All figures of {title}", folded=True)]
 
 
 def _is_share(path: str) -> bool:
@@ -191,7 +191,7 @@ def _mismatch(evidence: MismatchEvidence, chart: ChartMaker) -> list[Any]:
         blocks.append(
             chart(title, lambda width, marked=marked: _heat_map(marked, width),
                   caption="Rows: how much more often the reward model prefers this language model to that of the column than its rating "
-                  "says. Red: over-valued, blue: under-valued, framed: significant, all pairs taken together.",
+                  "says. Orange: over-valued, blue: under-valued, framed: significant, all pairs taken together.",
                   table=frame_table(marked, columns, most=400))
         )  # fmt: skip
     if evidence.headline:

@@ -20,12 +20,13 @@ SHARES = {
     "accuracy_to_labels": "accuracy to the labels",
     "accuracy_to_truth": "accuracy to the truth",
     "oracle_accuracy": "accuracy to the oracle",
-    "correct_over_incorrect": "correct answer over incorrect one",
-    "lc_over_li": "… both detailed",
-    "sc_over_si": "… both concise",
-    "lc_over_si": "… correct is detailed, other concise",
-    "sc_over_li": "… correct is concise, other detailed",
+    "correct_over_incorrect": "right answer over wrong one",
+    "lc_over_li": "… both long",
+    "sc_over_si": "… both short",
+    "lc_over_si": "… right one long, wrong one short",
+    "sc_over_li": "… right one short, wrong one long",
 }
+_COLOURS = {"before training": "#999999", "after training": COLOURS[0]}
 WEIGHTS = {
     "correctness_weight_per_sd": "for being correct (W_correct)",
     "length_weight_per_sd": "for being long (W_length)",
@@ -82,13 +83,13 @@ def learned_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
         forest = _before_and_after(run, names)
         if forest is not None:
             blocks.append(
-                chart(title, lambda width, forest=forest, options=options: draw_forest(forest, width=width, **options),
+                chart(title, lambda width, forest=forest, options=options: draw_forest(forest, width=width, colours=_COLOURS, **options),
                       caption=caption, table=frame_table(forest))
             )  # fmt: skip
     if run.figures:
         names = [(name.replace("_", " "), figure) for name, figure in run.figures.items()]
         table = estimate_rows(names)
-        blocks.append(Table(table.columns, table.rows, table.numeric, "All figures of the training run"))
+        blocks.append(Table(table.columns, table.rows, table.numeric, "All figures of the training run", folded=True))
     return blocks or [Text("The run had no held-out pairs: it measured nothing.")]
 
 
@@ -132,6 +133,7 @@ def calibration_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
         if content[side].get(name) is not None
     ]  # fmt: skip
     rows = pd.concat([diagram.to_frame().assign(rewards=side) for side, diagram in diagrams.items()])
+    scores = estimate_rows(figures)
     return [
         Text(" ".join(said)),
         chart(
@@ -140,7 +142,7 @@ def calibration_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
             caption="Of the pairs about which it says 80 %, 80 % should be right: points on the dashed line. Bars: how many pairs.",
             table=frame_table(rows),
         ),
-        estimate_rows(figures),
+        Table(scores.columns, scores.rows, scores.numeric, "Scores, raw and calibrated"),
     ]
 
 

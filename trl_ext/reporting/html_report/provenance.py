@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from ...privacy import without_folders
 from ..run_folder import RunEvidence
 from .blocks import Table, Text
 
@@ -89,5 +90,6 @@ def _hashes(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def command_line(command: Any) -> str:
-    """A recorded command as one line."""
-    return shlex.join(map(str, command)) if isinstance(command, list | tuple) else str(command or "–")
+    """A recorded command as one line, without the folders of the machine it ran on."""
+    line = shlex.join(map(str, command)) if isinstance(command, list | tuple) else str(command or "–")
+    return without_folders(line)

@@ -75,7 +75,9 @@ class RewardCalibration:
 
     def __post_init__(self):
         if self.source_offsets is None and self.length_curve is None and self.preference is None:
-            raise ValueError("a calibration has `source_offsets`, a `length_curve`, a `preference` or several; got none")
+            raise ValueError(
+                "a calibration has `source_offsets`, a `length_curve`, a `preference` or several; got none"
+            )
         if self.preference is not None and not isinstance(self.preference, PreferenceCurve):
             raise TypeError(f"`preference` must be a PreferenceCurve, got {shorten(self.preference)}")
         if self.length_curve is not None and not isinstance(self.length_curve, LengthCurve):
@@ -133,7 +135,9 @@ class RewardCalibration:
         """What rewards are divided by after the adjustments: the temperature, else 1."""
         return 1.0 if self.preference is None else self.preference.reward_scale
 
-    def preference_probability(self, rewards_a: ArrayLike, rewards_b: ArrayLike, *, better: bool = False) -> np.ndarray:
+    def preference_probability(
+        self, rewards_a: ArrayLike, rewards_b: ArrayLike, *, better: bool = False
+    ) -> np.ndarray:
         """
         P(the first of two responses is preferred to the second), of **calibrated** rewards: those of
         [`RewardCalibration.apply`] or of [`CalibratedScorer`].
@@ -253,7 +257,9 @@ class RewardCalibration:
             "length_curve": curve,
             "provenance": self.provenance,
         }
-        if self.preference is None:  # as version 1, that fingerprints of scored files stay and earlier versions read it
+        if (
+            self.preference is None
+        ):  # as version 1, that fingerprints of scored files stay and earlier versions read it
             return values
         preference = dataclasses.asdict(self.preference)
         for name in ("differences", "probabilities"):

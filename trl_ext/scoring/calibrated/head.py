@@ -19,7 +19,9 @@ def head_fingerprint(model: nn.Module) -> str | None:
     """
     heads = find_reward_heads(model, core_model(model).config.num_labels)
     names = {id(module): name for name, module in model.named_modules()}
-    trained = [head for head in heads if "modules_to_save" in names[id(head)].split(".")]  # PEFT keeps the original too
+    trained = [
+        head for head in heads if "modules_to_save" in names[id(head)].split(".")
+    ]  # PEFT keeps the original too
     weights = [head.weight for head in trained or heads]
     return None if any(hasattr(weight, "ds_id") for weight in weights) else _digest(weights)
 
@@ -43,5 +45,7 @@ def _digest(weights: Iterable[Tensor]) -> str | None:
     rounded = [weight.detach().to("cpu", torch.bfloat16).contiguous() for weight in weights]
     if not rounded:
         return None
-    parts = sorted(f"{tuple(weight.shape)}".encode() + weight.view(torch.int16).numpy().tobytes() for weight in rounded)
+    parts = sorted(
+        f"{tuple(weight.shape)}".encode() + weight.view(torch.int16).numpy().tobytes() for weight in rounded
+    )
     return hashlib.sha256(b"".join(parts)).hexdigest()

@@ -159,7 +159,7 @@ def source_columns(pairs: PreferencePairs) -> tuple[list[str], np.ndarray]:
         bad = [row for row, source in enumerate(side) if not isinstance(source, str) or not source]
         if bad:
             raise ValueError(f"`{name}`: {len(bad)} pairs have no source; first: row {bad[0]}, value {side[bad[0]]!r}")
-    names = sorted({*pairs.sources[0], *pairs.sources[1]})
+    names = [str(name) for name in sorted({*pairs.sources[0], *pairs.sources[1]})]
     number = {name: position for position, name in enumerate(names)}
     first, second = (np.array([number[source] for source in side]) for side in pairs.sources)
     parts, component = connected_components(
@@ -168,7 +168,9 @@ def source_columns(pairs: PreferencePairs) -> tuple[list[str], np.ndarray]:
     if len(names) < 2:
         raise ValueError(f"all responses are of one source, {names[0]!r}: there is no offset to fit")
     if parts > 1:
-        groups = [shorten([name for name, own in zip(names, component, strict=True) if own == part]) for part in range(2)]
+        groups = [
+            shorten([name for name, own in zip(names, component, strict=True) if own == part]) for part in range(2)
+        ]
         raise ValueError(
             f"offsets are compared through pairs, but no pair connects {groups[0]} with {groups[1]}: give pairs of both, or "
             "fit them apart"

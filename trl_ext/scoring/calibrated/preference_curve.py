@@ -124,7 +124,9 @@ class PreferenceCurve:
         """P(first preferred) `(N,)` for differences first − second `(N,)`, before division by T."""
         d = as_finite(differences, "differences")
         if self.method == "isotonic":
-            return 0.5 + np.sign(d) * (np.interp(np.abs(d), (0.0, *self.differences), (0.5, *self.probabilities)) - 0.5)
+            return 0.5 + np.sign(d) * (
+                np.interp(np.abs(d), (0.0, *self.differences), (0.5, *self.probabilities)) - 0.5
+            )
         return self.eta * expit(d / self.temperature + self.intercept) + (1 - self.eta) / 2
 
     def probability_of_better(self, differences: ArrayLike) -> np.ndarray:

@@ -179,7 +179,9 @@ def _labels_text(labels: ArrayLike | None, ordered: bool) -> str:
     if ordered:
         return "as reported, in the order of presentation"
     which = "chosen is preferred" if labels is None else "as reported"
-    return f"{which}; every pair counts in both orders, so that the advantage of the first place is 0 and not estimated"
+    return (
+        f"{which}; every pair counts in both orders, so that the advantage of the first place is 0 and not estimated"
+    )
 
 
 def _estimate(value: float, se: float, low: float, high: float, n: int, method: str) -> dict[str, Any]:
@@ -189,7 +191,13 @@ def _estimate(value: float, se: float, low: float, high: float, n: int, method: 
 
 
 def _parameters(
-    fit: LikelihoodFit, pairs: PreferencePairs, method: str, ordered: bool, eta: float | None, interval: float, level: float
+    fit: LikelihoodFit,
+    pairs: PreferencePairs,
+    method: str,
+    ordered: bool,
+    eta: float | None,
+    interval: float,
+    level: float,
 ) -> dict[str, Any]:
     n, how = len(pairs), f"sandwich ({pairs.clusters} clusters, {level:g} level)"
     slope, se = float(fit.coefficients[0]), float(np.sqrt(fit.covariance[0, 0]))
@@ -231,7 +239,9 @@ def _offsets(
     se = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, fit.covariance[: k + 1, : k + 1], jacobian))
     offsets = dict(zip(names, (gamma / slope).tolist(), strict=True))
     table = {
-        name: _estimate(value, error, value - interval * error, value + interval * error, n, f"delta ({level:g} level)")
+        name: _estimate(
+            value, error, value - interval * error, value + interval * error, n, f"delta ({level:g} level)"
+        )
         for (name, value), error in zip(offsets.items(), se.tolist(), strict=True)
     }
     return offsets, table

@@ -68,7 +68,12 @@ def fit_likelihood(
         bounds = [(None, None)] * k + [_ETA_RANGE]
         runs = [
             minimize(
-                objective, np.append(logistic / start**2, start), jac=True, method="L-BFGS-B", bounds=bounds, options=options
+                objective,
+                np.append(logistic / start**2, start),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                options=options,
             )
             for start in _ETA_STARTS
         ]

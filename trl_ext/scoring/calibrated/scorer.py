@@ -196,9 +196,14 @@ class CalibratedScorer(Scorer):
             )
         sources = None
         if sources_a is not None or sources_b is not None:
-            sides = [[side] * len(prompts) if side is None or isinstance(side, str) else side for side in (sources_a, sources_b)]
+            sides = [
+                [side] * len(prompts) if side is None or isinstance(side, str) else side
+                for side in (sources_a, sources_b)
+            ]
             sources = [list(pair) for pair in zip(*sides, strict=True)]
-        rewards = self.score(prompts, [list(pair) for pair in zip(responses_a, responses_b, strict=True)], sources=sources)
+        rewards = self.score(
+            prompts, [list(pair) for pair in zip(responses_a, responses_b, strict=True)], sources=sources
+        )
         pairs = np.array(rewards, dtype=np.float64).reshape(-1, 2)
         return self.calibration.preference_probability(pairs[:, 0], pairs[:, 1], better=better)
 
@@ -254,6 +259,7 @@ class CalibratedScorer(Scorer):
                 "stored with, so the model was trained or changed since. Fit it again (tasks/calibrate.py) or "
                 "`remove_calibration`; to apply it all the same, give `calibration=read_calibration(...)`."
             )
+        self._head = None  # checked once
 
     def score_windows(
         self,
@@ -269,6 +275,7 @@ class CalibratedScorer(Scorer):
         window_size = self.window_size if window_size is None else window_size
         if num_workers is None:
             num_workers = self.check_first_windows(groups(), window_size)
+        self.prepare()
         self._forget()
         ours = windows(groups(), window_size)
         for window in itertools.islice(ours, skip):

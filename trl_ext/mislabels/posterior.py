@@ -1,0 +1,107 @@
+"""Probability that a label is wrong, from the reward difference and the annotator's commitment."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from scipy.special import expit
+
+from ..evaluation import Estimate
+
+
+def wrong_label_probability(margins: ArrayLike, eta: ArrayLike) -> np.ndarray:
+    r"""
+    Probability that a label contradicts what a committed judge would have said.
+
+    A committed judge prefers the chosen response with probability \( \sigma(x) \). The annotator says the same with
+    probability \( q = (1 + \eta)/2 \): a coin flip with probability 1 − η is right half of the time, and η < 0 is worse
+    than a coin. By Bayes' rule
+
+    \[ P(\text{wrong} \mid \text{label}) = \frac{(1-q)\,\sigma(-x)}{q\,\sigma(x) + (1-q)\,\sigma(-x)}
+    = \sigma\left(-\left(x + \log\frac{q}{1-q}\right)\right): \]
+
+    the evidence of the pair and of the person add up as log odds. A pair of equal responses (x = 0) has 1 − q, however
+    hard it is; all labels of an annotator with η = 1 are right.
+
+    References:
+        - How Humans Help LLMs, section 3: the likelihood. The posterior is the E step of its mixture.
+
+    Args:
+        margins (`array_like` of shape `(N,)`):
+            Calibrated reward differences x, chosen minus rejected, of models that have not seen the label.
+        eta (`array_like` of shape `(N,)` or `float`):
+            Commitment of the annotator of each label, in [−1, 1].
+
+    Returns:
+        `np.ndarray` of shape `(N,)`
+
+    Example:
+        ```python
+        >>> wrong_label_probability([0.0, -2.0, -2.0], [0.8, 0.8, 0.0]).round(3)
+        array([0.1  , 0.451, 0.881])
+        ```
+    """
+    eta = np.asarray(eta, dtype=np.float64)
+    if not ((eta >= -1) & (eta <= 1)).all():
+        raise ValueError("eta must lie in [-1, 1]")
+    with np.errstate(divide="ignore"):
+        return expit(-(np.asarray(margins, dtype=np.float64) + np.log1p(eta) - np.log1p(-eta)))
+
+
+def flag_wrong_labels(p_wrong: ArrayLike, fdr: float) -> np.ndarray:
+    """
+    Flag as many labels as possible so that the expected share of right ones among them is at most `fdr`.
+
+    The most suspicious labels are taken while the mean of `1 - p_wrong` over them stays within `fdr`: this controls the
+    false discovery rate over all pairs, as far as the probabilities are calibrated. Equal probabilities are flagged
+    together or not at all.
+
+    References:
+        - Sun and Cai, Oracle and Adaptive Compound Decision Rules for False Discovery Rate Control, 2007, procedure 1.
+
+    Args:
+        p_wrong (`array_like` of shape `(N,)`): Probabilities.
+        fdr (`float`): Expected share, in (0, 1).
+
+    Returns:
+        `np.ndarray` of shape `(N,)`: booleans.
+    """
+    if not 0 < fdr < 1:
+        raise ValueError(f"fdr must lie strictly between 0 and 1, got {fdr}")
+    p_wrong = np.asarray(p_wrong, dtype=np.float64)
+    ordered = np.sort(p_wrong)[::-1]
+    means = np.cumsum(1 - ordered) / np.arange(1, len(ordered) + 1)
+    last_of_equals = np.append(ordered[1:] != ordered[:-1], True)
+    within = np.flatnonzero((means <= fdr) & last_of_equals)
+    return p_wrong >= ordered[within[-1]] if len(within) else np.zeros(len(p_wrong), dtype=bool)
+
+
+def count_wrong_labels(
+    margins: ArrayLike, eta: float, eta_low: float, eta_high: float, level: float = 0.95
+) -> Estimate:
+    r"""
+    Number of wrong labels among those of one annotator, or of all together.
+
+    The value is the sum of [`wrong_label_probability`]. Its interval combines the interval of η, through the same sum, and
+    the spread \( \sum p_i (1 - p_i) \) of the labels around it, by MOVER: the lower limit is
+    \( m - \sqrt{(m - m(\eta_{high}))^2 + z^2 v} \), the upper one likewise, both within [0, N].
+
+    References:
+        - Zou and Donner, Construction of Confidence Limits about Effect Measures, 2008 (MOVER).
+
+    Args:
+        margins (`array_like` of shape `(N,)`): Calibrated reward differences.
+        eta, eta_low, eta_high (`float`): Commitment and its interval at `level`.
+        level (`float`, *optional*, defaults to `0.95`): Confidence level.
+
+    Returns:
+        [`~trl_ext.evaluation.Estimate`]: number of labels.
+    """
+    p = wrong_label_probability(margins, eta)
+    n, total, spread = len(p), p.sum(), (p * (1 - p)).sum()
+    z = stats.norm.ppf((1 + level) / 2)
+    fewest = wrong_label_probability(margins, eta_high).sum()
+    most = wrong_label_probability(margins, eta_low).sum()
+    low = max(total - np.hypot(total - fewest, z * np.sqrt(spread)), 0.0)
+    high = min(total + np.hypot(most - total, z * np.sqrt(spread)), float(n))
+    method = f"sum of posterior probabilities; interval of eta and spread of the labels by MOVER ({level:g} level)"
+    return Estimate(float(total), float((high - low) / (2 * z)), float(low), float(high), n, method)

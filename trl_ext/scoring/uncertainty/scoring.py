@@ -1,0 +1,129 @@
+"""What a scorer tells beyond rewards: every output of its model, and how uncertain differences are."""
+
+import copy
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...model_entries import REWARD_HEAD
+from ...shared_prefix import core_model
+from ..groups import groups_from_lists
+from ..reduction import ALL_OUTPUTS
+from .rewards import PairUncertainty, UncertainRewards, differences, probabilities
+from .storage import RewardUncertainty, read_uncertainty
+
+
+class ScoresUncertainty:
+    """The part of [`~trl_ext.RewardScorer`] that is about models with several outputs, and about conformal intervals."""
+
+    def score_outputs(self, prompts: Sequence[Any], responses: Sequence[Sequence[Any]]) -> list[np.ndarray]:
+        """
+        Every output of the model for the responses to prompts.
+
+        Args:
+            prompts, responses:
+                As in [`~trl_ext.scoring.base.Scorer.score`].
+
+        Returns:
+            `list[np.ndarray]`: For each prompt a float32 array `(n, K)`.
+        """
+        groups = groups_from_lists(prompts, responses, self.allow_empty_responses)
+        if not groups:
+            return []
+        self.check_first_windows(groups, self.window_size)  # before the model is loaded
+        self.prepare()
+        every = copy.copy(self)  # with the same model
+        every.reduction = ALL_OUTPUTS
+        found = [window.rewards for window in every.score_windows(lambda: groups, total=len(groups))]
+        self.timing = every.timing
+        return np.split(np.concatenate(found), np.cumsum([len(group.responses) for group in groups])[:-1])
+
+    def score_with_uncertainty(
+        self, prompts: Sequence[Any], responses: Sequence[Sequence[Any]]
+    ) -> list[UncertainRewards]:
+        """
+        Rewards with their uncertainty, of a model that was trained with `reward_head="ensemble"` or `"gaussian"`.
+
+        Args:
+            prompts, responses:
+                As in [`~trl_ext.scoring.base.Scorer.score`].
+
+        Returns:
+            `list[UncertainRewards]`: For each prompt `rewards`, `sd` and `difference(first, second)`.
+
+        Example:
+            ```python
+            >>> found = scorer.score_with_uncertainty(["2 + 2 = "], [["4", "5"]])[0]  # doctest: +SKIP
+            >>> found.rewards, found.sd, found.difference(0, 1)  # doctest: +SKIP
+            ```
+        """
+        outputs = self.score_outputs(prompts, responses)
+        return [UncertainRewards(self._kind_of_outputs(), of_prompt) for of_prompt in outputs]
+
+    def compare_pairs(
+        self,
+        prompts: Sequence[Any],
+        first: Sequence[Any],
+        second: Sequence[Any],
+        *,
+        groups: Sequence[Hashable] | None = None,
+    ) -> PairUncertainty:
+        """
+        Compare two responses to each prompt: difference, its standard deviation where the model has several outputs, and
+        the conformal interval and statement where they are stored with the model ([`save_uncertainty`]).
+
+        Args:
+            prompts (`list`):
+                N prompts.
+            first, second (`list`):
+                A response to each.
+            groups (`Sequence`, *optional*):
+                Group of every pair, if intervals or preference sets were fitted by group.
+
+        Returns:
+            [`PairUncertainty`]
+        """
+        if not len(prompts) == len(first) == len(second):
+            raise ValueError(
+                f"there must be one prompt, first and second response per pair, got {len(prompts)}, {len(first)}, {len(second)}"
+            )
+        responses = [list(pair) for pair in zip(first, second, strict=True)]
+        if self._entry_of_head() is None:
+            rewards = np.array(self.score(prompts, responses), dtype=np.float64).reshape(-1, 2)
+            d, sd = rewards[:, 0] - rewards[:, 1], None
+        else:
+            outputs = np.stack(self.score_outputs(prompts, responses))
+            d, sd = differences(self._kind_of_outputs(), outputs[:, 0], outputs[:, 1])
+        stored = self._stored_uncertainty() or RewardUncertainty()
+        low = high = decision = None
+        if stored.intervals is not None:
+            low, high = stored.intervals.intervals(d, sd, _if_grouped(stored.intervals.quantiles, groups))
+        if stored.preference_sets is not None:
+            sets = stored.preference_sets
+            decision = sets.decide(d, sd, _if_grouped(sets.thresholds, groups))
+        return PairUncertainty(d, sd, probabilities(d, sd), low, high, decision)
+
+    def _entry_of_head(self) -> dict[str, Any] | None:
+        self.prepare()
+        return REWARD_HEAD.read(self.model)
+
+    def _kind_of_outputs(self) -> str:
+        entry = self._entry_of_head()
+        if entry is None:
+            raise ValueError(
+                "this model says nothing of the uncertainty of its rewards: train one with reward_head='ensemble' or 'gaussian'"
+            )
+        return entry["kind"]
+
+    def _stored_uncertainty(self) -> RewardUncertainty | None:
+        source = self.source
+        if source is None:
+            return read_uncertainty(self.model)
+        if source.adapter is not None:
+            return read_uncertainty(source.adapter, revision=source.adapter_revision, token=source.token)
+        return read_uncertainty(core_model(self.model))
+
+
+def _if_grouped(values: dict[str, float], groups: Sequence[Hashable] | None) -> Sequence[Hashable] | None:
+    return None if "" in values else groups
