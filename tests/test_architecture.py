@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     ["version", "atomic_files", "lazy_exports", "privacy", "reasoning_tags"],
     # figures with intervals, of arrays alone: any part may measure
-    ["losses", "evaluation.statistics", "reliability.arms", "reliability.json_io"],
+    ["cards", "losses", "evaluation.statistics", "reliability.arms", "reliability.json_io"],
     ["reliability.calibrators"],
     ["data", "evaluation.calibration"],
     ["json_lines", "shared_prefix", "evaluation.accuracy"],
@@ -47,6 +47,7 @@ LAYERS = [
 # Late imports against the order, each with its reason
 LATE = {
     ("trainer", "hub"): "push_to_hub and checkpoints are methods of a Trainer; what is pushed is the hub's business",
+    ("trainer", "reporting"): "an evaluation draws its reliability diagram where matplotlib is installed",
 }
 
 ORDER = {unit: level for level, units in enumerate(LAYERS) for unit in units}
