@@ -14,7 +14,7 @@ from trl_ext.losses import BetaRAPLLoss, BradleyTerryLoss, EpsilonRAPLLoss, Pair
 LOSSES = [
     loss
     for name in losses.__all__
-    if issubclass(loss := getattr(losses, name), PairwiseLoss) and name != "PairwiseLoss"
+    if isinstance(loss := getattr(losses, name), type) and issubclass(loss, PairwiseLoss) and name != "PairwiseLoss"
 ]
 
 
