@@ -180,9 +180,7 @@ class TestNames:
         assert known_aliases(["gpt-4o-mini", "gpt-4o-mini-2024-07-18"]) == {}
 
     def test_shipped_names_are_each_of_one_model(self):
-        groups = json.loads(
-            resources.files("trl_ext.arena.ratings").joinpath("data", "model_names.json").read_text()
-        )
+        groups = json.loads(resources.files("trl_ext.arena.ratings").joinpath("data", "model_names.json").read_text())
         names = [name.lower() for group in groups for name in group]
         assert len(names) == len(set(names))
         assert all(len(group) > 1 for group in groups)

@@ -92,7 +92,9 @@ class TestCurve:
 class TestStored:
     @pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.method)
     def test_json_round_trip(self, curve):
-        whole = RewardCalibration({"a": 1.0, "b": -1.0}, "sum_zero", LengthCurve((1, 2), (0, 1), "words"), {"x": 1}, curve)
+        whole = RewardCalibration(
+            {"a": 1.0, "b": -1.0}, "sum_zero", LengthCurve((1, 2), (0, 1), "words"), {"x": 1}, curve
+        )
         again = RewardCalibration.from_dict(json.loads(json.dumps(whole.to_dict())))
         assert again == whole and again.fingerprint == whole.fingerprint and whole.to_dict()["version"] == 2
 
@@ -161,7 +163,10 @@ class TestFit:
         d, y = world(300)
         w = np.arange(300) % 3
         for method in PREFERENCE_METHODS:
-            weighted, copied = fit(d, y, weights=w, method=method), fit(np.repeat(d, w), np.repeat(y, w), method=method)
+            weighted, copied = (
+                fit(d, y, weights=w, method=method),
+                fit(np.repeat(d, w), np.repeat(y, w), method=method),
+            )
             grid = np.linspace(-6, 6, 25)
             # the imaginary half pair of isotonic regression has the mean weight
             tolerance = 0.02 if method == "isotonic" else 1e-5
@@ -198,9 +203,7 @@ class TestFit:
         q = 0.5 + np.sign(d) * np.minimum(np.abs(d), 1.5) * 0.2
         y = (np.random.default_rng(1).random(d.size) < q).astype(float)
         grid = np.array([-4.0, -1.0, 0.0, 1.0, 4.0])
-        np.testing.assert_allclose(
-            fit(d, y, method="isotonic").preference(grid), [0.2, 0.3, 0.5, 0.7, 0.8], atol=0.04
-        )
+        np.testing.assert_allclose(fit(d, y, method="isotonic").preference(grid), [0.2, 0.3, 0.5, 0.7, 0.8], atol=0.04)
 
     def test_isotonic_at_the_end_by_hand(self):
         # the 30 surest pairs are all right: 30 / 30.5; the half wrong pair is imaginary
@@ -258,7 +261,11 @@ class TestFit:
             (np.ones(20), {"clusters": [1]}, "`clusters` must have one entry"),
             (
                 np.ones(20),
-                {"fit_offsets": True, "sources_chosen": ["a"] * 10 + ["b"] * 10, "sources_rejected": ["c"] * 10 + ["d"] * 10},
+                {
+                    "fit_offsets": True,
+                    "sources_chosen": ["a"] * 10 + ["b"] * 10,
+                    "sources_rejected": ["c"] * 10 + ["d"] * 10,
+                },
                 "no pair connects",
             ),
         ],
