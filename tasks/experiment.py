@@ -15,6 +15,22 @@ from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver,
 SETTINGS.CAPTURE_MODE = "sys"
 
 
+def set_up(ex: Experiment) -> Experiment:
+    """
+    Let an experiment record its runs in `runs/`, without private content.
+
+    Args:
+        ex (`Experiment`): A [`PrivateExperiment`](train_observers.py), made in its script: Sacred records where that is.
+
+    Returns:
+        `Experiment`: The same.
+    """
+    ex.captured_out_filter = filter_output
+    if int(os.environ.get("RANK", 0)) == 0:  # every process would record a run of its own
+        ex.observers.append(PrivateFileStorageObserver("runs"))
+    return ex
+
+
 def make_experiment(
     name: str,
     keys: Keys,
@@ -35,10 +51,7 @@ def make_experiment(
     Returns:
         `Experiment`: For [`run_experiment`].
     """
-    ex = PrivateExperiment(name, save_git_info=False)
-    ex.captured_out_filter = filter_output
-    if int(os.environ.get("RANK", 0)) == 0:  # every process would record a run of its own
-        ex.observers.append(PrivateFileStorageObserver("runs"))
+    ex = set_up(PrivateExperiment(name, save_git_info=False))
     ex.add_config(defaults(keys))
     for config_name, updates in (named_configs or {}).items():
         ex.add_named_config(config_name, dict(updates))

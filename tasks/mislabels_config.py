@@ -7,6 +7,7 @@ from tasks.config_keys import Keys, check_keys, check_range, defaults
 from tasks.train_config import ConfigError
 
 
+# Those of trl_ext.mislabels, whose import would load torch before the configuration is checked
 EVIDENCE = ("p_wrong", "margin", "left_out_margin", "influence", "self_influence", "rank_average")
 
 KEYS: Keys = {
@@ -58,7 +59,6 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: On a credential, an unknown key, a wrong type or value, or keys that contradict each other.
     """
-    # where the default is None, a value needs its type and choices checked as any other
     check_keys(config, KEYS)
     for key in ("fdr", "share", "level"):
         if not 0 < config[key] < 1:

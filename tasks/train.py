@@ -11,7 +11,6 @@ Nothing but Sacred is imported at the top, so that `help` and `print_config` ans
 """
 
 import copy
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -20,22 +19,15 @@ from pathlib import Path
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
 
-from sacred import SETTINGS
-
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tasks.interrupt import exit_interrupted, raise_on_sigterm
+from tasks.experiment import run_experiment, set_up
+from tasks.interrupt import raise_on_sigterm
 from tasks.train_config import check_config
-from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output
+from tasks.train_observers import PrivateExperiment
 
 
-SETTINGS.CAPTURE_MODE = "sys"
-
-ex = PrivateExperiment("train_reward_model", save_git_info=False)
-ex.captured_out_filter = filter_output
-if int(os.environ.get("RANK", 0)) == 0:  # every process would record a run of its own
-    ex.observers.append(PrivateFileStorageObserver("runs"))
+ex = set_up(PrivateExperiment("train_reward_model", save_git_info=False))
 
 
 @ex.config
@@ -216,7 +208,4 @@ def main(_config, _run, trainer):  # `trainer` declares that new keys below it a
 
 
 if __name__ == "__main__":
-    try:
-        ex.run_commandline()
-    except KeyboardInterrupt as interrupt:
-        exit_interrupted(interrupt)
+    run_experiment(ex)

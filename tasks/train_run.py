@@ -42,6 +42,7 @@ from trl_ext.hub.round_trip import whole_models
 from trl_ext.model_entries import REWARD_HEAD
 from trl_ext.reporting.data_health import data_health
 from trl_ext.reporting.model_card import refresh_model_card
+from trl_ext.reporting.run_files import DamagedEvidence
 from trl_ext.scoring import save_calibration
 from trl_ext.trainer import TrainingInterrupted
 from trl_ext.trainer.frozen_layers import cached_lower_layers, freeze_lower_layers
@@ -328,7 +329,10 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
         if config["verify_round_trip"]:
             results["round_trip"] = _verify(trainer, rewards)
             write_json(path, results)
-        refresh_model_card(args.output_dir)
+        try:
+            refresh_model_card(args.output_dir)
+        except DamagedEvidence as error:  # of an earlier run in the same folder: no reason to lose this one
+            logger.warning("The model card tells of the training only: %s", error)
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
         if config["push_to_hub"]:  # nobody waits for it: an upload may take longer than a collective is waited for

@@ -1,4 +1,15 @@
-"""Reward models you can trust, trained on people you can't always trust."""
+"""
+Reward models you can trust, trained on people you can't always trust.
+
+| folder | what is in it |
+|---|---|
+| `annotators`, `reliability` | who labels and why, and how far to believe each label |
+| `data`, `losses`, `shared_prefix`, `trainer` | one schema of pairs, one loss per file, prompts computed once, trainers on top of TRL's |
+| `scoring`, `completions` | rewards of any prompt and responses; questions to chat models |
+| `evaluation`, `rate`, `arena`, `mislabels` | figures with intervals; what rewards pay for an attribute; whom they over-value; labels that look wrong |
+| `reporting`, `hub` | figures, reports and model cards; models to and from the Hub |
+| `cli`, `doctor` | the command line, and what an installation lacks |
+"""
 
 from typing import TYPE_CHECKING
 

@@ -23,24 +23,17 @@ from typing import Any
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
 
-from sacred import SETTINGS
-
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tasks.annotators.section4_config import CONTRACTS, MONITORS, parse_list
-from tasks.interrupt import exit_interrupted, raise_on_sigterm
+from tasks.experiment import run_experiment, set_up
+from tasks.interrupt import raise_on_sigterm
 from tasks.train import ex as train_experiment
 from tasks.train_config import ConfigError, check_config, check_keys
-from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output
+from tasks.train_observers import PrivateExperiment
 
 
-SETTINGS.CAPTURE_MODE = "sys"
-
-ex = PrivateExperiment("annotators_downstream", save_git_info=False)
-ex.captured_out_filter = filter_output
-if int(os.environ.get("RANK", 0)) == 0:
-    ex.observers.append(PrivateFileStorageObserver("runs"))
+ex = set_up(PrivateExperiment("annotators_downstream", save_git_info=False))
 
 # Set by the experiment itself
 _OWN_KEYS = (
@@ -344,7 +337,4 @@ def _plot(table, entropy: Mapping[str, float], root: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        ex.run_commandline()
-    except KeyboardInterrupt as interrupt:
-        exit_interrupted(interrupt)
+    run_experiment(ex)

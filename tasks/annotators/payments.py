@@ -19,24 +19,18 @@ from pathlib import Path
 
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 
-from sacred import SETTINGS
-
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tasks.annotators.section4_config import checked
-from tasks.interrupt import exit_interrupted, raise_on_sigterm
+from tasks.experiment import run_experiment, set_up
+from tasks.interrupt import raise_on_sigterm
 from tasks.train_config import ConfigError
-from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output
+from tasks.train_observers import PrivateExperiment
 
-
-SETTINGS.CAPTURE_MODE = "sys"
 
 SCRIPT = "tasks/annotators/payments.py"
 
-ex = PrivateExperiment("payments", save_git_info=False)
-ex.captured_out_filter = filter_output
-ex.observers.append(PrivateFileStorageObserver("runs"))
+ex = set_up(PrivateExperiment("payments", save_git_info=False))
 
 
 @ex.config
@@ -150,7 +144,4 @@ def payment_table(rows, regime: str, reservation: float):
 
 
 if __name__ == "__main__":
-    try:
-        ex.run_commandline()
-    except KeyboardInterrupt as interrupt:
-        exit_interrupted(interrupt)
+    run_experiment(ex)

@@ -11,7 +11,6 @@ The same command continues what was interrupted. See tasks/annotators/README.md.
 """
 
 import copy
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -20,20 +19,14 @@ from pathlib import Path
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from sacred import SETTINGS
-
 from tasks.annotators.oracle_config import DEFAULTS, check_config
-from tasks.interrupt import exit_interrupted, raise_on_sigterm
+from tasks.experiment import run_experiment, set_up
+from tasks.interrupt import raise_on_sigterm
 from tasks.train_config import ConfigError
-from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output
+from tasks.train_observers import PrivateExperiment
 
 
-SETTINGS.CAPTURE_MODE = "sys"
-
-ex = PrivateExperiment("prepare_oracle_data", save_git_info=False)
-ex.captured_out_filter = filter_output
-if int(os.environ.get("RANK", 0)) == 0:  # every process would record a run of its own
-    ex.observers.append(PrivateFileStorageObserver("runs"))
+ex = set_up(PrivateExperiment("prepare_oracle_data", save_git_info=False))
 ex.add_config(DEFAULTS)
 
 
@@ -69,7 +62,4 @@ def main(_config, columns):  # `columns` declares that new keys below it are use
 
 
 if __name__ == "__main__":
-    try:
-        ex.run_commandline()
-    except KeyboardInterrupt as interrupt:
-        exit_interrupted(interrupt)
+    run_experiment(ex)

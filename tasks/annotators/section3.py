@@ -20,19 +20,14 @@ from pathlib import Path
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from sacred import SETTINGS
-
 from tasks.annotators.section3_config import DEFAULTS, check_config
-from tasks.interrupt import exit_interrupted, raise_on_sigterm
+from tasks.experiment import run_experiment, set_up
+from tasks.interrupt import raise_on_sigterm
 from tasks.train_config import ConfigError
-from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output
+from tasks.train_observers import PrivateExperiment
 
 
-SETTINGS.CAPTURE_MODE = "sys"
-
-ex = PrivateExperiment("section3", save_git_info=False)
-ex.captured_out_filter = filter_output
-ex.observers.append(PrivateFileStorageObserver("runs"))
+ex = set_up(PrivateExperiment("section3", save_git_info=False))
 ex.add_config(DEFAULTS)
 
 
@@ -56,7 +51,4 @@ def main(_config):
 
 
 if __name__ == "__main__":
-    try:
-        ex.run_commandline()
-    except KeyboardInterrupt as interrupt:
-        exit_interrupted(interrupt)
+    run_experiment(ex)

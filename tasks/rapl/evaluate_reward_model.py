@@ -10,7 +10,6 @@ See docs/evaluation.md.
 """
 
 import copy
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -19,19 +18,13 @@ from pathlib import Path
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from sacred import SETTINGS
-
-from tasks.interrupt import exit_interrupted, raise_on_sigterm
+from tasks.experiment import run_experiment, set_up
+from tasks.interrupt import raise_on_sigterm
 from tasks.rapl.evaluate_config import DEFAULTS, check_config
-from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output
+from tasks.train_observers import PrivateExperiment
 
 
-SETTINGS.CAPTURE_MODE = "sys"
-
-ex = PrivateExperiment("evaluate_reward_model", save_git_info=False)
-ex.captured_out_filter = filter_output
-if int(os.environ.get("RANK", 0)) == 0:  # every process would record a run of its own
-    ex.observers.append(PrivateFileStorageObserver("runs"))
+ex = set_up(PrivateExperiment("evaluate_reward_model", save_git_info=False))
 ex.add_config(DEFAULTS)
 
 
@@ -52,7 +45,4 @@ def main(_config, _run):
 
 
 if __name__ == "__main__":
-    try:
-        ex.run_commandline()
-    except KeyboardInterrupt as interrupt:
-        exit_interrupted(interrupt)
+    run_experiment(ex)

@@ -21,21 +21,15 @@ from pathlib import Path
 
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 
-from sacred import SETTINGS
-
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tasks.interrupt import exit_interrupted, raise_on_sigterm
+from tasks.experiment import run_experiment, set_up
+from tasks.interrupt import raise_on_sigterm
 from tasks.rapl.correctness_config import check_training
-from tasks.train_observers import PrivateExperiment, PrivateFileStorageObserver, filter_output
+from tasks.train_observers import PrivateExperiment
 
 
-SETTINGS.CAPTURE_MODE = "sys"
-
-ex = PrivateExperiment("train_true_model", save_git_info=False)
-ex.captured_out_filter = filter_output
-ex.observers.append(PrivateFileStorageObserver("runs"))
+ex = set_up(PrivateExperiment("train_true_model", save_git_info=False))
 
 
 @ex.config
@@ -139,7 +133,4 @@ def main(_config, _run, trainer, columns):  # `trainer` and `columns` declare th
 
 
 if __name__ == "__main__":
-    try:
-        ex.run_commandline()
-    except KeyboardInterrupt as interrupt:
-        exit_interrupted(interrupt)
+    run_experiment(ex)

@@ -1,3 +1,5 @@
+"""Evaluation on benchmarks of reward models, and comparison of models that were evaluated. See README.md."""
+
 import warnings
 
 

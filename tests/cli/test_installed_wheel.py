@@ -36,6 +36,8 @@ def installed(tmp_path_factory) -> Path:
     bin = folder / "env" / "bin"
     (site,) = (folder / "env" / "lib").glob("*/site-packages")
     (site / "others.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    # Its own setuptools, where venv brings one, is one that Sacred or torch can't use
+    subprocess.run([str(bin / "python"), "-m", "pip", "uninstall", "--yes", "setuptools"], capture_output=True)
     (wheel,) = folder.glob("*.whl")
     install = [str(bin / "python"), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(install, check=True, capture_output=True, text=True)
@@ -53,6 +55,25 @@ def run(installed: Path, cwd: Path, *words: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 class TestWheel:
+    def test_every_file_is_in_it(self, installed):
+        (site,) = installed.parent.glob("lib/*/site-packages")
+        tracked = subprocess.run(
+            ["git", "ls-files", "trl_ext", "tasks", "accelerate_configs"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        missing = [
+            name
+            for name in tracked
+            if not name.endswith(".md")
+            and (ROOT / name).is_file()
+            and not (site / name).is_file()
+            and not (site / "trl_ext" / "_programs" / name).is_file()
+        ]
+        assert not missing
+
     def test_help_and_version(self, installed, tmp_path):
         assert run(installed, tmp_path, "--version").stdout == f"trl-ext {__version__}\n"
         assert "trl-ext COMMAND" in run(installed, tmp_path, "--help").stdout

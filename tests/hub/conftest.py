@@ -18,13 +18,13 @@ from transformers import AutoModelForSequenceClassification
 from tests.tiny import chat_pairs, pairs, tiny_checkpoint, tiny_reward_model, tiny_tokenizer
 from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer, load_reward_model, push_reward_model
 from trl_ext.hub import push_preference_dataset
-from trl_ext.hub.round_trip import _rewards, default_texts
+from trl_ext.hub.round_trip import _outputs, default_texts
 
 tokenizer = tiny_tokenizer()
 texts = default_texts(tokenizer)
 
 def rewards(model):
-    return _rewards(model.eval(), tokenizer, texts).tolist()
+    return _outputs(model.eval(), tokenizer, texts)[:, 0].tolist()
 
 def save(model, folder):
     model.save_pretrained(folder)

@@ -12,7 +12,7 @@ from tests.servers.hub_client import ClientError
 PREPARE = """
 from pathlib import Path
 from tests.synthetic_results import NoisyScorer, evaluate, pairs
-from trl_ext.evaluation.results_hub import add_evaluation_to_model_card, push_evaluation_results
+from trl_ext.evaluation.results.hub import add_evaluation_to_model_card, push_evaluation_results
 from trl_ext.evaluation.rewardbench_layout import write_rewardbench_results
 
 subsets = ("mt-bench-easy", "mt-bench-hard", "donotanswer", "hep-go")

@@ -180,7 +180,13 @@ def suspect(folder: Path, table: pd.DataFrame) -> None:
     write(place / "mislabels.json", {"figures": {"precision": mean_estimate([1, 0, 1, 1]).to_dict()}, "settings": {}})
     pairs.assign(prompt=HOSTILE).to_csv(place / "mislabels.csv", index=False)
     shares = pd.DataFrame(
-        {"annotator_id": ["a", "b"], "share": [0.1, 0.3], "ci_low": [0.05, 0.2], "ci_high": [0.2, 0.4]}
+        {
+            "annotator_id": ["a", "b"],
+            "n": [20, 30],
+            "expected_wrong": [2.0, 9.0],
+            "wrong_low": [1.0, 5.0],
+            "wrong_high": [5.0, 14.0],
+        }
     )
     shares.to_csv(place / "annotators.csv", index=False)
 

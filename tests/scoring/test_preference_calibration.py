@@ -304,6 +304,11 @@ class TestChange:
             ours, theirs = (dataclasses.asdict(getattr(found, name)) for found in (one, other))
             assert ours.pop("method") == theirs.pop("method") and ours == pytest.approx(theirs, abs=1e-12)
 
+    def test_a_tie_has_the_error_of_a_guess(self):
+        change = preference_calibration_change([1.0, 2.0], [0.5, 0.5])
+        assert change.calibrated.brier.value == 0.25 and change.calibrated.ece.value == 0
+        assert change.brier_change.value == pytest.approx(change.calibrated.brier.value - change.raw.brier.value)
+
     def test_a_raw_model_that_is_far_too_sure_has_a_finite_loss(self):
         change = preference_calibration_change([1000.0, -1000.0, 5.0], [0.6, 0.4, 0.5])
         assert change.raw.log_loss.value == pytest.approx((1000 + np.log1p(np.exp(-5))) / 3)

@@ -37,7 +37,7 @@ class TestBuildPlan:
         assert plan.last_index.tolist() == [3, 5]
         assert plan.layout.atoms == (3, 1, 2)
         assert [(s.length, s.prefix, s.atoms) for s in plan.layout.segments] == [(4, 0, (0, 1)), (2, 3, (0, 2))]
-        assert (plan.layout.num_tokens, plan.layout.num_sequence_tokens) == (6, 9)
+        assert (plan.layout.num_tokens, sum(plan.layout.sequence_lengths)) == (6, 9)
 
     @given(sequences)
     def test_every_distinct_prefix_is_computed_once(self, rows):

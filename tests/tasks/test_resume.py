@@ -125,6 +125,8 @@ def test_killed_at_random_the_run_is_the_same_bit_for_bit(straight, tiny, tmp_pa
     assert ("Resuming from out/checkpoint-" in output) == (newest > 0)
     assert statuses(tmp_path) == ["INTERRUPTED"] * kills + ["COMPLETED"]
     assert curve(tmp_path) == curve(straight)
+    log = json.loads((tmp_path / "out" / "training_log.json").read_text())["log_history"]
+    assert [row["step"] for row in log if "loss" in row] == list(range(1, STEPS + 1))
     ours, theirs = (load_file(folder / "out" / "model.safetensors") for folder in (tmp_path, straight))
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
     results = [json.loads((folder / "out" / "results.json").read_text()) for folder in (tmp_path, straight)]

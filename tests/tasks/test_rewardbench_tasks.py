@@ -266,7 +266,10 @@ class TestProcesses:
         for config in ("cpu.yaml", "cpu_2proc.yaml"):
             arguments = script("with", f"model={reward_model}", f"dataset={data}", f"output_dir={config}")
             result = subprocess.run(
-                launch_command(config, *arguments), env=environment(), capture_output=True, text=True
+                launch_command(config, *arguments),
+                env=environment(ACCELERATE_USE_CPU="true"),
+                capture_output=True,
+                text=True,
             )
             assert result.returncode == 0, result.stderr[-3000:]
             folder = tmp_path / config / "preferences-core" / "tiny-rm"

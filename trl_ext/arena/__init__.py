@@ -1,4 +1,10 @@
-"""Which models a reward model over-values, against a leaderboard of human votes, and by how much (CHARM)."""
+"""
+Which models a reward model over-values, against a leaderboard of human votes, and by how much (CHARM).
+
+`leaderboards` and `ratings` say how often one model should win; `responses` are those of the models, with their rewards;
+`mismatch` compares the two; `offsets` would close the gap; `calibration` makes pairs to train on, and looks at what else
+such a training changed.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -182,7 +182,7 @@ _AUDIT = Command(
         "labels": Program(
             "Rank training pairs by the evidence that their label is wrong, with a table of annotators.",
             "trl-ext audit labels train_data_path=demo",
-            "outputs/mislabels/ (or output_dir): mislabels.csv, most suspicious first, annotators.csv, mislabels.json",
+            "outputs/mislabel-search/mislabels/: mislabels.csv (the most suspicious first), annotators.csv, mislabels.json",
             "tasks/find_mislabels.py",
         ),
         "attribute": Program(

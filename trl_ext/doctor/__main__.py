@@ -18,7 +18,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--for", dest="features", action="append", choices=list(FEATURES), metavar="FEATURE",
         help=f"examine this feature only; may be given several times: {', '.join(FEATURES)}",
     )  # fmt: skip
-    parser.add_argument("--deep", action="store_true", help="also compile what ZeRO with offload needs (a minute)")
+    parser.add_argument(
+        "--deep", action="store_true", help="also compile what ZeRO with offload needs (a minute or more)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args(arguments)
 

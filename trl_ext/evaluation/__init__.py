@@ -1,4 +1,11 @@
-"""Evaluation of reward models: figures with an uncertainty."""
+"""
+Evaluation of reward models: figures with an uncertainty.
+
+`statistics` has the estimates that every part of the package reports. `accuracy`, `calibration`, `biases` and `comparison`
+take arrays of rewards; `benchmarks` take a scorer and bring their own data; `results` and `leaderboards` read what
+benchmarks wrote, of many models; `training` evaluates while a model learns. `metrics`, `rewardbench_layout` and
+`rewardbench_bridge` speak to the `evaluate` library and to RewardBench.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -116,7 +116,7 @@ class _States:
     ):
         self.model, self.batch_size, self.folder, self.progress = model, batch_size, folder, progress
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0  # masked, so any id will do
-        self.mean = not model.config.is_decoder and hasattr(model, "encoder")
+        self.mean = hasattr(model, "encoder") and not getattr(model.config, "is_decoder", False)
         self.name = _fingerprint(model)
         self.kept: dict[str, Tensor] = {}
         for file in sorted(folder.glob(f"{self.name}-*.safetensors")) if folder else ():

@@ -198,7 +198,8 @@ def find_mislabels(
         if 0 < wrong.sum() < n:
             settings = {"reference": evidence, "share": share, "resamples": resamples, "seed": seed, "level": level}
             comparison = compare_evidence(scores, wrong, groups, **settings)
-            curve = precision_curve(scores, wrong, groups, shares=sorted({*_SHARES, share}), level=level)
+            first = {evidence: scores[evidence], **scores}
+            curve = precision_curve(first, wrong, groups, shares=sorted({*_SHARES, share}), level=level)
     used = {
         "evidence": evidence, "mode": "margins" if features is None else "head", "pairs": n,
         "groups": len(np.unique(groups)), "annotators": len(names) if has_annotators else None, "folds": folds,

@@ -1,4 +1,11 @@
-"""What a reward model pays for an attribute of a text, such as its length: measured by rewriting texts twice (RATE)."""
+"""
+What a reward model pays for an attribute of a text, such as its length: measured by rewriting texts twice (RATE).
+
+In the order of an analysis: `attributes` and `originals`, `rewriting` (by chat models, or by `rules`), `quality` of what came
+out, `chains` of texts and rewards, `estimators` of the effect, `remedies` for rewrites that are not perfect, `many_effects`
+at once, `report`. Before it: `power`. To check it: `experiments` with known effects, and the `original_files` of the
+paper's code.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -330,7 +330,7 @@ _MISMATCH = ("model", "reference", "mismatch", "ci_low", "ci_high", "p_value")
 
 
 def _read_mismatch(folder: Path) -> list[MismatchEvidence]:
-    """Evaluations, with a table before and one after; else reports of calibrations, with one."""
+    """Evaluations, with a table before and one after; else single tables, or reports of calibrations that have one."""
     if not folder.is_dir():
         return []
     found = []
@@ -345,6 +345,12 @@ def _read_mismatch(folder: Path) -> list[MismatchEvidence]:
                 tables[when] = table
         name = str(record.get("name", path.parent.name))
         found.append(MismatchEvidence(name, tables, record.get("headline") or [], record.get("provenance") or {}))
+    if found:
+        return found
+    for path in sorted(folder.rglob("mismatch.csv")):
+        record = _optional(path.with_name("report.json"), read_object) or {}
+        tables = {"now": read_csv(path, _MISMATCH, _MISMATCH[:2])}
+        found.append(MismatchEvidence(path.parent.name, tables, [], record.get("provenance") or {}))
     if found:
         return found
     for path in sorted(folder.rglob("report.json")):

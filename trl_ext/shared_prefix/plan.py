@@ -59,11 +59,6 @@ class Layout:
         """Tokens that are computed."""
         return sum(segment.length for segment in self.segments)
 
-    @property
-    def num_sequence_tokens(self) -> int:
-        """Tokens of all sequences, as if nothing were shared."""
-        return sum(self.sequence_lengths)
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SharedPrefixPlan:

@@ -1,4 +1,10 @@
-"""Reward trainers on top of TRL's."""
+"""
+Reward trainers on top of TRL's.
+
+`reward_*` is the base: TRL's `RewardTrainer` with rewards in float32, exact metrics and any loss of `trl_ext.losses`. On it,
+each with its config: `reliability_*` (weights from reliability, RAPL; also for DPO), `noise_aware_*` and `annotator_*` (labels of
+annotators who err), `calibration_*` (win rates of a leaderboard, CHARM). `heads` are outputs beside one reward.
+"""
 
 from .annotator_aware_config import AnnotatorAwareRewardConfig
 from .annotator_aware_trainer import AnnotatorAwareRewardTrainer

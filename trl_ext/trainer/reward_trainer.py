@@ -20,7 +20,7 @@ from ..data.loading import rename_columns
 from ..data.preference import PREFERENCE_COLUMNS, validate_preferences
 from ..data.tokenization import LengthReport, tokenize_preferences
 from ..evaluation.accuracy.pairwise import pairwise_metrics
-from ..losses import BradleyTerryLoss, PairwiseLoss
+from ..losses import BradleyTerryLoss, GaussianRewardLoss, PairwiseLoss
 from ..shared_prefix import SharedPrefixReport
 from .collator import PreferenceColumnsCollator, SharedPrefixCollator
 from .ema import EMACallback
@@ -562,7 +562,7 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
 
     def card_losses(self) -> list[Any]:
         """What was minimised, for the model card: objects with `citation` and `get_config_dict()`."""
-        return [self.loss]
+        return [self.loss, *([GaussianRewardLoss()] if self.args.reward_head == "gaussian" else [])]
 
     def card_tables(self) -> dict[str, dict[str, Any]]:
         """What else the model card says: titles of sections, each with rows of names and values."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ...evaluation.comparison.correlations import pearson_statistic, reward_correlations, spearman_statistic
-from ...evaluation.statistics import Estimate, _check_level, _cluster_codes, cluster_bootstrap, cluster_bootstraps
+from ...evaluation.statistics import Estimate, check_level, cluster_bootstrap, cluster_bootstraps, cluster_codes
 from ..mismatch.change import aligned_after
 from ..score_table import ScoreTable
 
@@ -139,7 +139,7 @@ def reward_drift(
 
         ```
     """
-    _check_level(level)
+    check_level(level)
     after = aligned_after(before, after)
     arrays = {name: _checked(values, name, before.scores.shape) for name, values in features.items()}
     # A count that differs within no prompt is known to have no effect on any comparison
@@ -256,7 +256,7 @@ def _scale(
         within = _centred(table.scores)
         found[f"within_prompt_sd_{when}"] = float(np.sqrt(np.sum(within**2) / (within.size - len(within))))
     x, y = before.scores.ravel(), after.scores.ravel()
-    labels = np.repeat(_cluster_codes(units, len(before))[0], before.scores.shape[1])
+    labels = np.repeat(cluster_codes(units, len(before))[0], before.scores.shape[1])
     for kind, statistic in (("pearson", pearson_statistic(x, y)), ("spearman", spearman_statistic(x, y))):
         found[kind] = cluster_bootstrap(statistic, labels, resamples=resamples, seed=seed, level=level)
     return found

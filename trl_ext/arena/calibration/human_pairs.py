@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from ...evaluation.comparison.comparison import PairedComparison, compare_paired
 from ...evaluation.statistics import (
     Estimate,
-    _as_finite,
     area_under_curve,
+    as_finite,
     mean_estimate,
     paired_difference,
     proportion_estimate,
@@ -141,14 +141,14 @@ def compare_human_pairs(
         array = np.asarray(values, dtype=np.float64)
         if array.ndim != 2 or array.shape[1] != 2:
             raise ValueError(f"`{name}` must have shape (N, 2), rewards of chosen and rejected, got {array.shape}")
-        _as_finite(array.ravel(), name)
+        as_finite(array.ravel(), name)
         pairs[name] = array
     if pairs["before"].shape != pairs["after"].shape:
         raise ValueError(
             f"`before` and `after` must be of the same pairs, got {len(pairs['before'])} and {len(pairs['after'])}"
         )
     n = len(pairs["before"])
-    right = np.ones(n) if correct is None else _as_finite(correct, "correct")
+    right = np.ones(n) if correct is None else as_finite(correct, "correct")
     if right.shape != (n,):
         raise ValueError(f"`correct` must have one value per pair, shape ({n},), got {right.shape}")
     bad = np.flatnonzero(~np.isin(right, (0, 1)))

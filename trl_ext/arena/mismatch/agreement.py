@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from ...evaluation.statistics import Estimate, _check_level, _cluster_codes
+from ...evaluation.statistics import Estimate, check_level, cluster_codes
 from ..ratings.rated_models import check_rated
 from ..ratings.rating_table import RatingTable
 from ..score_table import ScoreTable
@@ -128,7 +128,7 @@ def rating_agreement(
 
         ```
     """
-    _check_level(level)
+    check_level(level)
     if bootstrap < 2 / (1 - level):
         raise ValueError(
             f"`bootstrap` must be at least 2 / (1 - level) = {int(np.ceil(2 / (1 - level)))} draws, got {bootstrap}"
@@ -202,7 +202,7 @@ def _mean_draws(
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Draws of the mean scores `(B, M)` and of the mean wins `(B, M)`, and what was weighted."""
     n, m = scores.shape
-    codes, units = (None, n) if clusters is None else _cluster_codes(clusters, n)
+    codes, units = (None, n) if clusters is None else cluster_codes(clusters, n)
     unit = f"{n} prompts" if codes is None else f"{n} prompts in {units} clusters"
     if units > _MOST_UNITS:
         group = generator.permutation(units) % _MOST_UNITS

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ...evaluation.statistics import Estimate, _check_level
+from ...evaluation.statistics import Estimate, check_level
 from ..ratings.rating_table import RatingTable
 from ..ratings.win_probability import elo_win_probability
 from ..score_table import ScoreTable
@@ -159,7 +159,7 @@ def compare_mismatch(
 
         ```
     """
-    _check_level(level)
+    check_level(level)
     check_ties(ties)
     if draws < 2:
         raise ValueError(f"`draws` must be at least 2, got {draws}")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ...evaluation.statistics import _as_finite, _check_level
+from ...evaluation.statistics import as_finite, check_level
 from ..ratings.rated_models import check_rated
 from ..ratings.rating_table import RatingTable
 from ..ratings.win_probability import elo_win_probability
@@ -61,8 +61,8 @@ def mismatch_degree(
         ```
     """
     check_ties(ties)
-    first = _as_finite(scores_overvalued, "scores_overvalued")
-    second = _as_finite(scores_reference, "scores_reference")
+    first = as_finite(scores_overvalued, "scores_overvalued")
+    second = as_finite(scores_reference, "scores_reference")
     if first.shape != second.shape:
         raise ValueError(
             f"scores of both models must be of the same prompts, got {first.size} of the over-valued and {second.size} of "
@@ -145,7 +145,7 @@ def mismatch_table(
         ```
     """
     check_ties(ties)
-    _check_level(level)
+    check_level(level)
     if bootstrap < 2 / (1 - level):
         raise ValueError(
             f"`bootstrap` must be at least 2 / (1 - level) = {int(np.ceil(2 / (1 - level)))} draws, got {bootstrap}"

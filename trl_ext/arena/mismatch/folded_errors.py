@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...evaluation.statistics import _cluster_codes
+from ...evaluation.statistics import cluster_codes
 from ..score_table import ScoreTable
 from .paired_outcomes import TIES
 
@@ -23,7 +23,7 @@ def paired_win_rates(
     number of clusters.
     """
     n = len(before)
-    codes, units = (np.arange(n), n) if clusters is None else _cluster_codes(clusters, n)
+    codes, units = (np.arange(n), n) if clusters is None else cluster_codes(clusters, n)
     if units < 2:
         what = "prompt" if clusters is None else "cluster of prompts"
         raise ValueError(f"there is one {what} only: no interval can be given. Evaluate on more held-out prompts.")

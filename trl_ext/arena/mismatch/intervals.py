@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ...evaluation.statistics import _cluster_codes
+from ...evaluation.statistics import cluster_codes
 from ..ratings.win_probability import ELO_SCALE
 from .paired_outcomes import TIES
 from .pairwise_counts import PairCounts, clustered_variances
@@ -36,7 +36,7 @@ class EffectivePrompts:
         n = counts.n
         if clusters is None:
             return cls(np.full(counts.wins.shape, float(n)), np.inf, f"{n} independent prompts")
-        codes, units = _cluster_codes(clusters, n)
+        codes, units = cluster_codes(clusters, n)
         unit = f"effective number of {n} prompts in {units} clusters"
         if units < 2:
             return cls(np.full(counts.wins.shape, np.nan), np.nan, unit)

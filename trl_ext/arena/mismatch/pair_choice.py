@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...evaluation.statistics import _check_level, adjust_p_values
+from ...evaluation.statistics import adjust_p_values, check_level
 from ..ratings.rated_models import scored_name
 from ..ratings.rating_table import RatingTable
 
@@ -99,7 +99,7 @@ def significant_pairs(table: pd.DataFrame, *, level: float = 0.95) -> pd.DataFra
     Returns:
         `pandas.DataFrame`: Columns `p_adjusted` and `significant`, with the index of `table`.
     """
-    _check_level(level)
+    check_level(level)
     missing = [column for column in _COLUMNS if column not in table]
     if missing:
         raise ValueError(f"table has no column {', '.join(missing)}: give the table of `mismatch_table`")

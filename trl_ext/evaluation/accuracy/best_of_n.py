@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ..statistics import Estimate, _as_finite, _check_level, mean_estimate, proportion_estimate
+from ..statistics import Estimate, as_finite, check_level, mean_estimate, proportion_estimate
 
 
 TIES = ("first", "random")
@@ -115,7 +115,7 @@ def best_of_k_curve(
         [0.533, 0.6, 0.4]
         ```
     """
-    _check_level(level)
+    check_level(level)
     groups = _checked(rewards, qualities)
     largest = max(len(group[0]) for group in groups)
     ks = tuple(range(1, largest + 1)) if ks is None else tuple(ks)
@@ -171,8 +171,8 @@ def _checked(rewards: Sequence[ArrayLike], qualities: Sequence[ArrayLike]) -> li
     groups = []
     for row, (reward, quality) in enumerate(zip(rewards, qualities, strict=True)):
         reward, quality = (
-            _as_finite(reward, f"rewards of prompt {row}"),
-            _as_finite(quality, f"qualities of prompt {row}"),
+            as_finite(reward, f"rewards of prompt {row}"),
+            as_finite(quality, f"qualities of prompt {row}"),
         )
         if reward.shape != quality.shape:
             raise ValueError(f"prompt {row} has {reward.size} rewards and {quality.size} qualities")
@@ -222,7 +222,7 @@ def rank_candidates(rewards: Sequence[ArrayLike]) -> list[np.ndarray]:
         ```
     """
     return [
-        stats.rankdata(-_as_finite(reward, f"rewards of prompt {row}"), method="min").astype(np.int64)
+        stats.rankdata(-as_finite(reward, f"rewards of prompt {row}"), method="min").astype(np.int64)
         for row, reward in enumerate(rewards)
     ]
 
@@ -273,7 +273,7 @@ def select_best(rewards: Sequence[ArrayLike], *, ties: str = "first", seed: int 
     rng = np.random.default_rng([seed, 85])
     indices, tied = [], []
     for row, reward in enumerate(rewards):
-        reward = _as_finite(reward, f"rewards of prompt {row}")
+        reward = as_finite(reward, f"rewards of prompt {row}")
         best = np.flatnonzero(reward == reward.max())
         indices.append(best[0] if ties == "first" or len(best) == 1 else rng.choice(best))
         tied.append(len(best))

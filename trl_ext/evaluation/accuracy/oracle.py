@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import entr
 
-from ..statistics import Estimate, _as_finite, mean_estimate, proportion_estimate
+from ..statistics import Estimate, as_finite, mean_estimate, proportion_estimate
 
 
 ORACLE_PROBABILITY = "oracle_probability"  # the column of true preferences
@@ -104,8 +104,8 @@ def oracle_scores(
         (0.5, 1)
         ```
     """
-    chosen, rejected = _as_finite(rewards_chosen, "rewards_chosen"), _as_finite(rewards_rejected, "rewards_rejected")
-    oracle = _as_finite(oracle_probability, "oracle_probability")
+    chosen, rejected = as_finite(rewards_chosen, "rewards_chosen"), as_finite(rewards_rejected, "rewards_rejected")
+    oracle = as_finite(oracle_probability, "oracle_probability")
     if not chosen.shape == rejected.shape == oracle.shape:
         raise ValueError(
             f"rewards_chosen, rewards_rejected and oracle_probability must have one value per pair, got {chosen.size}, "

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..statistics import Estimate, _as_finite, area_under_curve, paired_difference, proportion_estimate
+from ..statistics import Estimate, area_under_curve, as_finite, paired_difference, proportion_estimate
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ def truth_scores(
         (0.75, 0.75, 0.5)
         ```
     """
-    chosen, rejected = _as_finite(rewards_chosen, "rewards_chosen"), _as_finite(rewards_rejected, "rewards_rejected")
-    right = _as_finite(correct_chosen, "correct_chosen")
+    chosen, rejected = as_finite(rewards_chosen, "rewards_chosen"), as_finite(rewards_rejected, "rewards_rejected")
+    right = as_finite(correct_chosen, "correct_chosen")
     if not chosen.shape == rejected.shape == right.shape:
         raise ValueError(
             f"rewards_chosen, rewards_rejected and correct_chosen must have one value per pair, got {chosen.size}, "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..statistics import Estimate, _as_finite, proportion_estimate, weighted_average
+from ..statistics import Estimate, as_finite, proportion_estimate, weighted_average
 
 
 logger = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ def rewardbench_section_scores(
         raise ValueError(f"ties must be one of {', '.join(TIES)}, got {ties!r}")
     if absent not in ABSENT:
         raise ValueError(f"absent must be one of {', '.join(ABSENT)}, got {absent!r}")
-    chosen, rejected = _as_finite(rewards_chosen, "rewards_chosen"), _as_finite(rewards_rejected, "rewards_rejected")
+    chosen, rejected = as_finite(rewards_chosen, "rewards_chosen"), as_finite(rewards_rejected, "rewards_rejected")
     names = np.asarray(subsets)
     if not names.shape == chosen.shape == rejected.shape:
         raise ValueError(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ..statistics import CORRECTIONS, Estimate, _as_finite, _check_level, _cluster_codes, adjust_p_values
+from ..statistics import CORRECTIONS, Estimate, adjust_p_values, as_finite, check_level, cluster_codes
 
 
 logger = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ def rewards_of_a_and_b(
     Returns:
         `tuple[numpy.ndarray, numpy.ndarray]`: both of shape `(N,)`.
     """
-    chosen, rejected = _as_finite(rewards_chosen, "rewards_chosen"), _as_finite(rewards_rejected, "rewards_rejected")
+    chosen, rejected = as_finite(rewards_chosen, "rewards_chosen"), as_finite(rewards_rejected, "rewards_rejected")
     choice = np.asarray(chosen_choice, dtype=object)
     if not chosen.shape == rejected.shape == choice.shape:
         raise ValueError(
@@ -241,18 +241,18 @@ def attribute_bias(
         {'longer': 2.02, 'polite': 0.75}
         ```
     """
-    _check_level(level)
+    check_level(level)
     if correction not in CORRECTIONS:
         raise ValueError(f"correction must be one of {', '.join(CORRECTIONS)}, got {correction!r}")
     features, other_codes = encode_attributes(attributes, columns, other)
-    a, b = _as_finite(rewards_a, "rewards_a"), _as_finite(rewards_b, "rewards_b")
+    a, b = as_finite(rewards_a, "rewards_a"), as_finite(rewards_b, "rewards_b")
     if not len(features) == a.size == b.size:
         raise ValueError(f"there are {len(features)} rows of attributes, {a.size} rewards of A and {b.size} of B")
     difference = a - b
     n = difference.size
     names = ("intercept", *columns)
     design = np.column_stack([np.ones(n), features])
-    codes, units = _cluster_codes(np.arange(n) if clusters is None else clusters, n)
+    codes, units = cluster_codes(np.arange(n) if clusters is None else clusters, n)
 
     # design = q @ diag(scale) @ directions, the part of the design that is there
     q, scale, directions = np.linalg.svd(design, full_matrices=False)

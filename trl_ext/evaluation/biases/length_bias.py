@@ -11,10 +11,10 @@ from statsmodels.genmod.generalized_linear_model import GLM
 from ..comparison.correlations import spearman_statistic
 from ..statistics import (
     Estimate,
-    _as_finite,
-    _check_level,
-    _cluster_codes,
+    as_finite,
+    check_level,
     cluster_bootstrap,
+    cluster_codes,
     proportion_estimate,
 )
 
@@ -130,16 +130,16 @@ def length_bias(
         (1.0, 0.0, 1.0)
         ```
     """
-    _check_level(level)
+    check_level(level)
     if ties not in TIES:
         raise ValueError(f"ties must be one of {', '.join(TIES)}, got {ties!r}")
     if not equal_within >= 0:
         raise ValueError(f"equal_within must be at least 0, got {equal_within}")
     arrays = {
-        "rewards_chosen": _as_finite(rewards_chosen, "rewards_chosen"),
-        "rewards_rejected": _as_finite(rewards_rejected, "rewards_rejected"),
-        "length_chosen": _as_finite(length_chosen, "length_chosen"),
-        "length_rejected": _as_finite(length_rejected, "length_rejected"),
+        "rewards_chosen": as_finite(rewards_chosen, "rewards_chosen"),
+        "rewards_rejected": as_finite(rewards_rejected, "rewards_rejected"),
+        "length_chosen": as_finite(length_chosen, "length_chosen"),
+        "length_rejected": as_finite(length_rejected, "length_rejected"),
     }
     if len({array.size for array in arrays.values()}) > 1:
         sizes = ", ".join(f"{name} {array.size}" for name, array in arrays.items())
@@ -152,7 +152,7 @@ def length_bias(
             )
     chosen, rejected, longer, shorter = arrays.values()
     n = chosen.size
-    units = np.arange(n) if clusters is None else _cluster_codes(clusters, n)[0]
+    units = np.arange(n) if clusters is None else cluster_codes(clusters, n)[0]
     difference = chosen - rejected
     tied = difference == 0
     wins = np.where(tied, TIES[ties], difference > 0)

@@ -86,6 +86,10 @@ def pair_calibration(
     w = np.ones_like(d) if weights is None else np.asarray(weights, dtype=np.float64)
     if w.shape != d.shape or not (w >= 0).all() or not w.any():
         raise ValueError(f"weights must be {d.size} numbers of at least 0 that are not all 0")
+    if not w.all():  # a resample of them alone would have no weight
+        rows = w > 0
+        clusters = None if clusters is None else np.asarray(clusters)[rows]
+        d, y, losses, squares, w = (values[rows] for values in (d, y, losses, squares, w))
     confidence, agreement = preferred_orientation(expit(d), y)
     codes = bin_codes(confidence, bin_edges(confidence, N_BINS, "uniform"))
 
@@ -193,6 +197,10 @@ def preference_calibration_change(
         notes = tuple(note for note in raw.notes if not note.startswith("log_loss"))
         raw = dataclasses.replace(raw, log_loss=mean_estimate(raw_losses, clusters, level), notes=notes)
     calibrated = calibration_report(*own_rows, clusters, **options)
+    # Of the pairs, not of the confidence: a tie that counts as half an agreement would have no error
+    squares = (p - y) ** 2
+    raw = dataclasses.replace(raw, brier=mean_estimate(raw_squares, clusters, level))
+    calibrated = dataclasses.replace(calibrated, brier=mean_estimate(squares, clusters, level))
     gaps = [confidence - agreement for confidence, agreement in (raw_rows, own_rows)]
     codes = [bin_codes(rows[0], bin_edges(rows[0], N_BINS, "uniform")) for rows in (raw_rows, own_rows)]
 
@@ -211,6 +219,6 @@ def preference_calibration_change(
         raw=raw,
         calibrated=calibrated,
         ece_change=_reflected(ece_change),
-        brier_change=mean_estimate((p - y) ** 2 - raw_squares, clusters, level),
+        brier_change=mean_estimate(squares - raw_squares, clusters, level),
         log_loss_change=log_loss_change,
     )

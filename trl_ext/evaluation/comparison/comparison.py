@@ -13,10 +13,10 @@ from tqdm.auto import tqdm
 from ..statistics import (
     CORRECTIONS,
     Estimate,
-    _as_finite,
-    _check_level,
-    _cluster_codes,
     adjust_p_values,
+    as_finite,
+    check_level,
+    cluster_codes,
     mcnemar_p_values,
     minimum_detectable_effect,
     sign_flip_p_value,
@@ -193,7 +193,7 @@ def compare_paired(
         (9, 2, 'McNemar mid-p', 0.0386)
         ```
     """
-    _check_level(level)
+    check_level(level)
     a, b = _aligned({"scores_a": scores_a, "scores_b": scores_b}).values()
     labels = np.zeros(a.size, dtype=int) if strata is None else np.asarray(strata)
     if weights is not None and strata is None:
@@ -331,7 +331,7 @@ def _aligned(scores: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     first, first_ids = next(iter(scores)), None
     for name, values in scores.items():
-        array = _as_finite(values, name)
+        array = as_finite(values, name)
         outside = np.flatnonzero((array < 0) | (array > 1))
         if outside.size:
             row = outside[0]
@@ -364,7 +364,7 @@ def _contributions(
     differences: np.ndarray, labels: np.ndarray, weights: Mapping[str, float], clusters: ArrayLike | None
 ) -> tuple[np.ndarray, float, bool]:
     """What every cluster adds to the weighted difference, the effective number of clusters, and whether any has two rows."""
-    codes = np.arange(differences.size) if clusters is None else _cluster_codes(clusters, differences.size)[0]
+    codes = np.arange(differences.size) if clusters is None else cluster_codes(clusters, differences.size)[0]
     present = {name: weights[name] for name in weights if weights[name] > 0 and (labels == str(name)).any()}
     total = sum(present.values())
     parts, inverse, clustered = [], 0.0, False

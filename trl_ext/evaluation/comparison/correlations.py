@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ..statistics import Estimate, _as_finite, _check_level, _cluster_codes, cluster_bootstrap, proportion_estimate
+from ..statistics import Estimate, as_finite, check_level, cluster_bootstrap, cluster_codes, proportion_estimate
 
 
 KINDS = ("pearson", "spearman")
@@ -120,19 +120,19 @@ def reward_correlations(
         0.5
         ```
     """
-    _check_level(level)
+    check_level(level)
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     if len(rewards) < 2:
         raise ValueError(f"at least two models are compared, got {', '.join(rewards) or 'none'}")
     if centre_prompts and prompts is None:
         raise ValueError("centre_prompts needs prompts")
-    arrays = {name: _as_finite(values, f"rewards of {name}") for name, values in rewards.items()}
+    arrays = {name: as_finite(values, f"rewards of {name}") for name, values in rewards.items()}
     first, n = next((name, array.size) for name, array in arrays.items())
     for name, array in arrays.items():
         if array.size != n:
             raise ValueError(f"models must have rewards of the same responses: {first} has {n}, {name} {array.size}")
-    codes = None if prompts is None else _cluster_codes(prompts, n)[0]
+    codes = None if prompts is None else cluster_codes(prompts, n)[0]
     used = arrays
     units = codes
     if centre_prompts:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..statistics import Estimate, _as_finite, adjust_p_values
+from ..statistics import Estimate, adjust_p_values, as_finite
 from .comparison import PairedComparison, compare_many, compare_paired
 
 
@@ -171,7 +171,7 @@ def reward_tie_band(rewards_chosen: ArrayLike, rewards_rejected: ArrayLike, tole
     """
     if not (np.isfinite(tolerance) and tolerance >= 0):
         raise ValueError(f"tolerance must be finite and at least 0, got {tolerance}")
-    chosen, rejected = _as_finite(rewards_chosen, "rewards_chosen"), _as_finite(rewards_rejected, "rewards_rejected")
+    chosen, rejected = as_finite(rewards_chosen, "rewards_chosen"), as_finite(rewards_rejected, "rewards_rejected")
     if chosen.shape != rejected.shape:
         raise ValueError(f"rewards must be of the same pairs, got {chosen.size} chosen and {rejected.size} rejected")
     difference = chosen - rejected
@@ -209,7 +209,7 @@ def reward_noise(rewards: ArrayLike, rewards_again: ArrayLike) -> float:
         0.5
         ```
     """
-    first, second = _as_finite(rewards, "rewards"), _as_finite(rewards_again, "rewards_again")
+    first, second = as_finite(rewards, "rewards"), as_finite(rewards_again, "rewards_again")
     if first.shape != second.shape:
         raise ValueError(f"both must be rewards of the same responses, got {first.size} and {second.size}")
     return float(2 * np.abs(first - second).max())

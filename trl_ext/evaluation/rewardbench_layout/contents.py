@@ -9,7 +9,6 @@ import pandas as pd
 
 # Keys beside subset accuracies and beside parallel arrays
 MODEL_FIELDS = ("model", "model_type", "chat_template", "ref_model")
-SUMMARY_KEYS = ("accuracy", "num_prompts", "model", "ref_model", "tokenizer", "chat_template", "extra_results")
 _PAIR_KEYS = ("results", "scores_chosen", "scores_rejected", "text_chosen", "text_rejected")
 KINDS = ("results", "pair scores", "group scores", "best-of-n scores", "summary", "outputs")
 

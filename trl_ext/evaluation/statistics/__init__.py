@@ -8,8 +8,8 @@ two labels per row, shape `(N, 2)`, for rows that share either: the same questio
 from .auc import area_under_curve
 from .bootstrap import bootstrap_replicates, cluster_bootstrap, cluster_bootstraps
 from .estimate import Estimate
-from .inputs import _as_finite, _as_labels, _check_level, _cluster_codes
-from .means import _mean_covariance, mean_estimate, paired_difference
+from .inputs import as_finite, as_labels, check_level, cluster_codes
+from .means import mean_covariance, mean_estimate, paired_difference
 from .multiple_testing import CORRECTIONS, adjust_p_values
 from .paired_tests import mcnemar_p_values, minimum_detectable_effect, sign_flip_p_value
 from .proportions import proportion_estimate, wilson_interval
@@ -21,11 +21,11 @@ from .weighted import weighted_average
 __all__ = [
     "CORRECTIONS",
     "Estimate",
-    "_as_finite",
-    "_as_labels",
-    "_check_level",
-    "_cluster_codes",
-    "_mean_covariance",
+    "as_finite",
+    "as_labels",
+    "check_level",
+    "cluster_codes",
+    "mean_covariance",
     "adjust_p_values",
     "area_under_curve",
     "bootstrap_replicates",

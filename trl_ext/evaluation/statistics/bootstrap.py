@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .estimate import Estimate
-from .inputs import _check_level, _cluster_codes
+from .inputs import check_level, cluster_codes
 
 
 def cluster_bootstrap(
@@ -91,7 +91,7 @@ def cluster_bootstraps(
         [3.0, 6.0]
         ```
     """
-    _check_level(level)
+    check_level(level)
     values, found, units = bootstrap_replicates(statistics, clusters, resamples=resamples, seed=seed)
     n = len(clusters)
     method = f"cluster bootstrap, percentile interval ({units} clusters, {resamples} resamples, seed {seed}, {level:g} level)"
@@ -129,7 +129,7 @@ def bootstrap_replicates(
     n = len(clusters)
     if n == 0:
         raise ValueError("clusters is empty")
-    codes, units = _cluster_codes(clusters, n)
+    codes, units = cluster_codes(clusters, n)
     values = np.asarray(statistics(np.ones((1, n))), dtype=np.float64)[0]
     if units < 2:
         return values, np.empty((0, len(values))), units

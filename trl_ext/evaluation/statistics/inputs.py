@@ -5,7 +5,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 
-def _as_finite(values: ArrayLike, name: str) -> np.ndarray:
+def as_finite(values: ArrayLike, name: str) -> np.ndarray:
+    """Values of shape `(N,)` in float64; `ValueError` with the first bad row if there are none, or not all are finite."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
         raise ValueError(f"{name} must have shape (N,), got {array.shape}")
@@ -19,9 +20,9 @@ def _as_finite(values: ArrayLike, name: str) -> np.ndarray:
     return array
 
 
-def _cluster_codes(clusters: ArrayLike, n: int) -> tuple[np.ndarray, int]:
+def cluster_codes(clusters: ArrayLike, n: int) -> tuple[np.ndarray, int]:
     """Labels -> codes 0..G-1 and G."""
-    labels = _as_labels(clusters)
+    labels = as_labels(clusters)
     if labels.shape != (n,):
         raise ValueError(f"clusters must have one label per row, shape ({n},), got {labels.shape}")
     missing = np.flatnonzero(pd.isna(labels))
@@ -34,11 +35,12 @@ def _cluster_codes(clusters: ArrayLike, n: int) -> tuple[np.ndarray, int]:
     return codes, len(unique)
 
 
-def _as_labels(clusters: ArrayLike) -> np.ndarray:
+def as_labels(clusters: ArrayLike) -> np.ndarray:
     """Labels as they are: numpy would make text of a list that holds text and numbers, or text and NaN."""
     return np.array(clusters, dtype=object) if isinstance(clusters, list | tuple) else np.asarray(clusters)
 
 
-def _check_level(level: float) -> None:
+def check_level(level: float) -> None:
+    """`ValueError` unless it is a confidence level."""
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must lie strictly between 0 and 1, got {level}")

@@ -7,17 +7,17 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from .estimate import Estimate
-from .inputs import _as_finite, _as_labels, _check_level, _cluster_codes
+from .inputs import as_finite, as_labels, check_level, cluster_codes
 
 
-def _mean_covariance(columns: np.ndarray, clusters: ArrayLike | None) -> tuple[np.ndarray, float]:
+def mean_covariance(columns: np.ndarray, clusters: ArrayLike | None) -> tuple[np.ndarray, float]:
     """Covariance (K, K) of the K column means of `columns` (N, K), and its degrees of freedom; `nan` below 2 units."""
     if np.ndim(clusters) == 2:
-        return _two_way_covariance(columns, _as_labels(clusters))
+        return _two_way_covariance(columns, as_labels(clusters))
     residuals = columns - columns.mean(axis=0)
     n = len(columns)
     if clusters is not None:
-        codes, units = _cluster_codes(clusters, n)
+        codes, units = cluster_codes(clusters, n)
         residuals = np.stack([np.bincount(codes, weights=column, minlength=units) for column in residuals.T], axis=1)
     else:
         units = n
@@ -37,7 +37,7 @@ def _two_way_covariance(columns: np.ndarray, clusters: np.ndarray) -> tuple[np.n
     """
     if clusters.shape != (len(columns), 2):
         raise ValueError(f"clusters must have shape (N,) or (N, 2) with N = {len(columns)}, got {clusters.shape}")
-    parts = [(*_mean_covariance(columns, labels),) for labels in clusters.T]
+    parts = [(*mean_covariance(columns, labels),) for labels in clusters.T]
     if 0 in (known := [degrees for _, degrees in parts]):  # one label for all: nothing is clustered by it
         return parts[known.index(0) - 1]
     covariance = sum(part for part, _ in parts)
@@ -52,7 +52,7 @@ def _describe(what: str, level: float, clusters: ArrayLike | None, degrees: floa
     if np.ndim(clusters) == 2:
         unit = (
             "two-way, "
-            + " x ".join(str(len(set(labels))) for labels in _as_labels(clusters).T.tolist())
+            + " x ".join(str(len(set(labels))) for labels in as_labels(clusters).T.tolist())
             + " clusters, "
         )
     return f"{what} ({unit}{level:g} level)"
@@ -83,9 +83,9 @@ def mean_estimate(values: ArrayLike, clusters: ArrayLike | None = None, level: f
     Returns:
         [`Estimate`]: with `nan` for the uncertainty of a single row or a single cluster.
     """
-    _check_level(level)
-    array = _as_finite(values, "values")
-    covariance, degrees = _mean_covariance(array[:, None], clusters)
+    check_level(level)
+    array = as_finite(values, "values")
+    covariance, degrees = mean_covariance(array[:, None], clusters)
     value, se = array.mean(), np.sqrt(covariance[0, 0])
     half = se * stats.t.ppf((1 + level) / 2, degrees) if degrees else np.nan
     what = "mean, t interval" if clusters is None else "mean, CR1 cluster-robust t interval"
@@ -110,7 +110,7 @@ def paired_difference(a: ArrayLike, b: ArrayLike, clusters: ArrayLike | None = N
     Returns:
         [`Estimate`]
     """
-    a, b = _as_finite(a, "a"), _as_finite(b, "b")
+    a, b = as_finite(a, "a"), as_finite(b, "b")
     if a.shape != b.shape:
         raise ValueError(f"a and b must be paired row by row, got {a.size} and {b.size} rows")
     estimate = mean_estimate(a - b, clusters, level)

@@ -6,8 +6,8 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from .estimate import Estimate
-from .inputs import _as_finite, _check_level
-from .means import _describe, _mean_covariance, mean_estimate
+from .inputs import as_finite, check_level
+from .means import _describe, mean_covariance, mean_estimate
 
 
 def wilson_interval(successes: float, n: int, level: float = 0.95) -> Estimate:
@@ -28,7 +28,7 @@ def wilson_interval(successes: float, n: int, level: float = 0.95) -> Estimate:
     Returns:
         [`Estimate`]: `se` is the plain sqrt(p(1-p)/n), which is 0 at 0 and 1.
     """
-    _check_level(level)
+    check_level(level)
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
     if not 0 <= successes <= n:
@@ -74,13 +74,13 @@ def proportion_estimate(values: ArrayLike, clusters: ArrayLike | None = None, le
     Returns:
         [`Estimate`]
     """
-    array = _as_finite(values, "values")
+    array = as_finite(values, "values")
     outside = np.flatnonzero((array < 0) | (array > 1))
     if outside.size:
         row = outside[0]
         raise ValueError(f"values has {outside.size} entries outside [0, 1]; first: row {row}, value {array[row]}")
     mean = mean_estimate(array, clusters, level)
-    _, degrees = _mean_covariance(array[:, None], clusters)
+    _, degrees = mean_covariance(array[:, None], clusters)
     method = _describe("proportion, Wilson interval on the effective number of rows", level, clusters, degrees)
     if not degrees:
         return Estimate(mean.value, np.nan, np.nan, np.nan, array.size, method)

@@ -5,8 +5,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from .estimate import Estimate
-from .inputs import _as_finite, _check_level
-from .means import _describe, _mean_covariance
+from .inputs import as_finite, check_level
+from .means import _describe, mean_covariance
 
 
 def ratio_estimate(
@@ -43,12 +43,12 @@ def ratio_estimate(
     Returns:
         [`Estimate`]: `value` is `±inf` for a denominator of 0, `nan` for 0/0.
     """
-    _check_level(level)
-    numerator, denominator = _as_finite(numerator, "numerator"), _as_finite(denominator, "denominator")
+    check_level(level)
+    numerator, denominator = as_finite(numerator, "numerator"), as_finite(denominator, "denominator")
     if numerator.shape != denominator.shape:
         raise ValueError(f"numerator and denominator differ in length: {numerator.size} and {denominator.size} rows")
     columns = np.stack([numerator, denominator], axis=1)
-    covariance, degrees = _mean_covariance(columns, clusters)
+    covariance, degrees = mean_covariance(columns, clusters)
     top, bottom = columns.mean(axis=0)
     bottom = 0.0 if abs(bottom) <= zero_atol else bottom
     with np.errstate(divide="ignore", invalid="ignore"):

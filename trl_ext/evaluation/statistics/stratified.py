@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from .estimate import Estimate
-from .inputs import _as_finite, _check_level, _cluster_codes
+from .inputs import as_finite, check_level, cluster_codes
 
 
 METHODS = ("smoothed", "percentile")
@@ -89,7 +89,7 @@ def stratified_estimate(
         (0.625, True, True)
         ```
     """
-    _check_level(level)
+    check_level(level)
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     if resamples < 2:
@@ -97,7 +97,7 @@ def stratified_estimate(
     low, high = map(float, bounds)
     if not low < high:
         raise ValueError(f"bounds must be (low, high) with low < high, got {bounds}")
-    values = _as_finite(values, "values")
+    values = as_finite(values, "values")
     outside = np.flatnonzero((values < low) | (values > high))
     if outside.size:
         row = outside[0]
@@ -155,7 +155,7 @@ def _parts(
     names = [name for name, weight in by_name.items() if weight > 0 and (labels == name).any()]
     if not names:
         raise ValueError("no stratum with a weight above 0 has rows")
-    codes = np.arange(values.size) if clusters is None else _cluster_codes(clusters, values.size)[0]
+    codes = np.arange(values.size) if clusters is None else cluster_codes(clusters, values.size)[0]
     parts, n = [], 0
     for name in names:
         rows = labels == name

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .estimate import Estimate
-from .inputs import _as_finite, _check_level
+from .inputs import as_finite, check_level
 from .means import _describe
 
 
@@ -41,10 +41,10 @@ def weighted_average(estimates: Sequence[Estimate], weights: ArrayLike | None = 
         (0.65, 0.521, 0.75)
         ```
     """
-    _check_level(level)
+    check_level(level)
     if not estimates:
         raise ValueError("estimates is empty")
-    weights = _as_finite(np.ones(len(estimates)) if weights is None else weights, "weights")
+    weights = as_finite(np.ones(len(estimates)) if weights is None else weights, "weights")
     if weights.size != len(estimates):
         raise ValueError(f"weights must have one value per estimate, got {weights.size} for {len(estimates)}")
     if (weights < 0).any() or weights.sum() == 0:

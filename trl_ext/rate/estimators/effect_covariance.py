@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ...evaluation.statistics import Estimate, _check_level
+from ...evaluation.statistics import Estimate, check_level
 from ..chains.reward_chains import RewardChains
 from .estimands import EFFECTS, count_rows, effect_rows, pooled_reward_std
 from .group_difference import cluster_degrees, welch_degrees
@@ -71,7 +71,7 @@ class Figure:
 
 def t_estimate(figure: Figure, se: float, level: float, what: str) -> Estimate:
     """Interval of a figure with this standard error and its degrees of freedom."""
-    _check_level(level)
+    check_level(level)
     units = f"{figure.degrees + 1:g} clusters or independent rows"
     if not figure.interval.startswith("paired"):
         units = f"{figure.degrees:.4g} degrees of freedom"

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ...evaluation.statistics import Estimate, _check_level, bootstrap_replicates
+from ...evaluation.statistics import Estimate, bootstrap_replicates, check_level
 from ..chains.reward_chains import RewardChains
 from .effect_covariance import Figure, effect_figure, unit_codes
 from .estimands import EFFECTS, REWRITE_EFFECTS, effect_differences, pooled_reward_std
@@ -59,7 +59,7 @@ def normalised_effects(
     chains = RewardChains.of_table(table)
     if method not in ("bootstrap", "delta"):
         raise ValueError(f"method must be 'bootstrap' or 'delta', got {method!r}")
-    _check_level(level)
+    check_level(level)
     names = (*EFFECTS, *REWRITE_EFFECTS)
     found: dict[str, Estimate | None] = dict.fromkeys(names)
     codes, std = unit_codes(chains), pooled_reward_std(chains)

@@ -10,8 +10,7 @@ from ..chains.text_chains import TextChains
 
 
 LEVELS = tuple(range(11))
-# P(first attribute | second) is 0.5 + STEP · level; the correlation of the two is level / 10
-STEP = 0.05
+# P(first attribute | second) is 0.5 + level / 20; the correlation of the two is level / 10
 
 
 def correlated_counts(cell_size: int, levels: Sequence[int] = LEVELS, *, same_total: bool = True) -> np.ndarray:

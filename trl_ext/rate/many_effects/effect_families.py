@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...evaluation.statistics import Estimate, _check_level
+from ...evaluation.statistics import Estimate, check_level
 from ..chains.reward_chains import RewardChains
 from ..estimators.effect_covariance import Figure, check_effects, effect_figure, unit_codes
 from ..plain_json import plain
@@ -135,7 +135,7 @@ def adjust_family(
 
         ```
     """
-    _check_level(level)
+    check_level(level)
     estimands = check_effects(estimands)
     if not tables:
         raise ValueError("there are no tables")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...evaluation.statistics import Estimate, _check_level, bootstrap_replicates
+from ...evaluation.statistics import Estimate, bootstrap_replicates, check_level
 from ..chains.reward_chains import RewardChains
 from ..estimators.effect_covariance import Figure, check_effects, effect_figure, t_estimate, unit_codes
 from ..estimators.estimands import pooled_reward_std
@@ -179,7 +179,7 @@ def compare_reward_models(
 
         ```
     """
-    _check_level(level)
+    check_level(level)
     estimands = check_effects(estimands)
     if len(tables) < 2:
         raise ValueError(f"at least two reward models are compared, got {', '.join(tables) or 'none'}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from ...evaluation.statistics import _mean_covariance, mean_estimate
+from ...evaluation.statistics import mean_covariance, mean_estimate
 from ..chains.reward_chains import RewardChains
 from ..estimators.effect_covariance import estimand_rows, unit_codes
 from ..estimators.estimands import paired_effects
@@ -27,7 +27,7 @@ class Pilot:
         rows = estimand_rows(chains, estimand)
         effects = paired_effects(chains)[rows]
         codes = np.unique(unit_codes(chains)[rows], return_inverse=True)[1]
-        _, degrees = _mean_covariance(effects[:, None], codes)
+        _, degrees = mean_covariance(effects[:, None], codes)
         sums = np.bincount(codes, effects - effects.mean())
         spread = np.mean(sums**2)
         return cls(

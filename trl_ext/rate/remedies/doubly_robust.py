@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ...evaluation.statistics import Estimate, _as_finite, _as_labels, _cluster_codes, mean_estimate
+from ...evaluation.statistics import Estimate, as_finite, as_labels, cluster_codes, mean_estimate
 from ..chains.reward_chains import _as_treatment
 from ..plain_json import plain
 from .feature_adjustment import as_features
@@ -147,7 +147,7 @@ def aipw_effect(
 
         ```
     """
-    w, rewards = _as_treatment(w), _as_finite(rewards, "rewards")
+    w, rewards = _as_treatment(w), as_finite(rewards, "rewards")
     if rewards.shape != w.shape:
         raise ValueError(f"w and rewards must have one value per row, got {w.size} and {rewards.size}")
     features, _ = as_features(features, None, len(w), "features")
@@ -213,9 +213,9 @@ def aipw_effect(
 
 def _numbered(clusters: ArrayLike, n: int) -> np.ndarray:
     """Clusters as numbers from 0, in order of first occurrence: sorting a million texts takes long."""
-    labels = _as_labels(clusters)
+    labels = as_labels(clusters)
     codes = pd.factorize(labels)[0] if labels.ndim == 1 else labels
-    return codes if labels.shape == (n,) and codes.min(initial=0) >= 0 else _cluster_codes(clusters, n)[0]
+    return codes if labels.shape == (n,) and codes.min(initial=0) >= 0 else cluster_codes(clusters, n)[0]
 
 
 def _models(propensity_model: Any, outcome_model: Any) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ...evaluation.statistics import Estimate, _check_level, _mean_covariance, mean_estimate
+from ...evaluation.statistics import Estimate, check_level, mean_covariance, mean_estimate
 from ..chains.reward_chains import RewardChains
 from ..estimators.effect_covariance import ESTIMANDS
 from ..estimators.estimands import effect_rows
@@ -176,7 +176,7 @@ def depth_test(table: Any, *, level: float = 0.95) -> DepthTest:
 
         ```
     """
-    _check_level(level)
+    check_level(level)
     chains = _with_three_rewrites(table)
     depths = range(2, chains.steps + 1)
     effects = np.stack([step_effects(chains, step) for step in depths], axis=1)
@@ -202,7 +202,7 @@ def depth_test(table: Any, *, level: float = 0.95) -> DepthTest:
 
 def _hotelling(columns: np.ndarray, labels: np.ndarray | None) -> tuple[float, float, tuple[float, float]]:
     """p-value, F and degrees of freedom of all column means being 0."""
-    covariance, degrees = _mean_covariance(columns, labels)
+    covariance, degrees = mean_covariance(columns, labels)
     tested = columns.shape[1]
     second = degrees + 1 - tested
     if second < 1:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ...evaluation.statistics import Estimate, _as_finite, _check_level, _mean_covariance, mean_estimate
+from ...evaluation.statistics import Estimate, as_finite, check_level, mean_covariance, mean_estimate
 from ..chains.reward_chains import RewardChains
 from ..estimators.effect_covariance import estimand_rows
 from ..estimators.estimands import paired_effects
@@ -83,7 +83,7 @@ class Sensitivity:
         """
         if asymmetries is None:
             asymmetries = np.linspace(0.0, 2 * self.tipping_asymmetry, 41)
-        grid = _as_finite(asymmetries, "asymmetries")
+        grid = as_finite(asymmetries, "asymmetries")
         bias = self.lam_value * grid
         (v_effect, v_both), (_, v_lam) = self.covariance
         half = self._t * np.sqrt(np.maximum(v_effect - 2 * grid * v_both + grid**2 * v_lam, 0.0))
@@ -108,8 +108,8 @@ class Sensitivity:
             `dict[str, np.ndarray]`: `lam` `(L,)`, `asymmetry` `(A,)`, and `effect`, `ci_low`, `ci_high`, all `(L, A)`.
         """
         around = np.linspace(-2, 2, 41)
-        lams = _as_finite(around * self.lam_value if lams is None else lams, "lams")
-        grid = _as_finite(around * self.tipping_asymmetry if asymmetries is None else asymmetries, "asymmetries")
+        lams = as_finite(around * self.lam_value if lams is None else lams, "lams")
+        grid = as_finite(around * self.tipping_asymmetry if asymmetries is None else asymmetries, "asymmetries")
         remains = self.effect.value - np.outer(lams, grid)
         half = self._t * np.sqrt(self.covariance[0, 0])
         return {"lam": lams, "asymmetry": grid, "effect": remains, "ci_low": remains - half, "ci_high": remains + half}
@@ -181,7 +181,7 @@ def sensitivity(
 
         ```
     """
-    _check_level(level)
+    check_level(level)
     chains = RewardChains.of_table(table)
     rows = estimand_rows(chains, estimand)
     effects = paired_effects(chains)[rows]
@@ -251,7 +251,7 @@ def _sensitivity(
     effect = mean_estimate(effects, clusters, level)
     rate = lam.value if isinstance(lam, Estimate) else lam
     columns = np.column_stack([effects, rates])
-    covariance, degrees = _mean_covariance(columns, clusters)
+    covariance, degrees = mean_covariance(columns, clusters)
     return Sensitivity(
         name,
         estimand,

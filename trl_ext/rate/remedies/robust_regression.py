@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ...evaluation.statistics import Estimate, _cluster_codes
+from ...evaluation.statistics import Estimate, cluster_codes
 
 
 # Directions of the coefficients are orthonormal below, so that this is relative to 1
@@ -84,7 +84,7 @@ def regress(outcome: np.ndarray, design: np.ndarray, clusters: np.ndarray | None
         factor = n / (n - rank) if n > rank else np.nan
         method = "OLS, HC1 heteroscedasticity-robust t interval ("
     else:
-        codes, units = _cluster_codes(clusters, n)
+        codes, units = cluster_codes(clusters, n)
         degrees = float(units - 1) if n > rank else 0.0
         factor = units / (units - 1) * (n - 1) / (n - rank) if units > 1 and n > rank else np.nan
         method = f"OLS, CR1 cluster-robust t interval ({units} clusters, "

@@ -121,7 +121,13 @@ def annotator_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
             if value is not None and not isinstance(value, dict | list)
         )
         blocks.append(
-            Table(("weights of the loss", "value"), rows, (False, True), "How the reliability column entered the loss")
+            Table(
+                ("weights of the loss", "value"),
+                rows,
+                (False, True),
+                "How the reliability column entered the loss",
+                folded=True,
+            )
         )
     eta = (run.results or {}).get("eta")
     if isinstance(eta, dict):
@@ -225,7 +231,20 @@ def mislabel_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
     ]
     if estimates:
         blocks.append(estimate_rows(estimates))
-    wanted = ("rank", "id", "annotator_id", "evidence", "margin", "influence", "eta", "prompt", "chosen", "rejected")
+    wanted = (
+        "rank",
+        "id",
+        "annotator_id",
+        "p_wrong",
+        "evidence",
+        "margin",
+        "influence",
+        "eta",
+        "flagged",
+        "prompt",
+        "chosen",
+        "rejected",
+    )
     blocks.append(frame_table(found.pairs, wanted, most=25, caption="The most suspicious pairs"))
     if found.annotators is not None and len(found.annotators):
         blocks += _suspected_annotators(found.annotators, chart)
@@ -233,17 +252,19 @@ def mislabel_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
 
 
 def _suspected_annotators(table: pd.DataFrame, chart: ChartMaker) -> list[Any]:
-    """Shares of suspected pairs by annotator, as a chart where they have intervals."""
-    value = next((name for name in ("share", "suspected_share", "value", "mislabel_rate") if name in table), None)
-    if value is None or not {"ci_low", "ci_high"} <= set(table):
+    """Shares of labels of each annotator that are expected to be wrong, as a chart where they have intervals."""
+    columns = ("expected_wrong", "wrong_low", "wrong_high")
+    if not {*columns, "n"} <= set(table):
         return [frame_table(table, caption="By annotator", most=_MOST_ANNOTATORS)]
-    forest = table.assign(label=table["annotator_id"].astype(str), value=table[value]).sort_values(
-        "value", ascending=False
-    )
+    shares = {
+        name: table[column] / table["n"] for name, column in zip(("value", "ci_low", "ci_high"), columns, strict=True)
+    }
+    forest = table.assign(label=table["annotator_id"].astype(str), **shares).sort_values("value", ascending=False)
     forest = forest.drop_duplicates("label").head(_MOST_ANNOTATORS)
     drawn: Chart = chart(
-        "Suspected mislabels by annotator",
-        lambda width: draw_forest(forest, width=width, xlabel=value.replace("_", " ")),
+        "Labels expected to be wrong, by annotator",
+        lambda width: draw_forest(forest, width=width, xlabel="share of the annotator's labels", limits=(-0.02, 1.02)),
+        caption="From what was learned of the labels of the others, with 95 % intervals.",
         table=frame_table(table, most=500),
     )
     return [drawn]

@@ -13,7 +13,7 @@ from ..mismatch_figures import draw_mismatch
 from ..model_names import short_names
 from ..run_files import as_estimate, is_estimate
 from ..run_folder import MismatchEvidence, RunEvidence
-from .blocks import ChartMaker, Heading, Missing, Table, Text, estimate_rows, frame_table, interval, number
+from .blocks import ChartMaker, Heading, Missing, Table, Text, estimate_rows, frame_table
 
 
 BENCHMARKS = {"rewardbench": "RewardBench", "rewardbench2": "RewardBench 2", "rm_bench": "RM-Bench"}
@@ -219,8 +219,3 @@ def _heat_map(table: pd.DataFrame, width: float):
     for spine in axes.spines.values():
         spine.set_visible(False)
     return figure
-
-
-def effect_words(value: float, low: float, high: float) -> str:
-    """An effect with its interval."""
-    return f"{number(value, 2, sign=True)} {interval(low, high, 2)}"

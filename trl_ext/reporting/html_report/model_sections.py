@@ -122,7 +122,7 @@ def calibration_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
     if isinstance(change, dict):
         estimate = as_estimate(change)
         said.append(
-            f"Change of ECE: {number(estimate.value, sign=True)} {interval(estimate.ci_low, estimate.ci_high)}: "
+            f"Change of ECE: {number(estimate.value, sign=True)} {interval(estimate.ci_low, estimate.ci_high)}. "
             f"{change_words(estimate)}."
         )
     figures = [
@@ -149,10 +149,10 @@ def calibration_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
 def change_words(change: Estimate) -> str:
     """Whether a calibration error fell, in words."""
     if change.ci_high < 0:
-        return "lower, and the interval excludes no change"
+        return "The error is lower, and the interval excludes no change"
     if change.ci_low > 0:
-        return "higher, and the interval excludes no change"
-    return "the data do not tell it from no change"
+        return "The error is higher, and the interval excludes no change"
+    return "The data do not tell the change from none"
 
 
 def _draw_diagrams(diagrams: dict[str, ReliabilityDiagram], width: float):

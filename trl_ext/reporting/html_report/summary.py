@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ...evaluation import Estimate
-from ..run_files import as_estimate
+from ..run_files import as_estimate, is_estimate
 from ..run_folder import RunEvidence
 from .blocks import Finding, Findings, interval, number
 from .evaluation_sections import benchmark_title, rate_rows
@@ -139,7 +139,7 @@ def _calibration(run: RunEvidence) -> list[Finding]:
     change = run.calibration.get("ece_change")
     if isinstance(change, dict):
         estimate = as_estimate(change)
-        words += f". Change {change_words(estimate)}"
+        words += f". {change_words(estimate)}"
         verdict = "good" if estimate.ci_high < 0 else "bad" if estimate.ci_low > 0 else "open"
     return [_finding(question, ece, verdict, words, "calibration", 3)]
 
@@ -166,7 +166,13 @@ def _annotators(run: RunEvidence) -> list[Finding]:
 def _labels(run: RunEvidence) -> list[Finding]:
     question = "Are the training labels right?"
     if run.mislabels is not None:
-        return [_finding(question, None, "open", f"{len(run.mislabels.pairs):,} pairs ranked by suspicion: look at the top of the list", "mislabels")]  # fmt: skip
+        expected = (run.mislabels.summary.get("figures") or {}).get("wrong_labels")
+        if is_estimate(expected):
+            figure = as_estimate(expected)
+            words = f"of {figure.n:,} training labels are expected to be wrong; the most suspicious are listed"
+            return [_finding(question, figure, "bad" if figure.ci_low >= 1 else "open", words, "mislabels", 0)]
+        words = f"{len(run.mislabels.pairs):,} pairs are ranked by suspicion: look at the top of the list"
+        return [_finding(question, None, "open", words, "mislabels")]
     health = run.data_health
     if health is not None and health["contradicted_pairs"]:
         share = health["contradicted_pairs"] / max(health["distinct_pairs"], 1)
