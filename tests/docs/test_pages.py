@@ -20,7 +20,7 @@ ALL = [read_page(path) for path in PAGES]
 METHODS = {"outputs/demo-beta": "beta", "outputs/demo-none": "none"}
 QUICK = (
     "model_name=bundled:all-minilm-l6-v2 use_peft=False train_last_layers=1 learning_rate=1e-3 train_dataset_size=128 "
-    "trainer.max_steps=8 eval_strategy=no eval_before_training=False"
+    "trainer.max_steps=8 eval_strategy=no eval_before_training=False calibrate=None"
 )
 
 
