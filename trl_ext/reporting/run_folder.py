@@ -17,7 +17,7 @@ COMMANDS = {
     "data_health": "python tasks/train.py with output_dir=RUN",
     "calibration": "python tasks/calibrate.py with model=RUN data=demo method=temperature",
     "calibration_history": "python tasks/train.py with output_dir=RUN calibrate=temperature",
-    "mislabels": "python tasks/find_mislabels.py with train_data_path=demo output_dir=RUN/mislabels",
+    "mislabels": "python tasks/find_mislabels.py with train_data_path=demo output_dir=RUN",
     "evaluations": "python tasks/rewardbench/run_rm.py with model=RUN dataset=demo output_dir=RUN/evaluation",
     "probes": "python tasks/rapl/evaluate_reward_model.py with model=RUN lie_data_dir=CLONE output_dir=RUN/evaluation/lie",
     "rate": "python tasks/rate/run_all.py with reward_models=RUN output_dir=RUN/rate",
