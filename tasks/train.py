@@ -68,9 +68,8 @@ def default():
     normalize_beta = False  # divide beta by its mean over the training pairs
 
     # Label noise, instead of reliability: set noise_method to train with NoiseAwareRewardTrainer
-    noise_method = (
-        None  # forward, backward, soft_label, label_smoothing, hinge, ties, ordinal, focal, symmetric or none
-    )
+    # forward, backward, soft_label, label_smoothing, hinge, ties, ordinal, focal, symmetric or none
+    noise_method = None
     label_col_name = "label"  # reported P(chosen is better), hard or soft; 1 where there is no such column
     eta_col_name = "eta"  # commitment of the annotator of the pair, for forward and backward
     eta = None  # one value for all training pairs instead of the column
@@ -90,13 +89,12 @@ def default():
     anchor_learning_rate = 0.01  # step size of the thresholds between the classes of anchors
 
     # Optimisation; any other field of the training arguments goes into `trainer`
-    learning_rate = 3e-4
+    learning_rate = 3e-4  # for LoRA; less for all weights
     num_train_epochs = 1
     per_device_train_batch_size = 8
     per_device_eval_batch_size = 16
-    group_by_length = (
-        True  # pairs of similar length in a batch: less padding. Not where a calibration composes batches
-    )
+    # pairs of similar length in a batch: less padding. Not where a calibration composes batches
+    group_by_length = True
     gradient_accumulation_steps = 2
     gradient_checkpointing = False
     lr_scheduler_type = "cosine"
@@ -147,11 +145,9 @@ def default():
     report_to = "none"  # tensorboard, trackio, wandb, mlflow, or a list of them, beside the Sacred record
     eval_on_lie_test = False
     eval_before_training = True
-    calibrate = (
-        "temperature"  # probabilities of reward differences, fitted on the evaluation pairs, measured on the test
-    )
-    # pairs, stored in the model; applied on request only. Or platt, isotonic, lapse; None: none
-    verify_round_trip = True
+    # probabilities, stored with the model and applied on request only: temperature, platt, isotonic, lapse; None: none
+    calibrate = "temperature"
+    verify_round_trip = True  # load what was saved and compare the rewards
 
     # RATE while training: what an attribute does to the rewards of held-out texts, which rules rewrite
     rate_audit = None  # length, sentiment, helpfulness, complexity, vowel_start, formatting, typos or confidence

@@ -15,7 +15,14 @@ REASONS = {
     "needs a server",  # a language model behind an OpenAI-compatible server
     "needs your data",
     "downloads packages",
-    "trains for minutes",
+    "trains for minutes",  # slow tests start it all the same, for one step
+    "runs the tests",
+}
+# What is shown of the output of the block above, and how far a test compares it: <!-- printed: as it stands -->
+PRINTED = {
+    "as it stands",  # these lines, in this order, with any blanks; others may stand between them
+    "with other figures",  # the same, with other numbers: of a larger model than that of the tests, which the page names
+    "with other rows",  # which rows there are depends on the model; not compared
 }
 _COMMENT = re.compile(r"<!-- (?P<key>[a-z ]+): (?P<value>.+?) -->")
 _FENCE = re.compile(r"```(?P<language>\w*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -23,16 +30,24 @@ _FENCE = re.compile(r"```(?P<language>\w*)\n(?P<code>.*?)^```$", re.DOTALL | re.
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, its text, its line in the page, and why it is not run (`None`: it is)."""
+    """
+    A fenced block: its language, its text, its line in the page, why it is not run (`None`: it is), and, for an output, how it is
+    compared.
+    """
 
     language: str
     code: str
     line: int
     reason: str | None
+    printed: str | None = None
 
     @property
     def runs(self) -> bool:
         return self.language in ("bash", "python") and self.reason is None
+
+    @property
+    def trains(self) -> bool:
+        return self.reason == "trains for minutes"
 
 
 @dataclass(frozen=True)
@@ -58,16 +73,17 @@ class Page:
 def read_page(path: Path) -> Page:
     text = path.read_text(encoding="utf-8")
     comments = [(match["key"], match["value"]) for match in _COMMENT.finditer(text)]
-    if unknown := {key for key, _ in comments} - {"not run", "starts from", "test", "hub"}:
+    if unknown := {key for key, _ in comments} - {"not run", "printed", "starts from", "test", "hub"}:
         raise ValueError(f"{path.name}: unknown comments {sorted(unknown)}")
     blocks = []
     for match in _FENCE.finditer(text):
         above = _COMMENT.fullmatch(text[: match.start()].rstrip().rpartition("\n")[2])
-        reason = above["value"] if above and above["key"] == "not run" else None
+        said = {above["key"]: above["value"]} if above else {}
         line = text.count("\n", 0, match.start()) + 1
-        blocks.append(Block(match["language"], match["code"], line, reason))
-    if sum(key == "not run" for key, _ in comments) != sum(block.reason is not None for block in blocks):
-        raise ValueError(f"{path.name}: a comment 'not run' is not directly above a block")
+        blocks.append(Block(match["language"], match["code"], line, said.get("not run"), said.get("printed")))
+    for key, found in (("not run", "reason"), ("printed", "printed")):
+        if sum(other == key for other, _ in comments) != sum(getattr(block, found) is not None for block in blocks):
+            raise ValueError(f"{path.name}: a comment {key!r} is not directly above a block")
     values = {key: [value for other, value in comments if other == key] for key, _ in comments}
     is_slow, needs_hub = values.get("test") == ["slow"], values.get("hub") == ["loopback"]
     return Page(path, tuple(blocks), tuple(values.get("starts from", ())), is_slow, needs_hub)
@@ -78,3 +94,21 @@ def placeholders(code: str) -> list[str]:
     names = re.findall(r"<[^<>\n]+>|…|\b(?:MODEL|RM|RM1|RM2|RUN|PATH|NAME|ORG)\b", code)
     hub = re.findall(r"(?<![\w./])(?:Qwen|Skywork|meta-llama|allenai|google|stanfordnlp|me|org)/[\w.-]+", code)
     return names + hub
+
+
+def missing_lines(block: Block, output: str) -> list[str]:
+    """Lines of a block of output that a command did not print, in the order of the block."""
+    rest = [_form(line, block.printed) for line in output.splitlines()]
+    missing = []
+    for line in filter(str.strip, block.code.splitlines()):
+        if (form := _form(line, block.printed)) in rest:
+            rest = rest[rest.index(form) + 1 :]
+        else:
+            missing.append(line)
+    return missing
+
+
+def _form(line: str, printed: str) -> str:
+    if printed == "with other figures":
+        line = re.sub(r"[-+−]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\binf\b|\bnan\b", "#", line)
+    return " ".join(line.split())

@@ -1,5 +1,6 @@
 """
-README, guides and migration pages: what they tell to run is run as printed, in order, as a newcomer would after `git clone`.
+README, guides and migration pages: what they tell to run is run as printed, in order, as a newcomer would after `git clone`,
+and what they show as output is compared with it.
 
 Pages start from the run of `make train`, for which a small encoder, trained for a few steps, stands in. The last test runs
 `make train` itself, and then the pages that start from it.
@@ -11,17 +12,26 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from sacred.config.config_scope import get_config_comments
 
-from tests.docs.pages import PAGES, REASONS, ROOT, placeholders, read_page
-from tests.docs.workspace import Failed, environment, make_workspace, run_page
+from tasks.train import default as TRAIN
+from tests.docs.pages import PAGES, PRINTED, REASONS, ROOT, Block, missing_lines, placeholders, read_page
+from tests.docs.workspace import Failed, environment, make_workspace, run_page, shortened
 
 
 ALL = [read_page(path) for path in PAGES]
 METHODS = {"outputs/demo-beta": "beta", "outputs/demo-none": "none"}
 QUICK = (
     "model_name=bundled:all-minilm-l6-v2 use_peft=False train_last_layers=1 learning_rate=1e-3 train_dataset_size=128 "
-    "trainer.max_steps=8 eval_strategy=no eval_before_training=False calibrate=None"
+    "trainer.max_steps=8 eval_strategy=no eval_before_training=False"
 )
+# For trainings of minutes: they begin, on the data that the page has made, and end with a model
+SHORT = (
+    "model_name=bundled:all-minilm-l6-v2 use_peft=False train_last_layers=1 train_dataset_size=32 trainer.max_steps=1 "
+    "eval_strategy=no eval_before_training=False experiment_tag=short"
+)
+# The model is given on that page
+SHORT_CALIBRATION = "trainer.max_steps=1 train_last_layers=1"
 
 
 def by_name(pages, slow=()):
@@ -43,7 +53,9 @@ def trained(clone):
             ran = subprocess.run(
                 ["bash", "-c", command], cwd=clone, env=environment(clone), capture_output=True, text=True
             )
-            assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
+            if ran.returncode:
+                shutil.rmtree(clone / folder, ignore_errors=True)  # no other page starts from half a model
+                raise Failed(ran.stdout[-2000:] + ran.stderr[-2000:])
         return clone
 
     return train
@@ -54,10 +66,23 @@ def copied(workspace: Path, folder: Path) -> Path:
     return shutil.copytree(workspace, folder / "trl_ext", symlinks=True)
 
 
+def short_trainings(page) -> str:
+    return SHORT_CALIBRATION if page.path.stem == "over_valued" else SHORT
+
+
 @pytest.mark.parametrize("page", by_name(ALL, slow=[page for page in ALL if page.is_slow]))
 def test_commands_run_as_printed(page, trained, tmp_path):
     assert any(block.runs for block in page.blocks)
-    print(run_page(page, copied(trained(page.starts_from), tmp_path)))
+    print(run_page(page, copied(trained(page.starts_from), tmp_path), short_trainings(page) if page.is_slow else None))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", by_name(page for page in ALL if not page.is_slow and any(block.trains for block in page.blocks))
+)
+def test_trainings_of_minutes_begin(page, trained, tmp_path):
+    """On the files that the page makes. Those of slow pages are begun where the page is run."""
+    print(run_page(page, copied(trained(page.starts_from), tmp_path), short_trainings(page)))
 
 
 @pytest.mark.slow
@@ -90,6 +115,10 @@ class TestWhatIsPrinted:
             assert block.reason is None or block.reason in REASONS, f"line {block.line}: {block.reason!r}"
             assert block.reason is None or block.language in ("bash", "python"), f"line {block.line}"
 
+    def test_outputs_say_how_far_they_are_those_of_the_command(self, page):
+        for block in page.blocks:
+            assert (block.printed in PRINTED) == (block.language == "text"), f"line {block.line}: {block.printed!r}"
+
     def test_what_runs_has_nothing_to_fill_in(self, page):
         found = {block.line: names for block in page.blocks if block.runs and (names := placeholders(block.code))}
         assert not found, "say why the block is not run, by a comment above it, or print what can be run"
@@ -100,6 +129,47 @@ class TestWhatIsPrinted:
 
     def test_it_starts_from_runs_that_are_known(self, page):
         assert set(page.starts_from) <= set(METHODS)
+
+
+class TestComparison:
+    PRINTED = "INFO - started\nada  12   0.961\nben  9  -inf\n95 % intervals [.1, 2e-05]\n"
+
+    @pytest.mark.parametrize(
+        ("printed", "text", "missing"),
+        [
+            ("as it stands", "ada 12 0.961\n95 % intervals [.1, 2e-05]\n", 0),
+            ("as it stands", "ada 12 0.962\n", 1),
+            ("as it stands", "ben 9 -inf\nada 12 0.961\n", 1),
+            ("with other figures", "ada 13 1\nben 0 -0.3\n\n94 % intervals [-.1, inf]\n", 0),
+            ("with other figures", "ada 13\n", 1),
+            ("with other figures", "eve 13 0.2\n", 1),
+        ],
+    )
+    def test_lines_that_were_not_printed_are_found(self, printed, text, missing):
+        assert len(missing_lines(Block("text", text, 1, None, printed), self.PRINTED)) == missing
+
+    def test_trainings_are_shortened(self):
+        code = "accelerate launch tasks/train.py with rapl_method=p \\\n    a=1   # two\npython tasks/charm/train.py with b=2\nls\n"
+        first, second, third = shortened(code, "max_steps=1 c=3").splitlines()
+        assert " ".join(first.split()).endswith("rapl_method=p a=1 max_steps=1 c=3 # two")
+        assert second.endswith("b=2 train.max_steps=1 train.c=3") and third == "ls"
+
+
+def test_comments_of_keys_stand_where_print_config_finds_them():
+    comments = get_config_comments(TRAIN._func)
+    for key, words in {
+        "calibrate": "temperature, platt",
+        "noise_method": "forward",
+        "group_by_length": "similar length",
+        "verify_round_trip": "compare",
+    }.items():
+        assert words in comments[key], key
+    assert not any(comment.startswith(("Optimisation", "pairs, stored")) for comment in comments.values())
+
+
+def test_the_stand_in_is_documented():
+    text = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    assert f"python tasks/train.py with rapl_method=beta {QUICK}" in " ".join(text.replace("\\\n", " ").split())
 
 
 def test_the_readme_is_short_and_has_what_others_rely_on():

@@ -1,13 +1,14 @@
 """A folder as a newcomer has it after `git clone` and `make`: the tracked files and a `.venv`, in which pages are run."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from tests.docs.pages import ROOT, Block, Page
+from tests.docs.pages import ROOT, Block, Page, missing_lines
 from tests.servers.hub import LoopbackHub
 
 
@@ -73,13 +74,32 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 class Failed(AssertionError):
-    """A block of a page did not run."""
+    """A block of a page did not run, or did not print what stands there."""
 
 
-def run_page(page: Page, folder: Path) -> list[tuple[int, float]]:
+# A command of a page that takes longer hangs
+_SECONDS = 1800
+_TRAINING = re.compile(
+    r"^(?P<command>.*(?:trl-ext train|tasks/(?P<charm>charm/)?train\.py with)\b.*?)(?=\s+#|$)", re.MULTILINE
+)
+
+
+def shortened(code: str, keys: str) -> str:
+    """The commands of a block, with `keys` for each that trains; tasks/charm/train.py takes them as `train.<key>`."""
+
+    def with_keys(match: re.Match) -> str:
+        prefix = "train." if match["charm"] else ""
+        return " ".join([match["command"], *(prefix + key for key in keys.split())])
+
+    return _TRAINING.sub(with_keys, code.replace("\\\n", " "))
+
+
+def run_page(page: Page, folder: Path, trainings: str | None = None) -> list[tuple[int, float]]:
     """
     Run the blocks of a page in order, as printed: shell blocks by `bash -e`, Python blocks in one namespace. A page that pushes
-    finds a hub on the loopback interface.
+    finds a hub on the loopback interface. What stands there as output is compared with what was printed.
+
+    With `trainings`, keys of `tasks/train.py` that make a training short, those that the page doesn't run are started too.
 
     Returns:
         `list[tuple[int, float]]`: line in the page and seconds of each block that was run.
@@ -88,30 +108,28 @@ def run_page(page: Page, folder: Path) -> list[tuple[int, float]]:
         Failed: At the first that fails, with the end of what it printed.
     """
     if not page.needs_hub:
-        return _run_blocks(page, folder, environment(folder))
+        return _run_blocks(page, folder, environment(folder), trainings)
     with LoopbackHub() as hub:
         client = hub.environment(folder / ".hub-cache")
         ours = {name: value for name, value in environment(folder).items() if not name.startswith("HF_")}
-        return _run_blocks(page, folder, ours | {name: client[name] for name in client if name.startswith("HF_")})
+        return _run_blocks(
+            page, folder, ours | {name: client[name] for name in client if name.startswith("HF_")}, trainings
+        )
 
 
-def _run_blocks(page: Page, folder: Path, variables: dict[str, str]) -> list[tuple[int, float]]:
+def _run_blocks(page: Page, folder: Path, variables: dict[str, str], trainings: str | None) -> list[tuple[int, float]]:
     seconds = []
-    python = None
+    python, output = None, ""
     try:
-        for block in (block for block in page.blocks if block.runs):
+        for block in page.blocks:
+            if block.printed not in (None, "with other rows") and (missing := missing_lines(block, output)):
+                raise Failed(f"{page.name}, line {block.line}, not printed: {missing}\nbut\n{output[-4000:]}")
+            if not (block.runs or (block.trains and trainings)):
+                continue
             start = time.perf_counter()
             if block.language == "bash":
-                ran = subprocess.run(
-                    ["bash", "-e", "-o", "pipefail", "-c", block.code],
-                    cwd=folder,
-                    env=variables,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-                succeeded, output = ran.returncode == 0, ran.stdout
+                code = shortened(block.code, trainings) if block.trains else block.code
+                succeeded, output = _run_bash(code, folder, variables)
             else:
                 python = python or _start_python(folder, variables)
                 succeeded, output = _run_python(python, block, folder)
@@ -124,6 +142,23 @@ def _run_blocks(page: Page, folder: Path, variables: dict[str, str]) -> list[tup
             python.wait()
             python.stdout.close()
     return seconds
+
+
+def _run_bash(code: str, folder: Path, variables: dict[str, str]) -> tuple[bool, str]:
+    try:
+        ran = subprocess.run(
+            ["bash", "-e", "-o", "pipefail", "-c", code],
+            cwd=folder,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        return False, f"{(error.stdout or b'').decode(errors='replace')}\nafter {_SECONDS} seconds"
+    return ran.returncode == 0, ran.stdout
 
 
 def _start_python(folder: Path, variables: dict[str, str]) -> subprocess.Popen:
