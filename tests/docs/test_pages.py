@@ -158,7 +158,7 @@ class TestComparison:
 def test_comments_of_keys_stand_where_print_config_finds_them():
     comments = get_config_comments(TRAIN._func)
     for key, words in {
-        "calibrate": "temperature, platt",
+        "calibrate": "platt, isotonic",
         "noise_method": "forward",
         "group_by_length": "similar length",
         "verify_round_trip": "compare",
