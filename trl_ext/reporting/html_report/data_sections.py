@@ -231,6 +231,7 @@ def mislabel_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
     ]
     if estimates:
         blocks.append(estimate_rows(estimates))
+    blocks += [Text(note) for note in found.summary.get("notes") or ()]
     wanted = (
         "rank",
         "id",
@@ -247,11 +248,12 @@ def mislabel_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
     )
     blocks.append(frame_table(found.pairs, wanted, most=25, caption="The most suspicious pairs"))
     if found.annotators is not None and len(found.annotators):
-        blocks += _suspected_annotators(found.annotators, chart)
+        level = (found.summary.get("settings") or {}).get("level", 0.95)
+        blocks += _suspected_annotators(found.annotators, level, chart)
     return blocks
 
 
-def _suspected_annotators(table: pd.DataFrame, chart: ChartMaker) -> list[Any]:
+def _suspected_annotators(table: pd.DataFrame, level: float, chart: ChartMaker) -> list[Any]:
     """Shares of labels of each annotator that are expected to be wrong, as a chart where they have intervals."""
     columns = ("expected_wrong", "wrong_low", "wrong_high")
     if not {*columns, "n"} <= set(table):
@@ -264,7 +266,8 @@ def _suspected_annotators(table: pd.DataFrame, chart: ChartMaker) -> list[Any]:
     drawn: Chart = chart(
         "Labels expected to be wrong, by annotator",
         lambda width: draw_forest(forest, width=width, xlabel="share of the annotator's labels", limits=(-0.02, 1.02)),
-        caption="From what was learned of the labels of the others, with 95 % intervals.",
+        caption=f"From what was learned of the labels of the others, with {100 * level:g} % intervals, which hold if labels err "
+        "independently: mistakes that annotators share are not counted.",
         table=frame_table(table, most=500),
     )
     return [drawn]

@@ -169,7 +169,10 @@ def _labels(run: RunEvidence) -> list[Finding]:
         expected = (run.mislabels.summary.get("figures") or {}).get("wrong_labels")
         if is_estimate(expected):
             figure = as_estimate(expected)
-            words = f"of {figure.n:,} training labels are expected to be wrong; the most suspicious are listed"
+            words = (
+                f"of {figure.n:,} training labels are expected to be wrong, mistakes that annotators share not counted; the "
+                "most suspicious are listed"
+            )
             return [_finding(question, figure, "bad" if figure.ci_low >= 1 else "open", words, "mislabels", 0)]
         words = f"{len(run.mislabels.pairs):,} pairs are ranked by suspicion: look at the top of the list"
         return [_finding(question, None, "open", words, "mislabels")]
