@@ -24,7 +24,7 @@ _EXPORTS = {
     "leave_out_margins": "influence",
     "pair_features": "features",
     "pair_influence": "influence",
-    "pair_rows": "pair_rows",
+    "pair_rows": "rows",
     "plant_errors": "planting",
     "precision_at": "ranking",
     "self_influence": "influence",

@@ -12,10 +12,10 @@ from ..reliability.commitment import DEFAULT_PRIOR
 from ..trainer.cross_fitting import assign_folds
 from .head import PENALTIES, choose_penalty, cross_fit_margins, fit_head, scale_features
 from .influence import cross_influence, leave_out_margins, pair_influence, self_influence
-from .pair_rows import PairRows, pair_rows, pair_texts
 from .posterior import flag_wrong_labels
 from .ranking import compare_evidence, precision_at, precision_curve
 from .report import COUNT_NOTE, FLAG_NOTE, SCALE_NOTE, MislabelReport
+from .rows import PairRows, pair_rows, pair_texts
 from .wrong_labels import estimate_wrong_labels
 
 
@@ -93,7 +93,7 @@ def find_mislabels(
             Penalty of the head, against features of mean squared length 1. By default the best of 0.1, 0.01, 0.001,
             0.0001 by cross-fitted log loss.
         prior (`tuple[float, float]`, *optional*, defaults to `(2.0, 1.25)`):
-            Beta prior on (1 + η)/2, and for `p_wrong` and the counts on its mean over annotators.
+            Beta prior on (1 + η)/2, and for `p_wrong` and the counts on the most usual value of annotators.
         fdr (`float`, *optional*, defaults to `0.1`):
             Nominal share of right labels among those that are `flagged`; see [`flag_wrong_labels`].
         share (`float`, *optional*, defaults to `0.1`):

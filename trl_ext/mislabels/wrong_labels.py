@@ -70,7 +70,7 @@ def estimate_wrong_labels(
         annotators (`array_like` of shape `(N,)`, *optional*):
             Who has given the label: strings or integers. By default one person has given all.
         prior (`tuple[float, float]`, *optional*, defaults to `(2.0, 1.25)`):
-            Beta prior of the mean of q.
+            Beta prior of the mode of the Beta distribution that the q come from.
         level (`float`, *optional*, defaults to `0.95`):
             Of the equal-tailed credible intervals. They contain the whole numbers around their value at least.
         seed (`int`, *optional*, defaults to `0`):
