@@ -99,9 +99,11 @@ class TrainingScorer:
         """The windows of this process, made once."""
         if share not in self._windows:
             if pad is None:
-                problem = None if share else padding_problem(
-                        self.trainer.model, pad_token_id_of(self._tokenizer), self._reduction
-                    )
+                problem = (
+                    None
+                    if share
+                    else padding_problem(self.trainer.model, pad_token_id_of(self._tokenizer), self._reduction)
+                )
                 pad = problem is None
             processes = self.trainer.accelerator.num_processes if divide else 1
             # A share for every process, where all of it is less than a window for each

@@ -189,7 +189,10 @@ def _selective_threshold(signed: np.ndarray, alpha: float, delta: float) -> floa
     confidences = np.abs(signed)
     # Of the confidences alone, so that given them the errors above a threshold are still those of fresh pairs
     levels = np.arange(1, _CANDIDATES) / _CANDIDATES
-    for threshold in (0.0, *np.quantile(confidences, levels, method="lower")):  # between infinite ones there is nothing
+    for threshold in (
+        0.0,
+        *np.quantile(confidences, levels, method="lower"),
+    ):  # between infinite ones there is nothing
         stated = confidences > threshold
         wrong, count = int((signed[stated] < 0).sum()), int(stated.sum())
         if count and wrong < count and stats.beta.ppf(1 - delta / _CANDIDATES, wrong + 1, count - wrong) <= alpha:

@@ -22,8 +22,6 @@ def conformal_quantile(scores: np.ndarray, alpha: float, what: str = "") -> floa
         ValueError: n < 1/α − 1, where only an infinite number would do.
     """
     n = len(scores)
-    if n == 0:
-        raise ValueError(f"there are no calibration pairs{what}")
     # (1 - alpha)(n + 1) is often a whole number, which rounding must not push over
     rank = math.ceil((1 - alpha) * (n + 1) - 1e-9)
     if rank > n:

@@ -52,7 +52,10 @@ class RewardUncertainty:
                 None if sets is None else PreferenceSets.from_dict(sets),
                 values.get("fitted_on"),
             )
-            for numbers in (found.intervals and found.intervals.quantiles, found.preference_sets and found.preference_sets.thresholds):
+            for numbers in (
+                found.intervals and found.intervals.quantiles,
+                found.preference_sets and found.preference_sets.thresholds,
+            ):
                 if not all(isinstance(value, (int, float)) for value in (numbers or {}).values()):
                     raise TypeError(f"these are no numbers: {numbers}")
             return found
