@@ -92,22 +92,10 @@ class ScoresUncertainty:
             ValueError: There are no pairs, the scorer has another `reduction` than the model's own, or what is stored is of
                 other weights.
         """
-        if not len(prompts) == len(first) == len(second):
-            raise ValueError(
-                f"there must be one prompt, first and second response per pair, got {len(prompts)}, {len(first)}, {len(second)}"
-            )
-        if not len(prompts):
-            raise ValueError("there are no pairs to compare")
-        responses = [list(pair) for pair in zip(first, second, strict=True)]
+        _check_lengths(prompts, first, second)
         kind = self._kind()
         stored = applicable_uncertainty(self.model) or RewardUncertainty()
-        if kind is None:
-            rewards = np.array(self.score(prompts, responses), dtype=np.float64).reshape(-1, 2)
-            d, sd = rewards[:, 0] - rewards[:, 1], None
-        else:
-            self._check_default_reduction()
-            outputs = np.stack(self.score_outputs(prompts, responses))
-            d, sd = differences(kind, outputs[:, 0], outputs[:, 1])
+        d, sd = self.pair_differences(prompts, first, second)
         low = high = decision = None
         if stored.intervals is not None:
             low, high = stored.intervals.intervals(d, sd, _if_grouped(stored.intervals.quantiles, groups))
@@ -116,18 +104,45 @@ class ScoresUncertainty:
             decision = sets.decide(d, sd, _if_grouped(sets.thresholds, groups))
         return PairUncertainty(d, sd, probabilities(kind, d, sd), low, high, decision)
 
-    def _kind(self) -> str | None:
-        self.prepare()
-        entry = REWARD_HEAD.read(self.model)
-        return None if entry is None else entry["kind"]
+    def pair_differences(
+        self, prompts: Sequence[Any], first: Sequence[Any], second: Sequence[Any]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """
+        Raw reward differences `(N,)` of two responses to each prompt, first minus second, and their standard deviations,
+        `None` for a model with one output: what intervals and preference sets are fitted to.
 
-    def _check_default_reduction(self) -> None:
+        Args:
+            prompts, first, second:
+                As of [`compare_pairs`].
+        """
+        _check_lengths(prompts, first, second)
+        responses = [list(pair) for pair in zip(first, second, strict=True)]
+        kind = self._kind()
+        if kind is None:
+            rewards = np.array(self.score(prompts, responses), dtype=np.float64).reshape(-1, 2)
+            return rewards[:, 0] - rewards[:, 1], None
         default = stored_reduction(core_model(self.model).config, None)
         if self.reduction != default:
             raise ValueError(
                 f"pairs are compared by rewards with reduction={default!r}, but this scorer has reduction={self.reduction!r}: "
                 "compare with a scorer without `reduction`"
             )
+        outputs = np.stack(self.score_outputs(prompts, responses))
+        return differences(kind, outputs[:, 0], outputs[:, 1])
+
+    def _kind(self) -> str | None:
+        self.prepare()
+        entry = REWARD_HEAD.read(self.model)
+        return None if entry is None else entry["kind"]
+
+
+def _check_lengths(prompts: Sequence[Any], first: Sequence[Any], second: Sequence[Any]) -> None:
+    if not len(prompts) == len(first) == len(second):
+        raise ValueError(
+            f"there must be one prompt, first and second response per pair, got {len(prompts)}, {len(first)}, {len(second)}"
+        )
+    if not len(prompts):
+        raise ValueError("there are no pairs to compare")
 
 
 def _if_grouped(values: dict[str, float], groups: Sequence[Hashable] | None) -> Sequence[Hashable] | None:
