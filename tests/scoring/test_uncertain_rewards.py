@@ -14,6 +14,7 @@ from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer, RewardScorer
 from trl_ext.hub import load_reward_model, verify_round_trip
 from trl_ext.hub.stage import save_model
 from trl_ext.model_entries import REWARD_HEAD, REWARD_INTERVALS
+from trl_ext.reporting.model_card import model_card
 from trl_ext.scoring import (
     CalibratedScorer,
     RewardUncertainty,
@@ -259,3 +260,15 @@ def test_a_damaged_entry_is_refused(tokenizer, tmp_path):
     model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="reward_head"):
         RewardScorer(str(tmp_path), tokenizer)
+
+
+def test_the_model_card_says_what_is_guaranteed(tokenizer, tmp_path):
+    model = tiny_reward_model(tokenizer, num_labels=2)
+    model.config.reward_head = {"kind": "gaussian"}
+    model.save_pretrained(tmp_path)
+    assert "## Uncertainty" not in model_card(tmp_path)
+    sets = fit_preference_sets(np.linspace(-1, 3, 60), alpha=0.2)
+    save_uncertainty(tmp_path, RewardUncertainty(preference_sets=sets, fitted_on="60 pairs"))
+    card = model_card(tmp_path)
+    assert "## Uncertainty" in card and "at most 0.2 of all pairs" in card and "60 pairs" in card
+    assert "compare_pairs" in card and "top_k=None" in card
