@@ -27,6 +27,7 @@ from trl_ext.scoring import (
     save_calibration,
     save_uncertainty,
 )
+from trl_ext.scoring.uncertainty.storage import applicable_uncertainty
 
 
 ANCHORS = {"anchor_chosen": [1, 2, 2, 0, None] * 2, "anchor_rejected": [0, None, 1, 0, 0] * 2}
@@ -272,3 +273,23 @@ def test_the_model_card_says_what_is_guaranteed(tokenizer, tmp_path):
     card = model_card(tmp_path)
     assert "## Uncertainty" in card and "at most 0.2 of all pairs" in card and "60 pairs" in card
     assert "compare_pairs" in card and "top_k=None" in card
+
+
+@pytest.mark.parametrize("part", ["intervals", "preference_sets"])
+def test_damaged_numbers_are_named(part):
+    d = np.linspace(-1, 3, 60)
+    whole = RewardUncertainty(fit_conformal_intervals(d, d), fit_preference_sets(d, alpha=0.2))
+    values = whole.to_dict()
+    values[part] = values[part] | {("quantiles" if part == "intervals" else "thresholds"): {"": "abc"}}
+    with pytest.raises(ValueError, match="the entry is damaged: these are no numbers: {'': 'abc'}"):
+        RewardUncertainty.from_dict(values)
+
+
+def test_float16_does_not_make_other_weights_of_the_same(tokenizer):
+    model = tiny_reward_model(tokenizer)
+    save_uncertainty(model, RewardUncertainty(fit_conformal_intervals(np.zeros(20), np.ones(20))))
+    assert applicable_uncertainty(model.half()) is not None
+    with torch.no_grad():
+        model.float().score.weight.mul_(2)
+    with pytest.raises(ValueError, match="of other weights"):
+        applicable_uncertainty(model)
