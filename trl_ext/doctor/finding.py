@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..privacy import hide_private
 
 
-OK, MISSING, IMPOSSIBLE = "ok", "missing", "not possible here"
+OK, MISSING, IMPOSSIBLE, UNKNOWN = "ok", "missing", "not possible here", "not checked"
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Finding:
 
     Args:
         name (`str`): What was looked at.
-        state (`str`): `OK`; `MISSING`, which `fix` changes; `IMPOSSIBLE` on this machine.
+        state (`str`): `OK`; `MISSING`, which `fix` changes; `IMPOSSIBLE` on this machine; `UNKNOWN`: it could not be checked.
         detail (`str`): What is there, or what is used instead.
         fix (`str`, *optional*): The command that fixes it, or what to do.
         needed (`bool`, *optional*, defaults to `True`): Whether the feature does without it.
