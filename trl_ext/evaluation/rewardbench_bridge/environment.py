@@ -97,7 +97,10 @@ class RewardBenchEnvironment:
         versions = json.loads(done.stdout.splitlines()[-1])
         if versions["rewardbench"] != REQUIREMENT.partition("==")[2]:
             raise RuntimeError(f"{hide_home(self.path)} has rewardbench {versions['rewardbench']}, not {REQUIREMENT}")
-        with contextlib.suppress(PermissionError), atomic_path(self.path / _READY) as temporary:  # it may be someone else's
+        with (
+            contextlib.suppress(PermissionError),
+            atomic_path(self.path / _READY) as temporary,
+        ):  # it may be someone else's
             temporary.write_text(json.dumps(versions, indent=2), encoding="utf-8")
         return versions
 
