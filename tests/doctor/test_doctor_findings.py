@@ -511,6 +511,10 @@ class TestReport:
         def broken():
             raise OSError("no such device\nmore")
 
+        def import_what_is_not_there():
+            import no_such_module  # noqa: F401
+
+        assert run_checks(import_what_is_not_there)[0].fix == "trl-ext doctor --for packages"
         (finding,) = run_checks(broken)
         assert finding == Finding("broken", MISSING, "could not be checked: OSError: no such device")
 

@@ -53,7 +53,9 @@ def run_checks(*checks: Check) -> list[Finding]:
             result = check()
         except Exception as error:  # whatever is broken on a machine is what the doctor is for
             name = getattr(check, "__name__", "check").strip("_").replace("_", " ")
-            result = Finding(name, MISSING, f"could not be checked: {type(error).__name__}: {error}".splitlines()[0])
+            fix = "trl-ext doctor --for packages" if isinstance(error, ModuleNotFoundError) else ""
+            detail = f"could not be checked: {type(error).__name__}: {error}".splitlines()[0]
+            result = Finding(name, MISSING, detail, fix)
         results = [] if result is None else [result] if isinstance(result, Finding) else list(result)
         found += [
             Finding(one.name, one.state, hide_private(one.detail), hide_private(one.fix), one.needed)
