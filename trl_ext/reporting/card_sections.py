@@ -6,7 +6,7 @@ from typing import Any
 
 from ..cards import Section, cell, code, interval, json_block, one_line, rows_table, table
 from ..evaluation import Estimate, ModelResult
-from ..privacy import map_text, without_folders
+from ..privacy import map_text, without_folder
 from .card_metadata import data_of_figure, figures_after
 from .run_files import as_estimate, is_estimate
 from .run_folder import RunEvidence
@@ -134,14 +134,14 @@ def reproduce_section(evidence: RunEvidence, facts: Mapping[str, Any] | None) ->
         return None if not versions else Section("Reproduce", rows_table({"versions": _list(versions)}))
     command = provenance.get("command") or []
     command = command if isinstance(command, list) else shlex.split(str(command))
-    command = [without_folders(str(word)) for word in command if not _names_a_place(str(word))]
+    command = [without_folder(str(word)) for word in command if not _names_a_place(str(word))]
     config = provenance.get("config") or {}
-    config = map_text({key: value for key, value in config.items() if key not in _NOT_SHOWN}, without_folders)
+    config = map_text({key: value for key, value in config.items() if key not in _NOT_SHOWN}, without_folder)
     model = provenance.get("model") or {}
     hashes = model.get("sha256") or {}
     rows = {
         "seed": config.get("seed"),
-        "base model": without_folders(str(model.get("name") or "")) or None,
+        "base model": without_folder(str(model.get("name") or "")) or None,
         "commit of the base model": model.get("commit"),
         "SHA-256 of the base model": ", ".join(map(str, hashes.values())) or None,
         "precision": provenance.get("dtype"),
@@ -166,7 +166,7 @@ def _list(versions: Mapping[str, Any]) -> str:
 
 
 def _data_name(data: Any) -> str | None:
-    return without_folders(str(data["name"])) if isinstance(data, Mapping) and data.get("name") else None
+    return without_folder(str(data["name"])) if isinstance(data, Mapping) and data.get("name") else None
 
 
 def _quoted(text: str) -> str:
@@ -176,7 +176,7 @@ def _quoted(text: str) -> str:
 def _pairs_of(data: Any) -> str | None:
     if not isinstance(data, Mapping):
         return None
-    name = without_folders(str(data.get("data") or "pairs"))
+    name = without_folder(str(data.get("data") or "pairs"))
     return f"{name}, {data['pairs']} pairs" if data.get("pairs") is not None else name
 
 
