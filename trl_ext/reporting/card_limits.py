@@ -1,5 +1,7 @@
 """Intended use and limits of a reward model: what was measured, with its interval, and what was not."""
 
+from collections.abc import Sequence
+
 from ..cards import Section, interval, one_line
 from ..evaluation import Estimate
 from .card_metadata import figures_after
@@ -13,15 +15,21 @@ _USE = (
 )
 
 
-def limits_section(evidence: RunEvidence | None) -> Section:
+def limits_section(evidence: RunEvidence | None, outdated: Sequence[str] = ()) -> Section:
     """
     The section on intended use and limits.
 
     Args:
         evidence ([`RunEvidence`] or `None`): What is known; nothing without.
+        outdated (`Sequence[str]`, *optional*): Parts that were measured of an earlier model.
     """
     points = [_length(evidence), _correctness(evidence), _calibration(evidence), _attributes(evidence)]
     points += [_benchmarks(evidence), _labels(evidence)]
+    if outdated:
+        points.append(
+            f"**Earlier results.** The training folder also holds results of an earlier model, which say nothing of this one "
+            f"and are not shown: {', '.join(outdated)}."
+        )
     points.append(
         "**Other data.** Nothing is known of languages, topics and lengths that the training and evaluation data below do "
         "not have."
@@ -92,7 +100,7 @@ def _labels(evidence: RunEvidence | None) -> str:
     size, n = weights.get("effective_sample_size"), weights.get("n")
     if not isinstance(size, int | float) or not n:
         return "**Labels.** It has learned what its annotators preferred, with their biases."
-    share = f"{weights.get('share_zero', 0):.0%} of the labels counted for nothing"
+    share = f"{weights.get('share_zero') or 0:.0%} of the labels counted for nothing"
     return f"**Labels.** {n} training pairs count as {size:.0f} equally weighted ones; {share}."
 
 

@@ -65,7 +65,7 @@ def training_facts(
 
     Returns:
         `dict[str, Any]`: `model_name`, `dataset`, `base_model`, `base_is_public`, `adapter`, `tags`, `reward_head`, `eos_token`; `trainer`,
-        `paper`, `versions`; `losses` (name, settings, citation), `training` and `tables` (rows to show).
+        `training_began` (`None` of a trainer that has not trained), `paper`, `versions`; `losses` (name, settings, citation), `training` and `tables` (rows to show).
     """
     args = trainer.args
     source = trainer.model.config._name_or_path
@@ -81,6 +81,7 @@ def training_facts(
         "reward_head": args.reward_head,
         "eos_token": trainer.processing_class.eos_token or "",
         "trainer": type(trainer).__name__,
+        "training_began": trainer.training_began,
         "paper": dict(trainer._paper),
         "versions": {"trl_ext": __version__} | {name: version(name) for name in ("trl", "transformers", "torch")},
         "losses": [

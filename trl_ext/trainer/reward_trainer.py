@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Any
 
 import datasets
@@ -136,6 +137,7 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         if self.reward_head.num_outputs > 1 and isinstance(train_dataset, IterableDataset):
             raise ValueError(f"reward_head={args.reward_head!r} needs a training set with a length, not a stream")
         self.length_reports: dict[str, LengthReport] = {}
+        self.training_began: str | None = None  # evidence that is older is of another model
         self._prepared: list[tuple[Dataset, Dataset, bool]] = []  # as given, as prepared, whether for training
         self._pair_records: list[Tensor] = []
         self._recorded: list[str] = []
@@ -543,6 +545,7 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         if self.accelerator.distributed_type.startswith("MULTI_") and self.model_wrapped is self.model:
             self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
             self.model._is_accelerate_prepared = False
+        self.training_began = datetime.now(UTC).isoformat()
         return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
 
     def create_scheduler(self, num_training_steps: int, optimizer=None):
