@@ -115,7 +115,9 @@ def test_folders_are_left_out_of_values(text, shown):
     assert without_folder(text) == shown
 
 
-@pytest.mark.parametrize("text", ["org/model", "outputs/rm", "https://host/a/b", "bundled:a", "and/or", "1/2", "a = b", ""])
+@pytest.mark.parametrize(
+    "text", ["org/model", "outputs/rm", "https://host/a/b", "bundled:a", "and/or", "1/2", "a = b", ""]
+)
 def test_what_is_no_path_of_the_machine_is_kept(text):
     assert without_folder(text) == without_folders(text) == text
 

@@ -42,7 +42,10 @@ def test_no_file_that_is_pushed_names_people_or_places(pusher, loopback_hub, tmp
     results = json.loads((folder / "results.json").read_text())
     row = {"annotator_id": "Ann Example", "eta": 0.5, "adversarial": False}
     results["annotators"] = {"method": "em", "table": [row, row | {"annotator_id": "Bob Example", "eta": -0.1}]}
-    results["provenance"]["config"] |= {"model_name": str(tmp_path / "base"), "train_data_path": f"{tmp_path}/a b.jsonl"}
+    results["provenance"]["config"] |= {
+        "model_name": str(tmp_path / "base"),
+        "train_data_path": f"{tmp_path}/a b.jsonl",
+    }
     results["provenance"]["command"] += [f"train_data_path={tmp_path}/a b.jsonl"]
     for path in (folder / "results.json", folder / "evaluation" / "demo" / "rm" / "provenance.json"):
         path.parent.mkdir(parents=True, exist_ok=True)

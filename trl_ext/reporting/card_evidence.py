@@ -61,7 +61,9 @@ def read_card_evidence(folder: Path, **places: str | Path | None) -> CardEvidenc
     if run.rate is not None and _is_older(next(path for path in effects if path.is_file()), since):
         changes["rate"] = None
     kept = [result for result in run.evaluations if not _is_older(Path(str(result.source)), since)]
-    old = {name for path in where["evaluation"].rglob("results.json") if _is_older(path, since) for name in _sets(path)}
+    old = {
+        name for path in where["evaluation"].rglob("results.json") if _is_older(path, since) for name in _sets(path)
+    }
     probes = {name: figures for name, figures in run.probes.items() if name not in old}
     changes |= {} if len(kept) == len(run.evaluations) else {"evaluations": kept}
     changes |= {} if len(probes) == len(run.probes) else {"probes": probes}

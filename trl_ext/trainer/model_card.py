@@ -82,12 +82,13 @@ def training_facts(
         "eos_token": trainer.processing_class.eos_token or "",
         "trainer": type(trainer).__name__,
         "training_began": trainer.training_began,
-        "paper": dict(trainer._paper),
+        "paper": trainer.card_paper(),
         "versions": {"trl_ext": __version__} | {name: version(name) for name in ("trl", "transformers", "torch")},
         "losses": [
             {"name": type(loss).__name__, "settings": loss.get_config_dict(), "citation": loss.citation}
             for loss in trainer.card_losses()
         ],
+        "citations": trainer.card_citations(),
         "training": {
             "training pairs": len(trainer.train_dataset) if hasattr(trainer.train_dataset, "__len__") else "streamed",
             "dropped for length": None if report is None else report.dropped,

@@ -565,7 +565,17 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
 
     def card_losses(self) -> list[Any]:
         """What was minimised, for the model card: objects with `citation` and `get_config_dict()`."""
-        return [self.loss, *([GaussianRewardLoss()] if self.args.reward_head == "gaussian" else [])]
+        if self.args.reward_head == "gaussian" and type(self.loss) is BradleyTerryLoss:
+            return [GaussianRewardLoss()]  # what Bradley-Terry's loss is of Gaussian rewards
+        return [self.loss]
+
+    def card_citations(self) -> list[str]:
+        """BibTeX for the model card, beside that of the losses."""
+        return [GaussianRewardLoss().citation] if self.args.reward_head == "gaussian" else []
+
+    def card_paper(self) -> dict[str, str]:
+        """Title and address of the paper whose method this is, for the model card; empty if it is no paper's."""
+        return dict(self._paper)
 
     def card_tables(self) -> dict[str, dict[str, Any]]:
         """What else the model card says: titles of sections, each with rows of names and values."""
