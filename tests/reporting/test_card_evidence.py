@@ -49,7 +49,7 @@ class TestEarlierModels:
             assert text not in card
         assert "an earlier model, which say nothing of this one and are not shown: calibration, rate." in card
         assert "wrong labels" in card  # about the data
-        names = ("calibration.json", "calibrated.png", "raw.png")
+        names = ("calibrated.png", "calibration.json", "raw.png")
         assert outdated_files(run) == [*(f"calibration/{name}" for name in names), "rate/effects.json"]
 
     def test_what_was_measured_since_is_shown_again(self, run):

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tests.reporting.card_run import estimate, write_run
 from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer, ReliabilityRewardConfig, ReliabilityRewardTrainer
-from trl_ext.cards import cell, interval, is_unedited, sign
+from trl_ext.cards import cell, interval, is_unedited, sign, usage
 from trl_ext.reporting.model_card import card_to_push, main, model_card, refresh_model_card
 from trl_ext.reporting.run_files import as_estimate
 
@@ -107,6 +108,47 @@ class TestTrainer:
             trainer.create_model_card()
             assert is_unedited((tmp_path / "rm" / "README.md").read_text())
 
+    def test_conversations_are_scored_in_the_layout_of_the_training(self, tmp_path, tokenizer, capsys):
+        row = {
+            "prompt": [{"role": "user", "content": "What is 2 + 2?"}],
+            **{name: [{"role": "assistant", "content": text}] for name, text in (("chosen", "4"), ("rejected", "5"))},
+        }
+        trainer = PairwiseRewardTrainer(
+            tiny_reward_model(tokenizer),
+            PairwiseRewardConfig(str(tmp_path / "rm"), **SETTINGS),
+            train_dataset=Dataset.from_list([row] * 2),
+            processing_class=tokenizer,
+        )
+        trainer.save_model()
+        trainer.create_model_card()
+        card = (tmp_path / "rm" / "README.md").read_text()
+        assert "trained on conversations in the layout of its chat template" in card
+        text = tokenizer.decode(trainer.train_dataset[0]["chosen_ids"])
+        expected = trainer.predict(trainer.train_dataset.select([0])).predictions[0, 0]
+        for block in (
+            re.search(r"## Use\n\n```python\n(.*?)```", card, re.DOTALL)[1],
+            usage("rm", "", adapter=True, base_is_public=False, conversational=True),
+        ):
+            names = {}
+            capsys.readouterr()
+            exec(block.replace('"rm"', repr(str(tmp_path / "rm"))), names)
+            assert names.get("text", text) == text
+            assert float(capsys.readouterr().out.strip("[]\n")) == pytest.approx(expected, abs=1e-5)
+
+    @pytest.mark.parametrize(("method", "named"), [("beta", True), ("none", False), ("smoothing", False)])
+    def test_the_method_is_the_papers_only_where_its_loss_is(self, tmp_path, tokenizer, method, named):
+        args = ReliabilityRewardConfig(str(tmp_path / "rm"), rapl_method=method, **SETTINGS)
+        data = pairs(4, reliability=[0.9] * 4)
+        trainer = ReliabilityRewardTrainer(
+            tiny_reward_model(tokenizer), args, train_dataset=data, processing_class=tokenizer
+        )
+        trainer.create_model_card(dataset_name="/srv/ann/pairs.jsonl")
+        card = (tmp_path / "rm" / "README.md").read_text()
+        assert ("Method: [Reliability-Aware" in card) == named and ("mitchell2023note" in card) == (
+            method == "smoothing"
+        )
+        assert "/srv" not in card + (tmp_path / "rm" / "training_facts.json").read_text()
+
 
 class TestEvidence:
     @pytest.fixture
@@ -173,6 +215,11 @@ class TestEvidence:
         (folder / "results.json").write_text(json.dumps(results))
         card = ModelCard(model_card(folder))
         assert {result.metric_name.split(",")[0] for result in card.data.eval_results} == {"ece", "brier"}
+        calibration = json.loads((folder / "calibration" / "calibration.json").read_text())
+        calibration["measured_on"]["data"] = "test pairs of demo"  # as of a file demo.jsonl
+        calibration["provenance"] = {"command": ["tasks/train.py"], "config": results["provenance"]["config"]}
+        (folder / "calibration" / "calibration.json").write_text(json.dumps(calibration))
+        assert not ModelCard(model_card(folder)).data.eval_results
         assert "| accuracy to truth | held_out.jsonl |" in card.content
 
     def test_a_dataset_on_the_hub_is_the_dataset_of_the_metadata(self, folder):
@@ -205,6 +252,33 @@ class TestEvidence:
             results["figures"]["after_length_weight"] = estimate((low + high) / 2, low, high)
             (folder / "results.json").write_text(json.dumps(results))
             assert verdict in model_card(folder)
+
+    @pytest.mark.parametrize(
+        ("low", "high", "text", "applied"),
+        [
+            (-0.2, -0.1, "makes probabilities better, by -0.150", True),
+            (0.1, 0.2, "makes probabilities worse: use raw rewards, by 0.150", False),
+            (-0.1, 0.4, "don't say whether the calibration below makes probabilities better or worse", True),
+        ],
+    )
+    def test_a_calibration_has_a_verdict(self, folder, low, high, text, applied):
+        path = folder / "calibration" / "calibration.json"
+        path.write_text(
+            json.dumps(json.loads(path.read_text()) | {"ece_change": estimate((low + high) / 2, low, high)})
+        )
+        card = model_card(folder)
+        assert text in card and ("CalibratedScorer" in card) == applied
+
+    def test_a_calibration_that_is_not_stored_is_not_to_be_loaded(self, folder):
+        (folder / "config.json").write_text('{"model_type": "llama"}')
+        card = model_card(folder)
+        assert "It is not stored with the model" in card and "CalibratedScorer" not in card
+
+    def test_why_there_is_no_calibration(self, folder):
+        results = json.loads((folder / "results.json").read_text()) | {"preference_calibration": "none: at chance"}
+        (folder / "results.json").write_text(json.dumps(results))
+        (folder / "calibration" / "calibration.json").unlink()
+        assert "The data did not allow it: at chance" in model_card(folder)
 
     def test_command_line(self, folder, capsys):
         assert main([str(folder), "--repo_id", "me/my-rm"]) == 0 and "Model card:" in capsys.readouterr().out

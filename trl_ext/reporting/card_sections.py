@@ -2,11 +2,14 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ..cards import Section, cell, code, interval, json_block, one_line, rows_table, table
 from ..evaluation import Estimate, ModelResult
 from ..privacy import map_text, without_folder
+from ..scoring import read_calibration
+from .card_limits import verdict
 from .card_metadata import data_of_figure, figures_after
 from .run_files import as_estimate, is_estimate
 from .run_folder import RunEvidence
@@ -117,7 +120,21 @@ def calibration_section(evidence: RunEvidence, location: str) -> Section | None:
         f"scorer = CalibratedScorer.from_pretrained({_quoted(location)})\n"
         'scorer.preference_probability(["Is water wet?"], ["Yes."], ["No."])  # P(the first response is preferred)\n```'
     )
+    if is_estimate(change) and verdict(as_estimate(change)) == "higher":
+        apply = "It makes probabilities worse: don't apply it."
+    elif not _is_stored(evidence.folder):
+        apply = "It is not stored with the model, so that nothing applies it."
     return Section("Calibration", "\n\n".join([figures, table(("", ""), about), *plots, apply]))
+
+
+def _is_stored(folder: Path) -> bool:
+    """Whether the model in a folder brings a calibration of preferences; true if there is no model."""
+    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+        return True
+    try:
+        return read_calibration(folder).preference is not None
+    except ValueError:
+        return False
 
 
 def audit_section(evidence: RunEvidence) -> Section | None:

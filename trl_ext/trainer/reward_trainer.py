@@ -137,6 +137,7 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         if self.reward_head.num_outputs > 1 and isinstance(train_dataset, IterableDataset):
             raise ValueError(f"reward_head={args.reward_head!r} needs a training set with a length, not a stream")
         self.length_reports: dict[str, LengthReport] = {}
+        self.is_conversational: bool | None = None  # the layout of the training pairs
         self.training_began: str | None = None  # evidence that is older is of another model
         self._prepared: list[tuple[Dataset, Dataset, bool]] = []  # as given, as prepared, whether for training
         self._pair_records: list[Tensor] = []
@@ -283,6 +284,8 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
             dataset = self._rename_columns(dataset, args.columns or {}, dataset_name)
             dataset = self._prepare_columns(dataset, args, dataset_name)
             dataset = self.reward_head.prepare(dataset, dataset_name)
+            if for_training and len(dataset):
+                self.is_conversational = isinstance(dataset[0]["chosen"], list)
             dataset = validate_preferences(dataset, name=dataset_name, numeric_columns=self._column_ranges(dataset))
             dataset, report = tokenize_preferences(
                 dataset,
