@@ -190,6 +190,8 @@ class TestEvidence:
             "cd" * 32,
             "python tasks/train.py with rapl_method=beta\n",
             "No public benchmark was run",
+            "length weight: reward for a detailed answer over a concise one, W_length; ratio: W_correct / W_length.",
+            "Local models and files are named by their last part alone",
         ):
             assert text in card
 
@@ -274,6 +276,12 @@ class TestEvidence:
         card = model_card(folder)
         assert "It is not stored with the model" in card and "CalibratedScorer" not in card
 
+    def test_several_processes_are_launched_as_such(self, folder):
+        results = json.loads((folder / "results.json").read_text())
+        results["provenance"]["processes"] = 4
+        (folder / "results.json").write_text(json.dumps(results))
+        assert "accelerate launch --num_processes 4 tasks/train.py" in model_card(folder)
+
     def test_why_there_is_no_calibration(self, folder):
         results = json.loads((folder / "results.json").read_text()) | {"preference_calibration": "none: at chance"}
         (folder / "results.json").write_text(json.dumps(results))
@@ -296,6 +304,7 @@ class TestText:
             ((0.69, 0.619, 0.76), "0.690 [0.619, 0.760]"),
             ((-0.0176, -0.0221, -0.0131), "-0.0176 [-0.0221, -0.0131]"),
             ((41.0, 29.0, 53.0), "41.0 [29.0, 53.0]"),
+            ((-1.017, -79.950, -0.256), "-1.02 [-79.95, -0.26]"),
             ((2.0, float("-inf"), float("inf")), "2.00 [-inf, inf]"),
             ((0.5, float("nan"), float("nan")), "0.500 (no interval)"),
             ((0.0, 0.0, 0.0), "0.000 [0.000, 0.000]"),

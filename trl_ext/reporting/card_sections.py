@@ -27,6 +27,21 @@ _NOT_SHOWN = (
 )
 
 
+_PAIRED = {"l": "detailed", "s": "concise"}
+_MEANINGS = {
+    "length_weight": "reward for a detailed answer over a concise one, W_length",
+    "correctness_weight": "reward for a correct answer over a wrong one, W_correct",
+    "ratio": "W_correct / W_length",
+    "length_weight_per_sd": "W_length in standard deviations of reward",
+    "correctness_weight_per_sd": "W_correct in standard deviations of reward",
+    **{
+        f"{right}c_over_{wrong}i": f"share of questions in which a {_PAIRED[right]} correct answer beats a {_PAIRED[wrong]} wrong one"
+        for right in "ls"
+        for wrong in "ls"
+    },
+}
+
+
 def evidence_sections(evidence: RunEvidence, location: str) -> list[Section]:
     """
     What was measured, in the order of the card; a part that nobody measured is left out (the limits say so).
@@ -82,6 +97,9 @@ def evaluation_section(evidence: RunEvidence) -> Section | None:
             shown = interval(before) if isinstance(before, Estimate) else "–"
             data = _data_name(data_of_figure(evidence, name)) or "test pairs"
             rows.append((cell(name.replace("_", " ")), cell(data), shown, interval(figure), str(figure.n)))
+        known = [f"{name.replace('_', ' ')}: {meaning}" for name, meaning in _MEANINGS.items() if name in after]
+        if known:
+            parts.append("; ".join(known) + ". W = 0 pays for neither; of shares, more is better and chance is 0.5.")
         methods = sorted({figure.method for figure in after.values()})
         parts.append(table(("figure", "data", "before training", "after training", "rows"), rows))
         parts.append("Intervals: " + "; ".join(map(one_line, methods)) + ".")
@@ -165,9 +183,17 @@ def reproduce_section(evidence: RunEvidence, facts: Mapping[str, Any] | None) ->
         "processes": provenance.get("processes"),
         "versions": _list(provenance.get("versions") or {}),
     }
-    shown = "python " + shlex.join(command).replace("`", "'").replace("\n", " ")
+    processes = provenance.get("processes")
+    several = isinstance(processes, int) and processes > 1
+    launch = f"accelerate launch --num_processes {processes} " if several else "python "
+    shown = launch + shlex.join(command).replace("`", "'").replace("\n", " ")
+    version = (provenance.get("versions") or {}).get("trl_ext")
+    lead = (
+        f"In a checkout of trl_ext{'' if version is None else ' ' + one_line(version)}, with its versions of the libraries. "
+        "Local models and files are named by their last part alone; hashes say which they were."
+    )
     folded = f"<details><summary>Configuration</summary>\n\n{json_block(config)}\n</details>"
-    return Section("Reproduce", f"```bash\n{shown}\n```\n\n{rows_table(rows)}\n{folded}")
+    return Section("Reproduce", f"{lead}\n\n```bash\n{shown}\n```\n\n{rows_table(rows)}\n{folded}")
 
 
 def _provenance(evidence: RunEvidence) -> dict[str, Any]:
