@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Any
 
 import datasets
@@ -137,6 +138,8 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         if self.reward_head.num_outputs > 1 and isinstance(train_dataset, IterableDataset):
             raise ValueError(f"reward_head={args.reward_head!r} needs a training set with a length, not a stream")
         self.length_reports: dict[str, LengthReport] = {}
+        self.is_conversational: bool | None = None  # the layout of the training pairs
+        self.training_began: str | None = None  # evidence that is older is of another model
         self._prepared: list[tuple[Dataset, Dataset, bool]] = []  # as given, as prepared, whether for training
         self._pair_records: list[Tensor] = []
         self._recorded: list[str] = []
@@ -282,6 +285,8 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
             dataset = self._rename_columns(dataset, args.columns or {}, dataset_name)
             dataset = self._prepare_columns(dataset, args, dataset_name)
             dataset = self.reward_head.prepare(dataset, dataset_name)
+            if for_training and len(dataset):
+                self.is_conversational = isinstance(dataset[0]["chosen"], list)
             dataset = validate_preferences(dataset, name=dataset_name, numeric_columns=self._column_ranges(dataset))
             dataset, report = tokenize_preferences(
                 dataset,
@@ -545,6 +550,7 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         if self.accelerator.distributed_type.startswith("MULTI_") and self.model_wrapped is self.model:
             self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
             self.model._is_accelerate_prepared = False
+        self.training_began = datetime.now(UTC).isoformat()
         return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
 
     def create_scheduler(self, num_training_steps: int, optimizer=None):
@@ -564,7 +570,17 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
 
     def card_losses(self) -> list[Any]:
         """What was minimised, for the model card: objects with `citation` and `get_config_dict()`."""
-        return [self.loss, *([GaussianRewardLoss()] if self.args.reward_head == "gaussian" else [])]
+        if self.args.reward_head == "gaussian" and type(self.loss) is BradleyTerryLoss:
+            return [GaussianRewardLoss()]  # what Bradley-Terry's loss is of Gaussian rewards
+        return [self.loss]
+
+    def card_citations(self) -> list[str]:
+        """BibTeX for the model card, beside that of the losses."""
+        return [GaussianRewardLoss().citation] if self.args.reward_head == "gaussian" else []
+
+    def card_paper(self) -> dict[str, str]:
+        """Title and address of the paper whose method this is, for the model card; empty if it is no paper's."""
+        return dict(self._paper)
 
     def card_tables(self) -> dict[str, dict[str, Any]]:
         """What else the model card says: titles of sections, each with rows of names and values."""
