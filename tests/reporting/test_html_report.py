@@ -100,7 +100,7 @@ def test_a_run_of_which_nothing_is_known(tmp_path):
     text = Page(html).text
     for part in set(COMMANDS) - {"calibration_history"}:
         assert COMMANDS[part] in text
-    assert "0 of 9 questions are answered in its favour, 0 against it, 9 are open" in text
+    assert "Nothing was measured that has a verdict; 9 not measured" in text
 
 
 def test_several_runs_are_compared_on_their_rows(tmp_path):
