@@ -20,7 +20,11 @@ def estimate(low: float, high: float, value: float | None = None, n: int = 100) 
 
 def answer(question: str, **evidence):
     """The only answer to a question that has these words."""
-    [row] = [one for one in findings(RunEvidence("run", Path("outputs/run"), **evidence), "run").rows if question in one.question]
+    [row] = [
+        one
+        for one in findings(RunEvidence("run", Path("outputs/run"), **evidence), "run").rows
+        if question in one.question
+    ]
     return row  # fmt: skip
 
 
@@ -34,7 +38,9 @@ def test_accuracy_is_compared_with_one_half(low, high, verdict):
 def test_what_is_not_measured_is_not_open():
     rows = findings(RunEvidence("run", Path("run")), "run")
     assert {row.verdict for row in rows.rows} == {"none"} and "9 not measured" in rows.lead
-    measured = findings(RunEvidence("run", Path("run"), figures={"after_accuracy_to_truth": estimate(0.4, 0.6)}), "run")
+    measured = findings(
+        RunEvidence("run", Path("run"), figures={"after_accuracy_to_truth": estimate(0.4, 0.6)}), "run"
+    )
     assert measured.lead.startswith("Of 1 measured figures with a rule, 0 in favour, 0 against, 1 open; 8 not")
 
 
@@ -54,7 +60,9 @@ def test_length_has_to_be_small_to_be_in_favour(low, high, verdict, words):
     assert row.verdict == verdict and words in row.words
 
 
-def calibration(ece: Estimate, perfect: Estimate | None = None, bias: Estimate | None = None, change: Estimate | None = None):
+def calibration(
+    ece: Estimate, perfect: Estimate | None = None, bias: Estimate | None = None, change: Estimate | None = None
+):
     side = {"ece": ece.to_dict()}
     for name, one in (("ece_if_calibrated", perfect), ("bias", bias)):
         if one is not None:
@@ -99,7 +107,9 @@ def audit(models: dict[str, tuple[float, float]], p_adjusted: float = 0.001) -> 
 
 def test_effects_of_other_models_are_not_of_this_run():
     row = answer("attributes", rate=audit({"outputs__run": (0.05, 0.35), "lexical": (0.4, 2.9)}))
-    assert (row.verdict, row.figure) == ("told", "0.20") and "only attribute" in row.words and "outputs__run" in row.words
+    assert (
+        (row.verdict, row.figure) == ("told", "0.20") and "only attribute" in row.words and "outputs__run" in row.words
+    )
     row = answer("attributes", rate=audit({"lexical": (0.4, 2.9)}))
     assert row.verdict == "none" and "lexical" in row.words
 
@@ -126,11 +136,15 @@ def monitoring(pooled: Estimate, names=("ada", "ben"), eta0: float | None = 0.5)
 
 
 def people(*names):
-    return {"annotators": {"count": len(names), "rows": dict.fromkeys(names, 10), "labels_per_pair": {}}, "contradicted_pairs": 0}
+    return {
+        "annotators": {"count": len(names), "rows": dict.fromkeys(names, 10), "labels_per_pair": {}},
+        "contradicted_pairs": 0,
+    }
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict"), [(0.59, 0.66, "good"), (0.1, 0.4, "bad"), (0.12, 0.84, "open"), (np.nan, np.nan, "open")]
+    ("low", "high", "verdict"),
+    [(0.59, 0.66, "good"), (0.1, 0.4, "bad"), (0.12, 0.84, "open"), (np.nan, np.nan, "open")],
 )
 def test_annotators_are_judged_by_the_interval_that_is_shown(low, high, verdict):
     row = answer("annotators", monitoring=monitoring(estimate(low, high)), data_health=people("ada", "ben"))
@@ -203,11 +217,11 @@ def benchmark(ids, clusters=None, low=0.7, high=0.9) -> ModelResult:
 TEST = pd.DataFrame({"id": ["t0", "t1"], "reward_chosen": [0.5, 0.0], "reward_rejected": [0.0, 0.5]})
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"), [(0.7, 0.9, "good"), (0.1, 0.4, "bad"), (0.4, 0.6, "open")]
-)
+@pytest.mark.parametrize(("low", "high", "verdict"), [(0.7, 0.9, "good"), (0.1, 0.4, "bad"), (0.4, 0.6, "open")])
 def test_benchmarks_are_compared_with_one_half(low, high, verdict):
-    assert answer("benchmarks", evaluations=[benchmark(["r0"], low=low, high=high)], test_rewards=TEST).verdict == verdict
+    assert (
+        answer("benchmarks", evaluations=[benchmark(["r0"], low=low, high=high)], test_rewards=TEST).verdict == verdict
+    )
 
 
 def test_the_test_pairs_are_no_benchmark():

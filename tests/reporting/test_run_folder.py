@@ -74,7 +74,11 @@ def test_an_empty_folder_lists_all_that_is_missing(tmp_path):
         ("calibration/training.json", '[{"ece": 0.1}]', "has the step None"),
         ("calibration/training.json", '[{"step": 1, "ece": {"value": 1}}]', "no estimate"),
         ("monitoring/annotators.csv", "annotator_id,eta,ci_low,ci_high\nada,x,0,1\n", "'x' in row 1"),
-        ("mismatch/a/mismatch_after.csv", "model,reference,mismatch,ci_low,ci_high,p_value\na,b,?,0,1,1\n", "'\\?' in row 1"),
+        (
+            "mismatch/a/mismatch_after.csv",
+            "model,reference,mismatch,ci_low,ci_high,p_value\na,b,?,0,1,1\n",
+            "'\\?' in row 1",
+        ),
     ],
 )
 def test_damage_is_told_with_the_file(tmp_path, name, content, message):

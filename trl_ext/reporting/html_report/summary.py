@@ -241,7 +241,11 @@ def _one_mismatch(question: str, evidence: MismatchEvidence, several: bool) -> l
     pairs, clear = (len({frozenset(pair) for pair in zip(one["model"], one["reference"], strict=True)}) for one in (known, significant))  # fmt: skip
     what = {"good": f"all intervals are within ±{SMALL_MISMATCH:g}", "bad": "all pairs taken together",
             "open": "none is significant, not all are shown to be small"}[verdict]  # fmt: skip
-    which = f"the largest of {clear} significant ones, of {pairs} pairs" if verdict == "bad" else f"the largest of {pairs} pairs"
+    which = (
+        f"the largest of {clear} significant ones, of {pairs} pairs"
+        if verdict == "bad"
+        else f"the largest of {pairs} pairs"
+    )
     words = f"{prefix}{top['model']} against {top['reference']}, {which}"
     figure = Estimate(float(top["mismatch"]), np.nan, float(top["ci_low"]), float(top["ci_high"]), len(known), "")
     return [_finding(question, figure, verdict, f"{words}; {what}", "mismatch")]
