@@ -239,7 +239,7 @@ def test_headings_follow_one_another(html):
 
 def test_evidence_that_no_check_expected_is_named(tmp_path):
     run = RunEvidence("run", tmp_path, figures={"after_accuracy_to_truth": "no estimate"})
-    with pytest.raises(DamagedEvidence, match="the summary cannot be made") as error:
+    with pytest.raises(DamagedEvidence, match="cannot be made of what this folder holds") as error:
         write_report(run, tmp_path / "r.html")
     assert str(error.value).startswith(str(tmp_path))
 

@@ -188,14 +188,14 @@ def interval(low: float, high: float, digits: int = 3) -> str:
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
-def estimate_rows(figures: Iterable[tuple[str, Estimate]]) -> Table:
+def estimate_rows(figures: Iterable[tuple[str, Estimate]], caption: str = "", folded: bool = False) -> Table:
     """A table of estimates."""
     rows = tuple(
         (name, number(e.value), number(e.se), interval(e.ci_low, e.ci_high), f"{e.n:,}", e.method)
         for name, e in figures
     )
     columns = ("figure", "value", "s.e.", "95 % interval", "n", "method")
-    return Table(columns, rows, (False, True, True, True, True, False))
+    return Table(columns, rows, (False, True, True, True, True, False), caption, folded=folded)
 
 
 def frame_table(

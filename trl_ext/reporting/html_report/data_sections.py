@@ -266,7 +266,7 @@ def mislabel_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
         )
     ]
     if estimates:
-        blocks += [*_true_share(figures), estimate_rows(estimates)]
+        blocks += [*_true_share(figures), estimate_rows(estimates, "What the search found")]
     comparison = [
         (f"{_FIGURES.get(row['measure'], row['measure'].replace('_', ' '))}, top {100 * float(row['share']):g} %"
          if row["measure"] in ("precision", "lift") else _FIGURES.get(row["measure"], row["measure"].replace("_", " ")), as_estimate(row))
@@ -274,10 +274,7 @@ def mislabel_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
         if row.get("measure") in ("precision", "lift", "average_precision", "auroc") and row["evidence"] == "p_wrong"
     ]  # fmt: skip
     if comparison:
-        table = estimate_rows(comparison)
-        blocks.append(
-            Table(table.columns, table.rows, table.numeric, "The ranking, checked against the truth", folded=True)
-        )
+        blocks.append(estimate_rows(comparison, "The ranking, checked against the truth", folded=True))
     wanted = (
         "rank",
         "id",
