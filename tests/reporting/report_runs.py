@@ -90,6 +90,12 @@ def train(folder: Path, skill: float = 0.8, seed: int = 0) -> pd.DataFrame:
     return table
 
 
+def only_results(folder: Path) -> None:
+    """Leave out what is drawn for each run by itself: one run has enough of it."""
+    for name in ("data_health.json", "training_log.json"):
+        (folder / name).unlink()
+
+
 def calibrate(folder: Path, table: pd.DataFrame) -> None:
     """Reports of calibration, raw and tempered, and ECE during training."""
     difference = (table["reward_chosen"] - table["reward_rejected"]).to_numpy()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.reporting.report_runs import HOSTILE, train, whole_run
+from tests.reporting.report_runs import HOSTILE, only_results, train, whole_run
 from tests.synthetic_results import NoisyScorer, evaluate, pairs
 from trl_ext.reporting import DamagedEvidence, RunEvidence, read_run, write_report
 from trl_ext.reporting.__main__ import main
@@ -111,6 +111,7 @@ def test_several_runs_are_compared_on_their_rows(tmp_path):
     for folder, skill in ((good, 1.5), (bad, 0.1)):
         folder.mkdir()
         train(folder, skill)
+        only_results(folder)
         evaluate(folder / "evaluation", NoisyScorer(folder.name, skill), pairs(4))
     html = write_report([good, bad], tmp_path / "report.html").read_text(encoding="utf-8")
     text = Page(html).text
@@ -123,6 +124,7 @@ def test_nothing_in_common_is_said(tmp_path):
     for folder in runs:
         folder.mkdir()
     train(runs[0])
+    only_results(runs[0])
     assert "no paired differences" in write_report(runs, tmp_path / "r.html").read_text(encoding="utf-8")
 
 
