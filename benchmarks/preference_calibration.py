@@ -59,17 +59,35 @@ def load(data: str, train_pairs: int) -> list[tuple[Dataset, Dataset]]:
     ]
 
 
-def features(scorer: RewardScorer, pairs: Dataset) -> np.ndarray:
-    """What the head sees `(N, 2, H)` of every pair's responses."""
+def embed(scorer: RewardScorer, datasets: list[Dataset]) -> dict[tuple[str, str], np.ndarray]:
+    """What the head sees `(H,)` of every response to a prompt; each is computed once."""
+    answers: dict[str, dict[str, None]] = {}
+    for pairs in datasets:
+        for prompt, *sides in zip(pairs["prompt"], pairs["chosen"], pairs["rejected"], strict=True):
+            answers.setdefault(prompt, {}).update(dict.fromkeys(sides))
     seen: dict[float, np.ndarray] = {}
 
     def remember(head, inputs, rewards):
         seen.update(zip(rewards[:, 0].tolist(), inputs[0].float().numpy(), strict=True))
 
     handle = scorer.model.classifier.register_forward_hook(remember)
-    rewards = scorer.score_dataset(pairs)["reward"]
+    rewards = scorer.score(list(answers), [list(responses) for responses in answers.values()])
     handle.remove()
-    return np.array([seen[reward] for reward in rewards]).reshape(len(pairs), 2, -1)
+    return {
+        (prompt, response): seen[float(reward)]
+        for (prompt, responses), of_prompt in zip(answers.items(), rewards, strict=True)
+        for response, reward in zip(responses, of_prompt, strict=True)
+    }
+
+
+def features(seen: dict[tuple[str, str], np.ndarray], pairs: Dataset) -> np.ndarray:
+    """What the head sees of both responses `(N, 2, H)` of pairs."""
+    return np.array(
+        [
+            [seen[prompt, chosen], seen[prompt, rejected]]
+            for prompt, chosen, rejected in zip(pairs["prompt"], pairs["chosen"], pairs["rejected"], strict=True)
+        ]
+    )
 
 
 def fit_head(seen: np.ndarray) -> np.ndarray:
@@ -93,9 +111,11 @@ def main() -> None:
     length = {"max_length": 256, "max_length_policy": "truncate_left"}
     scorer = RewardScorer(model, tokenizer, **length)
     heads, tables = [], []
-    for train, held_out in load(arguments.data, arguments.train_pairs):
-        head = fit_head(features(scorer, train))
-        rewards = features(scorer, held_out) @ head
+    repeats = load(arguments.data, arguments.train_pairs)
+    seen = embed(scorer, [part for repeat in repeats for part in repeat])
+    for train, held_out in repeats:
+        head = fit_head(features(seen, train))
+        rewards = features(seen, held_out) @ head
         table = held_out.to_pandas().assign(reward_chosen=rewards[:, 0], reward_rejected=rewards[:, 1])
         right = float(np.mean(rewards[:, 0] > rewards[:, 1]))
         known = len(set(train["question_id"]) & set(held_out["question_id"]))
