@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
 from scipy.special import expit
+from transformers import AutoModelForSequenceClassification
 
 from tests.evaluation.doc_examples import failed_examples
+from tests.tiny import tiny_config, tiny_tokenizer
 from trl_ext.evaluation import preference_calibration_change
 from trl_ext.scoring import (
     LengthCurve,
@@ -17,8 +20,10 @@ from trl_ext.scoring import (
     RewardCalibration,
     fit_length_calibration,
     fit_preference_calibration,
+    save_calibration,
 )
 from trl_ext.scoring.calibrated import PREFERENCE_METHODS
+from trl_ext.scoring.calibrated.head import head_fingerprint
 
 
 CURVES = (
@@ -359,3 +364,13 @@ class TestChange:
     def test_a_raw_model_that_is_far_too_sure_has_a_finite_loss(self):
         change = preference_calibration_change([1000.0, -1000.0, 5.0], [0.6, 0.4, 0.5])
         assert change.raw.log_loss.value == pytest.approx((1000 + np.log1p(np.exp(-5))) / 3)
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+def test_the_head_of_an_adapter_is_remembered(outputs, tmp_path):
+    model = AutoModelForSequenceClassification.from_config(tiny_config(tiny_tokenizer(), num_labels=outputs))
+    adapted = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", target_modules=["q_proj"]))
+    adapted.save_pretrained(tmp_path)
+    save_calibration(tmp_path, RewardCalibration(preference=CURVES[0]))
+    stored = json.loads((tmp_path / "reward_calibration.json").read_text())
+    assert stored["head_sha256"] == head_fingerprint(adapted) is not None

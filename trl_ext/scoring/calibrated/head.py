@@ -26,8 +26,11 @@ def head_fingerprint(model: nn.Module) -> str | None:
     return None if any(hasattr(weight, "ds_id") for weight in weights) else _digest(weights)
 
 
-def saved_head_fingerprint(folder: Path, num_labels: int = 1) -> str | None:
-    """[`head_fingerprint`] of a saved model or adapter; `None` if its files hold no head."""
+def saved_head_fingerprint(folder: Path, num_labels: int | None = None) -> str | None:
+    """
+    [`head_fingerprint`] of a saved model or adapter; `None` if its files hold no head. An adapter's files do not say how many
+    outputs there are: without `num_labels`, fewer than the head has inputs.
+    """
     weights = []
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
@@ -36,7 +39,7 @@ def saved_head_fingerprint(folder: Path, num_labels: int = 1) -> str | None:
                 if parts[-1] != "weight" or not HEAD_NAMES.intersection(parts) or "lora_" in name:
                     continue
                 shape = file.get_slice(name).get_shape()
-                if len(shape) == 2 and shape[0] == num_labels:
+                if len(shape) == 2 and (shape[0] < shape[1] if num_labels is None else shape[0] == num_labels):
                     weights.append(file.get_tensor(name))
     return _digest(weights)
 
