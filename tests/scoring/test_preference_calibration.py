@@ -335,25 +335,24 @@ class TestChange:
             ours, theirs = (dataclasses.asdict(getattr(found, name)) for found in (one, other))
             assert ours.pop("method") == theirs.pop("method") and ours == pytest.approx(theirs, abs=1e-12)
 
-    @pytest.mark.parametrize("temperature", [1.0, 4.0])
-    def test_the_interval_covers_the_change_of_unlimited_data(self, temperature):
-        # a calibration that is off by 1.3. Of a raw model that was calibrated, it is the worst case found: 83 % of samples
+    def test_the_interval_covers_the_change_of_unlimited_data(self):
+        # Of a raw model that was calibrated, the worst case found: 83 % of samples, where a basic interval covers two thirds
         generator = np.random.default_rng(0)
-        many = generator.normal(0, 2 * temperature, 10**5)
-        q = expit(many / temperature)
+        many = generator.normal(0, 2, 10**5)
+        q = expit(many)
 
         def ece(p):
             confidence, agreement = np.maximum(p, 1 - p), np.where(p > 0.5, q, 1 - q)
             return np.abs(np.bincount((confidence * 20).astype(int), confidence - agreement)).sum() / many.size
 
-        truth = ece(expit(many / temperature * 1.3)) - ece(expit(many))
+        truth = ece(expit(1.3 * many)) - ece(q)
         covered = wrong = 0
         for _ in range(60):
-            d = generator.normal(0, 2 * temperature, 100)
-            y = (generator.random(100) < expit(d / temperature)).astype(float)
-            found = preference_calibration_change(d, expit(d / temperature * 1.3), y, resamples=200).ece_change
+            d = generator.normal(0, 2, 100)
+            y = (generator.random(100) < expit(d)).astype(float)
+            found = preference_calibration_change(d, expit(1.3 * d), y, resamples=200).ece_change
             covered += found.ci_low <= truth <= found.ci_high
-            wrong += found.ci_high < 0 <= truth
+            wrong += found.ci_high < 0
         assert covered >= 45 and wrong <= 1 and "measured coverage" in found.method
 
     def test_a_tie_has_the_error_of_a_guess(self):
