@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--cache", default="outputs/features")
     parser.add_argument("--lie", help="a LIE training file instead of the demo")
     parser.add_argument("--pairs", type=int, default=800, help="pairs drawn from the LIE file")
+    parser.add_argument("--scenarios", nargs="+", help="only these, such as planted annotators")
     parser.add_argument("--output", default="outputs/mislabels.csv")
     args = parser.parse_args()
     datasets.disable_progress_bars()
@@ -70,7 +71,7 @@ def main() -> None:
         lie = {"train_data_path": args.lie, "train_dataset_size": args.pairs}
         scenarios = {"planted": {**lie, "planted_errors": 0.1}, "people": {**lie, "truth_col_name": "correct_chosen"}}
     rows = []
-    for name, keys in scenarios.items():
+    for name, keys in ((name, keys) for name, keys in scenarios.items() if name in (args.scenarios or scenarios)):
         for seed in range(args.seeds):
             rows += [
                 {"scenario": name, **row}

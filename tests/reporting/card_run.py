@@ -88,7 +88,7 @@ def write_run(folder: Path, name: str = "demo", command: list[str] | None = None
     (folder / "rate" / "effects.json").write_text(json.dumps(effects))
     (folder / "mislabels").mkdir(exist_ok=True)
     (folder / "mislabels" / "mislabels.json").write_text(
-        json.dumps({"figures": {"wrong_labels": estimate(41.0, 29.0, 53.0)}})
+        json.dumps({"figures": {"wrong_labels": estimate(41.0, 29.0, 53.0)}, "notes": ["The number can be too low."]})
     )
     pd.DataFrame({"row": [3], "id": ["q3"], "annotator_id": ["Ann Example"], "rank": [1], "flagged": [True]}).to_csv(
         folder / "mislabels" / "mislabels.csv", index=False

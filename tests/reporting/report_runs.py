@@ -183,7 +183,8 @@ def suspect(folder: Path, table: pd.DataFrame) -> None:
     pairs = (
         table[["id", "annotator_id"]].head(40).assign(rank=range(1, 41), evidence=np.linspace(1, 0, 40), margin=0.1)
     )
-    write(place / "mislabels.json", {"figures": {"precision": mean_estimate([1, 0, 1, 1]).to_dict()}, "settings": {}})
+    write(place / "mislabels.json", {"figures": {"precision": mean_estimate([1, 0, 1, 1]).to_dict()}, "settings": {"level": 0.9},
+                                     "notes": ["The number can be too low."]})  # fmt: skip
     pairs.assign(prompt=HOSTILE).to_csv(place / "mislabels.csv", index=False)
     shares = pd.DataFrame(
         {

@@ -61,6 +61,10 @@ def test_all_sections_and_figures(html):
     assert "abababab" in html and "rapl_method=beta" in html  # hashes and commands
 
 
+def test_numbers_of_wrong_labels_come_with_their_caveats(html):
+    assert "The number can be too low." in html and "90 % intervals, which hold if labels err independently" in html
+
+
 def test_it_needs_nothing_else(html):
     page = Page(html)
     assert "link" not in page.tags or page.references.count("data:,") == page.tags.count("link")

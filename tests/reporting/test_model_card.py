@@ -183,6 +183,7 @@ class TestEvidence:
             "| temperature | 1.70 [1.20, 2.40] |",
             "| wrong labels | 41.0 [29.0, 53.0] |",
             "| labels that were flagged | 1 |",
+            "- The number can be too low.",
             "![Reliability diagram, calibrated rewards](calibration/calibrated.png)",
             'CalibratedScorer.from_pretrained("me/my-rm")',
             "raises the reward by 2.12 standard deviations [1.62, 2.73]",

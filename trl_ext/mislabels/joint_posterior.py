@@ -16,7 +16,7 @@ class JointPosterior:
     Grid of the joint posterior of the labels' model.
 
     A committed judge prefers the chosen response with probability \( \sigma(s d_i) \), annotator a says the same with
-    probability \( q_a \sim \text{Beta}(1 + mk, 1 + (1-m)k) \). s (common), the mode m (Beta prior), k (one of `CONCENTRATIONS`) and all
+    probability \( q_a \sim \text{Beta}(\tfrac12 + mk, \tfrac12 + (1-m)k) \). s (common), the mode m (Beta prior), k (one of `CONCENTRATIONS`) and all
     \( q_a \) are unknown; the prior of \( \log(s\,\text{median}|d|) \) is the normal `LOGIT_PRIOR`. The sums over the
     grids are numerical integrals; the grids are narrowed to where the posterior is.
 
@@ -57,7 +57,7 @@ class JointPosterior:
         m = (1 - np.cos(self._mean_angles)) / 2
         a, b = self._prior  # with the half of the angle's Jacobian, sqrt(m (1 - m))
         log_m = (a - 0.5) * np.log(m) + (b - 0.5) * np.log1p(-m)
-        self._hyper = np.array([(1 + mean * k, 1 + (1 - mean) * k) for k in CONCENTRATIONS for mean in m])
+        self._hyper = np.array([(0.5 + mean * k, 0.5 + (1 - mean) * k) for k in CONCENTRATIONS for mean in m])
         z = (self.log_scales + np.log(self._size) - LOGIT_PRIOR[0]) / LOGIT_PRIOR[1]
         self._evidence = np.empty((self.count, _SCALES, len(self._hyper)))  # log marginal likelihood of each annotator
         for rows in self._batches(_SHARES * len(self._hyper)):

@@ -12,13 +12,14 @@ from ..evaluation import Estimate
 
 
 COUNT_NOTE = (
-    "Numbers of wrong labels take labels to err independently of one another: mistakes that annotators share, such as a liking for "
-    "length, are not counted, so that the numbers can be far too low. 95 % intervals: in simulations of the model 95 to 100 % contained "
-    "the number; on demo data with planted errors @TOTAL@ for all labels together, @EACH@ for single annotators."
+    "Numbers of wrong labels take labels to err independently of one another: mistakes that annotators share, such as a "
+    "liking for length, are not counted, and the numbers can be far too low. Of the 95 % intervals, 94 to 100 % contained "
+    "the number in simulations of the model; on demo data with planted errors 85 % (all labels) and 96 % (single "
+    "annotators); with simulated annotators who share a liking for length 10 % and 57 %."
 )
 FLAG_NOTE = (
-    "The level fdr of `flagged` is nominal: at fdr = 0.1, @FDR@ of the flagged labels were right on demo data with planted "
-    "errors. The probability `p_wrong` is calibrated as far as the margins are."
+    "The level of `flagged` (fdr) is nominal: at 0.1, on demo data with 5, 10 and 20 % planted errors, 15, 14 and 8 % of the "
+    "flagged labels were right, up to 37 % in a single search."
 )
 SCALE_NOTE = (
     "These labels hardly determine the scale of the margins: `p_wrong` ranks, but its level and the numbers of wrong labels rest on "
