@@ -275,6 +275,7 @@ def mislabel_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
     ]  # fmt: skip
     if comparison:
         blocks.append(estimate_rows(comparison, "The ranking, checked against the truth", folded=True))
+    blocks += [Text(note) for note in found.summary.get("notes") or ()]
     wanted = (
         "rank",
         "id",
@@ -300,7 +301,8 @@ def mislabel_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
     if not texts:
         blocks.append(Text("The list has no texts: look the ids up in the training data.", "note"))
     if found.annotators is not None and len(found.annotators):
-        blocks += _suspected_annotators(found.annotators, chart)
+        level = (found.summary.get("settings") or {}).get("level", 0.95)
+        blocks += _suspected_annotators(found.annotators, level, chart)
     return blocks
 
 
@@ -329,7 +331,7 @@ def _beginning(text: Any) -> str:
     return words if len(words) <= _MOST_CHARACTERS else words[: _MOST_CHARACTERS - 1] + "…"
 
 
-def _suspected_annotators(table: pd.DataFrame, chart: ChartMaker) -> list[Any]:
+def _suspected_annotators(table: pd.DataFrame, level: float, chart: ChartMaker) -> list[Any]:
     """Shares of labels of each annotator that are expected to be wrong, as a chart where they have intervals."""
     columns = ("expected_wrong", "wrong_low", "wrong_high")
     if not {*columns, "n"} <= set(table):
@@ -342,7 +344,8 @@ def _suspected_annotators(table: pd.DataFrame, chart: ChartMaker) -> list[Any]:
     drawn: Chart = chart(
         "Labels expected to be wrong, by annotator",
         lambda width: draw_forest(forest, width=width, xlabel="share of the annotator's labels", limits=(-0.02, 1.02)),
-        caption=f"From what was learned of the labels of the others, with 95 % intervals.{cut}",
+        caption=f"From what was learned of the labels of the others, with {100 * level:g} % intervals, which hold if labels err "
+        "independently: mistakes that annotators share are not counted." + cut,
         table=frame_table(table, most=500),
     )
     return [drawn]
