@@ -20,19 +20,19 @@ from .run_checks import (
 from .run_files import DamagedEvidence, as_estimate, is_estimate, read_csv, read_list, read_object
 
 
-# Part of the evidence -> the command that produces it; RUN stands for the folder of the run
+# Part of the evidence -> the command that writes it where it is read; RUN stands for the folder of the run
 COMMANDS = {
-    "results": "python tasks/train.py with output_dir=RUN",
-    "log_history": "python tasks/train.py with output_dir=RUN",
-    "data_health": "python tasks/train.py with output_dir=RUN",
-    "calibration": "python tasks/calibrate.py with model=RUN data=demo method=temperature",
-    "calibration_history": "python tasks/train.py with output_dir=RUN calibrate=temperature",
-    "mislabels": "python tasks/find_mislabels.py with train_data_path=demo output_dir=RUN",
-    "evaluations": "python tasks/rewardbench/run_rm.py with model=RUN dataset=demo output_dir=RUN/evaluation",
-    "probes": "python tasks/rapl/evaluate_reward_model.py with model=RUN lie_data_dir=CLONE output_dir=RUN/evaluation/lie",
-    "rate": "python tasks/rate/run_all.py with reward_models=RUN output_dir=RUN/rate",
-    "mismatch": "python tasks/charm/evaluate.py with before=OTHER after=RUN ratings=LEADERBOARD output_dir=RUN/mismatch",
-    "monitoring": "python tasks/annotators/monitor.py with labels_path=LABELS output_dir=RUN/monitoring",
+    "results": "trl-ext train output_dir=RUN",
+    "log_history": "trl-ext train output_dir=RUN",
+    "data_health": "trl-ext train output_dir=RUN",
+    "calibration": "trl-ext calibrate model=RUN data=demo method=temperature",
+    "calibration_history": "trl-ext train output_dir=RUN calibrate=temperature",
+    "mislabels": "trl-ext audit labels train_data_path=demo output_dir=RUN",
+    "evaluations": "trl-ext evaluate model=RUN dataset=demo output_dir=RUN/evaluation",
+    "probes": "trl-ext evaluate lie model=RUN data=CLONE output_dir=RUN/evaluation/lie",
+    "rate": "trl-ext audit attribute model=RUN attribute=length output_dir=RUN/rate",
+    "mismatch": "trl-ext audit models model=RUN responses=RESPONSES ratings=RATINGS.csv output_dir=RUN/mismatch",
+    "monitoring": "trl-ext monitor labels_path=LABELS output_dir=RUN/monitoring",
 }
 
 
@@ -164,13 +164,13 @@ def read_run(
         evaluation (`str` or `pathlib.Path`, *optional*):
             Folder with results of benchmarks, if not `folder/evaluation`. Likewise:
         rate (`str` or `pathlib.Path`, *optional*):
-            Output of `tasks/rate/effects.py`.
+            Output of `trl-ext audit attribute`, or of `tasks/rate/effects.py`.
         mismatch (`str` or `pathlib.Path`, *optional*):
-            Output of `tasks/charm/evaluate.py` or `calibrate.py`.
+            Output of `trl-ext audit models`, or of `tasks/charm/evaluate.py` or `calibrate.py`.
         monitoring (`str` or `pathlib.Path`, *optional*):
             Output of `tasks/annotators/monitor.py`.
         mislabels (`str` or `pathlib.Path`, *optional*):
-            Output of `tasks/find_mislabels.py`.
+            The folder `mislabels` of `trl-ext audit labels`.
 
     Returns:
         [`RunEvidence`]

@@ -345,7 +345,7 @@ def _suspected_annotators(table: pd.DataFrame, level: float, chart: ChartMaker) 
         "Labels expected to be wrong, by annotator",
         lambda width: draw_forest(forest, width=width, xlabel="share of the annotator's labels", limits=(-0.02, 1.02)),
         caption=f"From what was learned of the labels of the others, with {100 * level:g} % intervals, which hold if labels err "
-        "independently: mistakes that annotators share are not counted." + cut,
+        f"independently: mistakes that annotators share are not counted.{cut}",
         table=frame_table(table, most=500),
     )
     return [drawn]

@@ -204,10 +204,7 @@ def _labels(run: RunEvidence) -> list[Finding]:
         if expected is not None:
             n = max(expected.n, 1)
             share = Estimate(expected.value / n, expected.se / n, expected.ci_low / n, expected.ci_high / n, expected.n, expected.method)  # fmt: skip
-            words = (
-                f"of {expected.n:,} training labels are expected to be wrong, mistakes that annotators share not counted; the "
-                "most suspicious are listed"
-            )
+            words = f"of {expected.n:,} training labels are expected to be wrong, mistakes that annotators share not counted; the most suspicious are listed"
             return [_finding(question, share, below(share, FEW_WRONG), words, "mislabels", percent=True)]
         words = f"{len(run.mislabels.pairs):,} pairs are ranked by suspicion; how many are wrong was not estimated"
         return _unmeasured(question, words, "mislabels")
