@@ -38,7 +38,10 @@ print(model(**inputs).logits.item())  # the reward"""
 _SEVERAL_OUTPUTS = """from trl_ext import RewardScorer
 
 scorer = RewardScorer({location})  # knows what the several outputs of this model are
-print(scorer.score(["Question: What is 2 + 2?\\nAnswer: "], [["4"]])[0])  # the reward"""
+print(scorer.score(["Question: What is 2 + 2?\\nAnswer: "], [["4"]])[0])  # the reward
+found = scorer.compare_pairs(["Question: What is 2 + 2?\\nAnswer: "], ["4"], ["5"])
+print(found.difference, found.sd, found.probability)
+# In plain transformers pass top_k=None: else pipeline("text-classification") returns the largest output, not the reward"""
 
 
 def usage(

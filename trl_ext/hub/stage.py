@@ -14,6 +14,7 @@ from ..data.bundled import portable_name
 from ..model_entries import REWARD_HEAD
 from ..reporting.card_evidence import outdated_files
 from ..reporting.model_card import card_to_push
+from ..trainer.head_fingerprint import fitted_entries
 from .files import check_has_weights, files_to_upload
 from .public_json import public_text
 from .repository import Repository
@@ -23,11 +24,17 @@ logger = logging.getLogger(__name__)
 
 
 def save_model(model: nn.Module, processing_class: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Save a model in memory with its tokenizer; of an adapted model only the adapter."""
+    """
+    Save a model in memory with its tokenizer; of an adapted model only the adapter, with its calibration and intervals if
+    they are known ([`~trl_ext.load_reward_model`] reads them) and of these weights.
+    """
     model.save_pretrained(folder)
-    entry = REWARD_HEAD.read(model)
-    if entry is not None and (folder / "adapter_config.json").is_file():
-        REWARD_HEAD.write(folder, entry)
+    if (folder / "adapter_config.json").is_file():
+        entry = REWARD_HEAD.read(model)
+        if entry is not None:
+            REWARD_HEAD.write(folder, entry)
+        for fitted, values in fitted_entries(model).items():
+            fitted.write(folder, values)
     processing_class.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's template, which names the path of the base model
 

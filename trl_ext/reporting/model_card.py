@@ -14,9 +14,10 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
-from ..cards import citation_section, facts_sections, one_line, render_card, usage
+from ..cards import Section, citation_section, facts_sections, one_line, render_card, rows_table, usage
 from ..data.bundled import portable_name
 from ..model_entries import REWARD_HEAD
+from ..scoring import read_uncertainty
 from ..trainer.model_card import FACTS_FILE, card_data, card_introduction, card_usage, save_card
 from ..version import __version__
 from .card_evidence import CardEvidence, read_card_evidence, remember_sources
@@ -78,8 +79,9 @@ def _card(folder: Path, location: str, facts: dict[str, Any] | None, found: Card
         for field in dataclasses.fields(evidence)
         if field.name not in ("name", "folder", "missing", "test_rewards", "figures")
     )
+    uncertainty = _uncertainty_section(folder)
     if facts is None and not has_evidence:
-        return render_card(data, introduction, loading)
+        return render_card(data, introduction, loading, uncertainty)
     training = [] if facts is None else facts_sections(facts)
     measured = evidence_sections(evidence, location)
     about_data = [section for section in measured if section.title == "Training data"]
@@ -89,6 +91,7 @@ def _card(folder: Path, location: str, facts: dict[str, Any] | None, found: Card
         *about_data,
         *training,
         *(section for section in measured if section not in about_data),
+        *uncertainty,
         *([] if repeat is None else [repeat]),
         *citation_section(facts),
     ]
@@ -172,9 +175,32 @@ def _of_files(folder: Path, location: str) -> tuple[ModelCardData, str, str]:
     return data, f"A reward model{shown}, pushed with trl_ext {__version__}.", loading
 
 
+def _is_saved(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+
+
 def _has_several_outputs(folder: Path) -> bool:
-    saved = any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
-    return saved and REWARD_HEAD.read(folder) is not None
+    return _is_saved(folder) and REWARD_HEAD.read(folder) is not None
+
+
+def _uncertainty_section(folder: Path) -> list[Section]:
+    """What is guaranteed by the intervals and preference sets that are stored with the model."""
+    try:
+        stored = read_uncertainty(folder) if _is_saved(folder) else None
+    except ValueError as error:
+        logger.warning("The model card is without intervals: %s", error)
+        stored = None
+    parts = {} if stored is None else {"intervals": stored.intervals, "statements": stored.preference_sets}
+    rows = {}
+    for name, part in parts.items():
+        if part is not None:
+            rows[name] = part.statement
+            rows[f"{name}, calibration pairs or prompts"] = sum(part.counts.values())
+    if not rows:
+        return []
+    text = "Stored with the model, applied by `RewardScorer(...).compare_pairs`. The guarantees hold by construction; how wide "
+    text += "intervals are and how many pairs get a statement is another question.\n\n"
+    return [Section("Uncertainty", text + rows_table(rows | {"fitted on": stored.fitted_on or "–"}))]
 
 
 def _eos_token(folder: Path) -> str:
