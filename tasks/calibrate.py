@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 """
-Fit probabilities to the rewards of a trained model, measure them on other pairs, and store them with the model.
+Fit probabilities to the rewards of a trained model, measure them by cross-fitting, and store them with the model.
 
     python tasks/calibrate.py with model=outputs/demo-beta
     python tasks/calibrate.py with model=outputs/demo-beta data=pairs.jsonl method=isotonic
@@ -20,21 +20,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tasks.config_keys import check_keys
 from tasks.experiment import make_experiment, run_experiment
-from tasks.train_config import ConfigError
+from tasks.train_config import CALIBRATIONS, ConfigError
 
-
-METHODS = ("temperature", "platt", "isotonic", "lapse")
 
 # key -> (default, types, choices); None is allowed where it is the default
 KEYS = {
     "model": (None, (str,), None),  # folder or Hub id of a reward model or an adapter
     "data": ("demo", (str,), None),  # held-out pairs: "demo", or as train_data_path of tasks/train.py
-    "method": ("temperature", (str,), METHODS),
+    "method": ("temperature", (str,), CALIBRATIONS),
     "eta": (None, (float,), None),  # method=lapse: known share of labels that are no guesses; None: estimated
     "offsets": (False, (bool,), None),  # an offset per source too: columns source_chosen and source_rejected
     "length": (None, (str,), ("characters", "words", "tokens")),  # a curve of length first, in this unit
-    "fit_share": (0.5, (float,), None),  # of the questions; the rest measures
-    "seed": (0, (int,), None),  # of the split and of the bootstrap
+    "fit_share": (
+        None,
+        (float,),
+        None,
+    ),  # None: all pairs fit, and measure by cross-fitting; else of the questions, the
+    # rest measures
+    "seed": (0, (int,), None),  # of folds or split, and of the bootstrap
     "demo_seed": (0, (int,), None),  # as of the training
     "prompt_col_name": ("prompt", (str,), None),
     "chosen_col_name": ("chosen", (str,), None),
@@ -57,12 +60,12 @@ def check(config) -> None:
     check_keys(config, KEYS)
     if config["model"] is None:
         raise ConfigError("set model=FOLDER or a Hub id; `python tasks/train.py` trains one")
-    if not 0 < config["fit_share"] < 1:
+    if config["fit_share"] is not None and not 0 < config["fit_share"] < 1:
         raise ConfigError(f"config key 'fit_share' must be above 0 and below 1, got {config['fit_share']!r}")
     if config["store"] and not Path(config["model"]).expanduser().is_dir():
         raise ConfigError(
-            f"config key 'store': {config['model']!r} is no folder that a calibration could be stored in. Set store=False and "
-            "apply it as docs/reward_calibration.md shows, or download the model to a folder."
+            f"there is no folder {config['model']!r}, so that a calibration can't be stored with the model. For a model of the "
+            "Hub: set store=False and apply it as docs/reward_calibration.md shows, or download the model to a folder."
         )
 
 

@@ -1,6 +1,7 @@
 """One run of `tasks/calibrate.py`: score the pairs, fit on some questions, measure on the others, store."""
 
 import dataclasses
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,13 @@ import pandas as pd
 import transformers
 from datasets import Dataset, concatenate_datasets
 
-from tasks.pair_calibration import (
-    FOLDER,
-    MeasuredCalibration,
-    calibrate_pairs,
-    format_calibration,
-    split_by_question,
-    write_calibration,
-)
+from tasks.calibration_files import FOLDER, format_calibration, write_calibration
+from tasks.pair_calibration import MeasuredCalibration, calibrate_pairs, cross_calibrate_pairs
+from tasks.pair_groups import question_groups, split_by_question
 from tasks.provenance import command, hash_pairs, model_identity, package_versions
 from tasks.rapl.lie_data import load_lie_preferences
 from tasks.train_config import ConfigError
+from tasks.train_report import known_truth
 from trl_ext import RewardScorer
 from trl_ext.data import load_demo_preferences, resolve_model
 from trl_ext.data.loading import load_preferences
@@ -61,6 +58,7 @@ def run(config: dict[str, Any], sacred_run: Any) -> dict[str, float]:
     transformers.utils.logging.set_verbosity_warning()
     try:
         pairs = load_pairs(config)
+        _check_pairs(config, pairs)
         policy = {} if config["max_length"] is None else {"max_length_policy": "truncate_prompt_left"}
         scorer = RewardScorer(
             config["model"],
@@ -70,20 +68,18 @@ def run(config: dict[str, Any], sacred_run: Any) -> dict[str, float]:
             **policy,
         )
         table = scored_pairs(scorer, pairs)
-        fit, measure = split_by_question(table, config["fit_share"], config["seed"])
-        measured = calibrate_pairs(
-            fit,
-            measure,
-            method=config["method"],
-            names=tuple(f"{part} of {Path(config['data']).name}" for part in ("fit", "rest")),
-            truth_column=config["correctness_label_col_name"],
-            base=_stored_corrections(config),
-            offsets=config["offsets"],
-            length=config["length"],
-            eta=config["eta"],
-            processing_class=scorer.processing_class,
-            seed=config["seed"],
-        )
+        options = {
+            **{"method": config["method"], "eta": config["eta"], "offsets": config["offsets"]},
+            **{"length": config["length"], "base": _stored_corrections(config)},
+            **{"processing_class": scorer.processing_class, "seed": config["seed"]},
+            "truth_column": config["correctness_label_col_name"],
+        }
+        name = Path(config["data"]).name
+        if config["fit_share"] is None:
+            measured = cross_calibrate_pairs(table, name=f"held-out pairs of {name}", **options)
+        else:
+            parts = split_by_question(table, config["fit_share"], config["seed"])
+            measured = calibrate_pairs(*parts, names=tuple(f"{part} of {name}" for part in ("fit", "rest")), **options)
     except (ValueError, TypeError, OSError) as error:
         raise ConfigError(str(error)) from error
     if process_state().is_main_process:
@@ -95,6 +91,28 @@ def run(config: dict[str, Any], sacred_run: Any) -> dict[str, float]:
         "ece_calibrated": change.calibrated.ece.value,
         "ece_change": change.ece_change.value,
     }
+
+
+def _check_pairs(config: dict[str, Any], pairs: Dataset) -> None:
+    """Before the model scores them: questions and truth must be known, and no pair may have trained the model."""
+    table = pairs.to_pandas()
+    question_groups(table)
+    if (truth := config["correctness_label_col_name"]) in table.columns:
+        known_truth(table, truth)
+    path = Path(config["model"]).expanduser() / "results.json"
+    if not path.is_file():
+        return
+    run = json.loads(path.read_text(encoding="utf-8")).get("provenance") or {}
+    if (run.get("data_sha256") or {}).get("train") == hash_pairs(pairs):
+        raise ValueError(f"{config['data']!r} are the pairs that {config['model']!r} was trained on: give others")
+    trained = run.get("config") or {}
+    seed = trained.get("demo_seed")
+    demo = trained.get("train_data_path") == "demo" and trained.get("lie_data_dir") is None
+    if config["data"] == "demo" and demo and seed != config["demo_seed"]:
+        raise ValueError(
+            f"{config['model']!r} was trained on the demo of demo_seed={seed}: of another seed, some of its questions are held-out "
+            f"pairs. Set demo_seed={seed}."
+        )
 
 
 def scored_pairs(scorer: RewardScorer, pairs: Dataset) -> pd.DataFrame:

@@ -1,19 +1,14 @@
-"""Fit a calibration on scored pairs, measure it on others, and write both: for `tasks/train.py` and `tasks/calibrate.py`."""
+"""Fit a calibration on scored pairs and measure it on others: for `tasks/train.py` and `tasks/calibrate.py`."""
 
 import dataclasses
-import json
-from collections.abc import Mapping
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupShuffleSplit
 from transformers import PreTrainedTokenizerBase
 
-from tasks.json_files import write_json
-from tasks.train_report import mark_pairs
+from tasks.pair_groups import folds_by_question, question_groups
+from tasks.train_report import known_truth, mark_pairs
 from trl_ext.evaluation import PreferenceCalibrationChange, preference_calibration_change
 from trl_ext.scoring import (
     RewardCalibration,
@@ -23,9 +18,7 @@ from trl_ext.scoring import (
 )
 
 
-METHODS = ("temperature", "platt", "isotonic", "lapse")
-FOLDER = "calibration"
-_FIGURES = ("ece", "brier", "log_loss")
+FOLDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +31,8 @@ class MeasuredCalibration:
         to_labels ([`PreferenceCalibrationChange`]): Against the labels.
         to_truth ([`PreferenceCalibrationChange`] or `None`): P(better) against the truth, where it is known.
         fitted_on, measured_on (`dict`): Description of the pairs.
+        cross_fit (`dict` or `None`): Folds, where every pair was measured by a calibration that was fitted on the others: their
+            number, seed, sizes and parameters.
     """
 
     calibration: RewardCalibration
@@ -45,6 +40,7 @@ class MeasuredCalibration:
     to_truth: PreferenceCalibrationChange | None
     fitted_on: dict[str, Any]
     measured_on: dict[str, Any]
+    cross_fit: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For `calibration/calibration.json`."""
@@ -54,127 +50,189 @@ class MeasuredCalibration:
             "method": record["method"],
             "fitted_on": self.fitted_on,
             "measured_on": self.measured_on,
-            **{name: changes[name] for name in ("raw", "calibrated", "ece_change", "brier_change", "log_loss_change")},
+            "cross_fit": self.cross_fit,
+            **changes,
             "truth": self.to_truth and self.to_truth.to_dict(),
             "parameters": record["parameters"],
             "calibration": self.calibration.to_dict(),
         }
 
 
-def question_groups(pairs: pd.DataFrame) -> np.ndarray:
-    """What pairs share: their question, their prompt's identifier, or the text of the prompt; else each is on its own."""
-    for column in ("question_id", "prompt_id", "prompt"):
-        if column in pairs.columns:
-            return np.array([json.dumps(value, default=str) for value in pairs[column]], dtype=object)
-    return np.arange(len(pairs)).astype(str).astype(object)
-
-
-def split_by_question(pairs: pd.DataFrame, fit_share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Pairs to fit on and pairs to measure on, without a question in both."""
-    groups = question_groups(pairs)
-    if len(set(groups)) < 2:
-        raise ValueError("all pairs are of one question: there must be others to measure on")
-    fit, rest = next(GroupShuffleSplit(1, train_size=fit_share, random_state=seed).split(pairs, groups=groups))
-    return pairs.iloc[np.sort(fit)], pairs.iloc[np.sort(rest)]
-
-
 def calibrate_pairs(
     fit: pd.DataFrame,
     measure: pd.DataFrame,
     *,
-    method: str,
     names: tuple[str, str],
     truth_column: str,
-    base: RewardCalibration | None = None,
-    offsets: bool = False,
-    length: str | None = None,
-    eta: float | None = None,
-    processing_class: PreTrainedTokenizerBase | None = None,
     seed: int = 0,
+    **options: Any,
 ) -> MeasuredCalibration:
     """
     Fit on scored pairs and measure on others, both clustered by question.
 
     Args:
-        fit, measure (`pd.DataFrame`): Pairs with `reward_chosen`, `reward_rejected`; optionally `label`, `weight` (used in the
-            fit; in the figures every pair counts once), `source_chosen`, `source_rejected`, texts, and the truth.
-        method (`str`): Of [`fit_preference_calibration`].
+        fit, measure (`pd.DataFrame`): Pairs with `reward_chosen`, `reward_rejected`, and a prompt or `question_id`; optionally
+            `label`, `weight` (used in the fit; in the figures every pair counts once), `source_chosen`, `source_rejected`,
+            texts, and the truth.
         names (`tuple[str, str]`): What `fit` and `measure` are, for the record.
         truth_column (`str`): Whether chosen is truly better, where that is known: for figures, never for the fit.
+        seed (`int`): Of the bootstrap.
+        **options: Of [`fit_pairs`].
+
+    Raises:
+        ValueError: A question is on both sides, or the pairs allow no calibration; the message says why.
+    """
+    groups = question_groups(pd.concat([fit, measure], ignore_index=True))
+    own, others = groups[: len(fit)], groups[len(fit) :]
+    shared = set(own) & set(others)
+    if shared:
+        raise ValueError(
+            f"{len(shared)} questions are both in the {len(fit)} pairs of the fit and in the {len(measure)} that measure it: what "
+            "was fitted would be praised for it"
+        )
+    calibration = fit_pairs(fit, description=names[0], **options)
+    probabilities = _probabilities(calibration, measure, options.get("processing_class"))
+    changes = measured_changes(measure, probabilities, others, truth_column, seed)
+    fitted_on = {"data": names[0], "pairs": len(fit), "questions": len(set(own))}
+    measured_on = {"data": names[1], "pairs": len(measure), "questions": len(set(others)), "questions_of_the_fit": 0}
+    return MeasuredCalibration(calibration, *changes, fitted_on, measured_on)
+
+
+def cross_calibrate_pairs(
+    pairs: pd.DataFrame, *, name: str, truth_column: str, seed: int = 0, folds: int = FOLDS, **options: Any
+) -> MeasuredCalibration:
+    """
+    Fit on all pairs, and measure by cross-fitting: the questions are divided into folds, and the pairs of each get their
+    probabilities from a calibration that was fitted on the other folds. All figures are of these probabilities; the calibration
+    of all pairs, which is kept, has a few more to learn from.
+
+    Args:
+        pairs (`pd.DataFrame`): As in [`calibrate_pairs`].
+        name (`str`): What they are.
+        truth_column (`str`): As there.
+        seed (`int`): Of folds and bootstrap.
+        folds (`int`): Their number.
+        **options: Of [`fit_pairs`].
+
+    Raises:
+        ValueError: All pairs, or those without a fold, allow no calibration; the message says why.
+    """
+    calibration = fit_pairs(pairs, description=name, **options)
+    groups = question_groups(pairs)
+    probabilities, parts = cross_probabilities(pairs, name=name, seed=seed, folds=folds, **options)
+    changes = measured_changes(pairs, probabilities, groups, truth_column, seed)
+    counts = {"data": name, "pairs": len(pairs), "questions": len(set(groups))}
+    how = f"cross-fitting: each of {len(parts)} folds of questions by a calibration of the other folds"
+    return MeasuredCalibration(
+        calibration,
+        *changes,
+        counts,
+        counts | {"questions_of_the_fit": 0, "how": how},
+        {"folds": len(parts), "seed": seed, "parts": parts},
+    )
+
+
+def cross_probabilities(
+    pairs: pd.DataFrame, *, name: str, seed: int = 0, folds: int = FOLDS, **options: Any
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """
+    P(chosen is preferred) and P(chosen is better) `(2, N)` of each pair by a calibration of the other folds, and the sizes and
+    parameters of the folds. For arguments and errors see [`cross_calibrate_pairs`].
+    """
+    probabilities, parts = np.empty((2, len(pairs))), []
+    for number, (others, own) in enumerate(folds_by_question(pairs, folds, seed), start=1):
+        try:
+            part = fit_pairs(pairs.iloc[others], description=f"{name}, without fold {number}", **options)
+        except ValueError as error:
+            raise ValueError(f"without fold {number} of {folds}, by which it would be measured: {error}") from error
+        probabilities[:, own] = _probabilities(part, pairs.iloc[own], options.get("processing_class"))
+        parameters = part.provenance["preference"]["parameters"]
+        parts.append({"fitted_pairs": len(others), "measured_pairs": len(own), "parameters": parameters})
+    return probabilities, parts
+
+
+def fit_pairs(
+    pairs: pd.DataFrame,
+    *,
+    method: str,
+    description: str,
+    base: RewardCalibration | None = None,
+    offsets: bool = False,
+    length: str | None = None,
+    eta: float | None = None,
+    processing_class: PreTrainedTokenizerBase | None = None,
+) -> RewardCalibration:
+    """
+    [`fit_preference_calibration`] of scored pairs.
+
+    Args:
+        pairs (`pd.DataFrame`): As in [`calibrate_pairs`].
+        method (`str`): Of [`fit_preference_calibration`].
+        description (`str`): What the pairs are.
         base (`RewardCalibration`, *optional*): Applied first.
         offsets (`bool`): Fit an offset per source.
         length (`str`, *optional*): Unit; a curve of length is fitted within prompts first.
         eta (`float`, *optional*): Known share of labels that are no guesses, for `"lapse"`.
         processing_class (`PreTrainedTokenizerBase`, *optional*): For lengths in tokens.
-        seed (`int`): Of the bootstrap.
-
-    Raises:
-        ValueError: The pairs allow no calibration; the message says why.
     """
+    groups = list(question_groups(pairs))
     if length is not None:
-        base = _with_length_curve(fit, base, length, processing_class)
+        base = _with_length_curve(pairs, groups, base, length, processing_class)
     sides = ("chosen", "rejected")
-    calibration = fit_preference_calibration(
-        fit["reward_chosen"],
-        fit["reward_rejected"],
-        fit["label"] if "label" in fit.columns else None,
+    return fit_preference_calibration(
+        pairs["reward_chosen"],
+        pairs["reward_rejected"],
+        pairs["label"] if "label" in pairs.columns else None,
         method=method,
         base=base,
         fit_offsets=offsets,
-        weights=fit["weight"] if "weight" in fit.columns else None,
-        clusters=list(question_groups(fit)),
+        weights=pairs["weight"] if "weight" in pairs.columns else None,
+        clusters=groups,
         eta=eta,
-        description=names[0],
-        **{f"sources_{side}": _sources(fit, side) for side in sides},
-        **{f"lengths_{side}": _lengths(fit, side, base, processing_class) for side in sides},
+        description=description,
+        **{f"sources_{side}": _sources(pairs, side) for side in sides},
+        **{f"lengths_{side}": _lengths(pairs, side, base, processing_class) for side in sides},
     )
+
+
+def _probabilities(calibration: RewardCalibration, pairs: pd.DataFrame, processing_class) -> np.ndarray:
+    """P(chosen is preferred) and P(chosen is better) `(2, N)`."""
     rewards = [
         calibration.apply(
-            measure[f"reward_{side}"], _sources(measure, side), _lengths(measure, side, calibration, processing_class)
+            pairs[f"reward_{side}"], _sources(pairs, side), _lengths(pairs, side, calibration, processing_class)
         )
-        for side in sides
+        for side in ("chosen", "rejected")
     ]
-    differences = (measure["reward_chosen"] - measure["reward_rejected"]).to_numpy(dtype=np.float64)
-    clusters = question_groups(measure)
-    to_labels = preference_calibration_change(
-        differences,
-        calibration.preference_probability(*rewards),
-        measure["label"] if "label" in measure.columns else None,
-        clusters,
-        seed=seed,
-    )
-    to_truth = None
-    if truth_column in measure.columns:
-        known = mark_pairs(measure, truth_column)["agrees_with_truth"].notna().to_numpy()
-        if known.any():
-            better = calibration.preference_probability(*rewards, better=True)
-            truth = measure[truth_column].astype(float).to_numpy()
-            to_truth = preference_calibration_change(
-                differences[known], better[known], truth[known], clusters[known], seed=seed
-            )
-    shared = set(question_groups(fit)) & set(clusters)
-    return MeasuredCalibration(
-        calibration,
-        to_labels,
-        to_truth,
-        {"data": names[0], "pairs": len(fit), "questions": len(set(question_groups(fit)))},
-        {
-            "data": names[1],
-            "pairs": len(measure),
-            "questions": len(set(clusters)),
-            "questions_of_the_fit": len(shared),
-        },
+    return np.stack([calibration.preference_probability(*rewards, better=better) for better in (False, True)])
+
+
+def measured_changes(
+    pairs: pd.DataFrame, probabilities: np.ndarray, groups: np.ndarray, truth_column: str, seed: int
+) -> tuple[PreferenceCalibrationChange, PreferenceCalibrationChange | None]:
+    """Against the labels, and against the truth where it is known."""
+    differences = (pairs["reward_chosen"] - pairs["reward_rejected"]).to_numpy(dtype=np.float64)
+    labels = pairs["label"] if "label" in pairs.columns else None
+    to_labels = preference_calibration_change(differences, probabilities[0], labels, groups, seed=seed)
+    if truth_column not in pairs.columns:
+        return to_labels, None
+    truth = known_truth(pairs, truth_column)
+    known = (
+        mark_pairs(pairs, truth_column)["agrees_with_truth"].notna().to_numpy()
+    )  # not of two right or two wrong answers
+    if not known.any():
+        return to_labels, None
+    return to_labels, preference_calibration_change(
+        differences[known], probabilities[1][known], truth[known], groups[known], seed=seed
     )
 
 
 def _with_length_curve(
-    fit: pd.DataFrame, base: RewardCalibration | None, unit: str, processing_class
+    fit: pd.DataFrame, groups: list, base: RewardCalibration | None, unit: str, processing_class
 ) -> RewardCalibration:
     texts = [*fit["chosen"], *fit["rejected"]]
     rewards = np.concatenate([fit["reward_chosen"], fit["reward_rejected"]])
-    prompts = list(np.tile(question_groups(fit), 2))
     curve = fit_length_calibration(
-        rewards, response_lengths(texts, unit, processing_class), unit=unit, prompts=prompts
+        rewards, response_lengths(texts, unit, processing_class), unit=unit, prompts=[*groups, *groups]
     )
     if base is None:
         return curve
@@ -192,42 +250,3 @@ def _lengths(
     if calibration is None or calibration.length_curve is None:
         return None
     return response_lengths(list(pairs[side]), calibration.length_curve.unit, processing_class)
-
-
-def write_calibration(folder: Path, measured: MeasuredCalibration, provenance: Mapping[str, Any]) -> None:
-    """Write `calibration.json`, and reliability diagrams before and after with their numbers, into a folder."""
-    write_json(folder / "calibration.json", {**measured.to_dict(), "provenance": dict(provenance)})
-    for name in ("raw", "calibrated"):
-        diagram = getattr(measured.to_labels, name).diagram
-        if find_spec("matplotlib") is None:
-            diagram.to_frame().to_csv(folder / f"{name}.csv", index=False)
-            continue
-        from trl_ext.reporting import plot_reliability_diagram
-
-        title = f"{name.capitalize()} rewards, {measured.measured_on['pairs']} held-out pairs"
-        plot_reliability_diagram(diagram, folder / f"{name}.png", title=title, event="the label agrees with the model")
-
-
-def format_calibration(measured: MeasuredCalibration) -> str:
-    """The table that is printed: figures raw, calibrated, and their paired change."""
-    parameters = measured.calibration.provenance["preference"]["parameters"]
-    shown = {name: value for name, value in parameters.items() if isinstance(value, dict) and "value" in value}
-    numbers = [f"{name} {_cell(value)}" for name, value in shown.items()]
-    numbers += [f"{name} {value}" for name, value in parameters.items() if isinstance(value, int)]
-    method = measured.calibration.provenance["preference"]["method"]
-    lines = [
-        f"Calibration by {method}: {', '.join(numbers)}; fitted on {measured.fitted_on['pairs']} pairs, measured on "
-        f"{measured.measured_on['pairs']} others.",
-        f"{'':26}{'raw':24}{'calibrated':24}change",
-    ]
-    for title, change in (("to the labels", measured.to_labels), ("to the truth", measured.to_truth)):
-        for name in _FIGURES if change is not None else ():
-            cells = [getattr(change.raw, name), getattr(change.calibrated, name), getattr(change, f"{name}_change")]
-            texts = ["infinite" if cell is None else _cell(cell.to_dict()) for cell in cells]
-            lines.append(f"{name.replace('_', '-') + ' ' + title:26}{texts[0]:24}{texts[1]:24}{texts[2]}")
-    return "\n".join([*lines, "(95 % confidence intervals, clustered by question; a change below 0 is better)"])
-
-
-def _cell(figure: Mapping[str, Any]) -> str:
-    value, low, high = (float(figure[key]) for key in ("value", "ci_low", "ci_high"))
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"

@@ -147,10 +147,8 @@ def default():
     report_to = "none"  # tensorboard, trackio, wandb, mlflow, or a list of them, beside the Sacred record
     eval_on_lie_test = False
     eval_before_training = True
-    calibrate = (
-        "temperature"  # probabilities of reward differences, fitted on the evaluation pairs, measured on the test
-    )
-    # pairs, stored in the model; applied on request only. Or platt, isotonic, lapse; None: none
+    calibrate = "temperature"  # probabilities of reward differences, fitted on the evaluation and test pairs, measured on them by
+    # cross-fitting, stored in the model; applied on request only. Or platt, isotonic, lapse; None: none
     verify_round_trip = True
 
     # RATE while training: what an attribute does to the rewards of held-out texts, which rules rewrite

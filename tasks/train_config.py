@@ -19,6 +19,8 @@ class ConfigError(SacredError):
         super().__init__(message, print_traceback=False, filter_traceback="never", print_usage=False)
 
 
+CALIBRATIONS = ("temperature", "platt", "isotonic", "lapse")  # methods of probabilities, without loading them
+
 _SECRET_KEY = re.compile(r"(^|_)(auth_token|token|api_key|password|secret)$", re.IGNORECASE)
 _NOT_SECRET = {"eos_token", "pad_token"}
 
@@ -74,7 +76,7 @@ CHOICES = {
         "none",
     ),
     "calibration_method": ("hard", "soft", "matching", "source_offset"),
-    "calibrate": ("temperature", "platt", "isotonic", "lapse"),
+    "calibrate": CALIBRATIONS,
     "reward_head": ("scalar", "ensemble", "gaussian"),
     "head_bootstrap": ("poisson", "none"),
     "max_length_policy": ("drop", "truncate_prompt_left", "error"),

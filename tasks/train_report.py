@@ -71,11 +71,35 @@ def grid_rewards(table: pd.DataFrame) -> pd.DataFrame | None:
     return wide if len(wide) else None
 
 
+_TRUTH_WORDS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0}
+
+
+def known_truth(table: pd.DataFrame, column: str) -> np.ndarray:
+    """
+    Whether chosen is truly better `(N,)`: 1, 0, or a share between them; NaN where that is not known.
+
+    Raises:
+        ValueError: A value is none of these.
+    """
+    values = []
+    for row, value in enumerate(table[column].tolist()):
+        number = np.nan if value is None or value is pd.NA else value
+        if isinstance(value, str):
+            number = _TRUTH_WORDS.get(value.strip().lower())
+        if not isinstance(number, bool | int | float) or not (np.isnan(number) or 0 <= number <= 1):
+            raise ValueError(
+                f"column '{column}', row {row}: the truth must be true or false, 1 or 0, or missing, got {value!r}"
+            )
+        values.append(float(number))
+    return np.array(values, dtype=np.float64)
+
+
 def mark_pairs(table: pd.DataFrame, truth_column: str, label_column: str | None = None) -> pd.DataFrame:
     """
     Add `agrees_with_label` and, where `truth_column` exists, `agrees_with_truth` to scored pairs (1, 0; a tie is 0).
 
-    Pairs of two right or two wrong answers (by `chosen_type`, `rejected_type`) have no truth to be right about: missing.
+    Pairs of two right or two wrong answers (by `chosen_type`, `rejected_type`) have no truth to be right about: missing, as
+    where the truth is not known.
     Labels are for chosen, or those of `label_column`, where that exists; a label of one half is missing.
     """
     difference = table["reward_chosen"] - table["reward_rejected"]
@@ -85,7 +109,10 @@ def mark_pairs(table: pd.DataFrame, truth_column: str, label_column: str | None 
         agrees = agrees.where(label > 0.5, difference.lt(0).astype(float)).where(label != 0.5)
     table = table.assign(agrees_with_label=agrees)
     if truth_column in table.columns:
-        right = difference.gt(0).where(table[truth_column].astype(bool), difference.lt(0)).astype(float)
+        truth = pd.Series(known_truth(table, truth_column), index=table.index)
+        right = (
+            difference.gt(0).where(truth > 0.5, difference.lt(0)).astype(float).where(truth.notna() & (truth != 0.5))
+        )
         if {"chosen_type", "rejected_type"} <= set(table.columns):
             correct = [table[f"{side}_type"].str.startswith("correct") for side in ("chosen", "rejected")]
             right = right.where(correct[0] != correct[1])

@@ -7,25 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 import transformers
 from transformers import AutoConfig, TrainerCallback
 
+from tasks.calibration_files import FOLDER, format_calibration, remove_calibration_files, write_calibration
 from tasks.data_names import data_names
 from tasks.interrupt import Interrupted
 from tasks.json_files import write_json
-from tasks.pair_calibration import (
-    FOLDER,
-    MeasuredCalibration,
-    calibrate_pairs,
-    format_calibration,
-    split_by_question,
-    write_calibration,
-)
+from tasks.pair_calibration import MeasuredCalibration
 from tasks.provenance import hash_file, hash_training_data
 from tasks.resume import TrainingRun, open_run
 from tasks.train_arguments import lora_config, method_name, trainer_classes, training_arguments
+from tasks.train_calibration import calibrate_trained, prepare_calibration
 from tasks.train_config import ConfigError
 from tasks.train_data import TrainingData, load_training_data
 from tasks.train_rate_audit import add_rate_audit, audit_results
@@ -144,37 +138,6 @@ def _calibration_results(trainer: CalibrationRewardTrainer) -> dict[str, Any]:
     }
 
 
-def _calibrate(
-    trainer: PairwiseRewardTrainer, config: dict[str, Any], data: TrainingData, scored: pd.DataFrame | None
-) -> MeasuredCalibration | str | None:
-    """Probabilities of reward differences, from pairs that did not train; the reason, if the pairs don't allow it."""
-    if config["calibrate"] is None or data.evaluation is None or scored is None:
-        return None
-    if data.test is data.evaluation:
-        fit = None
-    else:  # scored by all processes
-        fit = trainer.predict_pairs(data.evaluation).to_pandas()
-    if not trainer.is_world_process_zero():
-        return None
-    try:
-        parts = ("evaluation pairs", "test pairs")
-        if fit is None:
-            fit, scored = split_by_question(scored, 0.5, config["seed"])
-            parts = ("half of the evaluation pairs", "the other half of the evaluation pairs")
-        return calibrate_pairs(
-            fit,
-            scored,
-            method=config["calibrate"],
-            names=tuple(f"{part} of {data.name}" for part in parts),
-            truth_column=config["correctness_label_col_name"],
-            processing_class=trainer.processing_class,
-            seed=config["seed"],
-        )
-    except ValueError as error:
-        logger.warning("The model gets no calibration: %s", error)
-        return f"none: {error}"
-
-
 def _save(trainer: PairwiseRewardTrainer, config: dict[str, Any]) -> None:
     merge = config["use_peft"] and config["merge_adapter"]
     divided = trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled
@@ -260,6 +223,7 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
     try:
         model_path = find_model(config["model_name"])
         data = load_training_data(config)
+        held_out = prepare_calibration(config, data, defaults)
         args = training_arguments(config, data, method)
         _, trainer_class = trainer_classes(method)
         annotators = config["annotator_eta_path"]
@@ -286,6 +250,8 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
     except (ValueError, TypeError) as error:
         raise ConfigError(f"rate_audit={config['rate_audit']}: {error}") from error
     training_run, checkpoint = open_run(trainer, config, hash_data(data, config), defaults)
+    if trainer.is_world_process_zero():
+        remove_calibration_files(args.output_dir, of_the_training=checkpoint is None)
     with frozen_layers:
         before = _figures_before(trainer, config, data, training_run, resumed=checkpoint is not None)
         try:
@@ -296,7 +262,7 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
                 print(f"Stopped after step {stop.step}. The same command goes on from {stop.checkpoint}.")
             raise Interrupted("by SIGTERM") from None
         after, scored, grid = _learned_figures(trainer, config, data)
-        calibration = _calibrate(trainer, config, data, scored)
+        calibration = calibrate_trained(trainer, config, data, scored, held_out)
     if isinstance(calibration, MeasuredCalibration):  # before the model's card, which shows it
         source = provenance(config, model_path, data, trainer)
         write_calibration(Path(args.output_dir, FOLDER), calibration, source)
@@ -339,6 +305,8 @@ def run(config: dict[str, Any], sacred_run, defaults: dict[str, Any]) -> dict[st
             results["hub"] = sacred_run.info["hub"] = _push(trainer, config)
             write_json(path, results)
         training_run.complete()
+        if isinstance(calibration, str):
+            print(f"\nThe model has no probabilities ({calibration}).")
         _report(args.output_dir, trainer.processing_class.eos_token or "", before, after, results["round_trip"])
     return {name: figure["value"] for name, figure in after.items()}
 

@@ -271,7 +271,8 @@ def _mislabels(evidence: RunEvidence) -> Iterator[str]:
         for name, value in figures.items()
         if is_estimate(value)
     ]
-    yield f"### Suspected mislabels\n\n{table(('', ''), rows)}"
+    notes = [f"- {one_line(note)}" for note in evidence.mislabels.summary.get("notes") or ()]
+    yield "\n\n".join([f"### Suspected mislabels\n\n{table(('', ''), rows)}", *(["\n".join(notes)] if notes else [])])
 
 
 def _mismatch(evidence: RunEvidence) -> Iterator[str]:

@@ -9,10 +9,12 @@ from scipy.special import expit
 
 from ..statistics import Estimate, cluster_bootstraps, mean_estimate
 from .report import CalibrationReport, calibration_report
-from .scores import bin_codes, bin_edges, weighted_ece
+from .scores import basic_interval, bin_codes, bin_edges, weighted_ece
 
 
 N_BINS = 20  # over [0, 1]; of confidences, which are at least 1/2, ten are used
+# Simulated, see `preference_calibration_change`
+ECE_CHANGE_COVERAGE = "measured coverage of 95 % intervals: 0.83 to 0.99"
 
 
 def preferred_orientation(probabilities: ArrayLike, labels: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -100,14 +102,22 @@ def pair_calibration(
 
     rows = np.arange(d.size) if clusters is None else clusters
     ece, brier, loss = cluster_bootstraps(statistics, rows, resamples=resamples, seed=seed, level=level)
-    return {"ece": _reflected(ece, lowest=0.0), "brier": brier, "log_loss": loss}
+    return {"ece": basic_interval(ece), "brier": brier, "log_loss": loss}
 
 
-def _reflected(estimate: Estimate, lowest: float = -np.inf) -> Estimate:
-    """The basic interval, in which the bias that resampling adds is taken off instead of added."""
-    ends = np.maximum([2 * estimate.value - estimate.ci_high, 2 * estimate.value - estimate.ci_low], lowest)
-    method = estimate.method.replace("percentile interval", "basic interval")
-    return dataclasses.replace(estimate, ci_low=float(ends[0]), ci_high=float(ends[1]), method=method)
+def _farther_ends(estimate: Estimate) -> Estimate:
+    """
+    Of the percentile interval and of its reflection at the value (the basic interval) the ends that lie farther: resampling
+    shifts a difference of two ECEs up or down, and nothing in the data says which.
+    """
+    low = min(estimate.ci_low, 2 * estimate.value - estimate.ci_high)
+    high = max(estimate.ci_high, 2 * estimate.value - estimate.ci_low)
+    method = estimate.method.replace("percentile interval", "farther ends of percentile and basic interval")
+    return dataclasses.replace(estimate, ci_low=low, ci_high=high, method=f"{method}; {ECE_CHANGE_COVERAGE}")
+
+
+def _inner_level(level: float) -> float:
+    return 1 - (1 - level) / 5
 
 
 def _pair_rows(differences: ArrayLike, labels: ArrayLike | None) -> tuple[np.ndarray, ...]:
@@ -130,9 +140,9 @@ class PreferenceCalibrationChange:
         raw, calibrated ([`CalibrationReport`]):
             Of confidence in the preferred response and agreement of the label, see [`preferred_orientation`].
         ece_change, brier_change, log_loss_change ([`Estimate`]):
-            Calibrated − raw, paired; below 0 is better. Of the ECE: cluster bootstrap of both with the same draws, basic
-            interval; of the others: mean of the differences of pairs, cluster-robust. `log_loss_change` is `None` if the
-            calibrated loss is infinite.
+            Calibrated − raw, paired; below 0 is better. Of the ECE: cluster bootstrap of both with the same draws, see
+            [`preference_calibration_change`]; of the others: mean of the differences of pairs, cluster-robust.
+            `log_loss_change` is `None` if the calibrated loss is infinite.
     """
 
     raw: CalibrationReport
@@ -141,10 +151,22 @@ class PreferenceCalibrationChange:
     brier_change: Estimate
     log_loss_change: Estimate | None
 
+    @property
+    def verdict(self) -> dict[str, str]:
+        """
+        Whether the probabilities are `"better"`, `"worse"` or `"open"`, by the interval of the change `by` which that is
+        said: of the log-loss, or of the Brier score where that is infinite. Both are means over pairs and have no bias of
+        bins, as the ECE has.
+        """
+        by = "brier_change" if self.log_loss_change is None else "log_loss_change"
+        change = getattr(self, by)
+        found = "better" if change.ci_high < 0 else "worse" if change.ci_low > 0 else "open"
+        return {"by": by, "found": found}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain Python types, for JSON."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: value and value.to_dict() for name, value in values.items()}
+        return {name: value and value.to_dict() for name, value in values.items()} | {"verdict": self.verdict}
 
 
 def preference_calibration_change(
@@ -162,6 +184,17 @@ def preference_calibration_change(
 
     The pairs must be held out from the fit of the model and of the calibration. ECE is over ten bins of [1/2, 1] of the
     confidence, for both alike.
+
+    **The verdict is that of the log-loss** ([`PreferenceCalibrationChange.verdict`]), a mean over pairs. The ECE is biased
+    upwards, by an amount that depends on how large it is: the change of a model that was calibrated already looks better than
+    it is (in the simulations −.003 for +.02 to +.04), that of one far off looks smaller, and a basic interval at 95 % covered 66
+    to 86 %. The interval here takes the farther ends of the percentile and the basic interval at a fifth of the error (99 % for
+    95 %), and is nominal. In `benchmarks/calibration_change_coverage.py` (temperatures cross-fitted in five folds, 60 to 300 pairs, models that
+    were calibrated, up to four times too sure, or unsure) it covered the change of unlimited data in 89 to 99 % of samples and
+    lay below 0 without reason in 0.5 % at most (83 % of 100 pairs in the worst case found, a calibrated model with a T of 1.3
+    that was not fitted); it is wide, and finds a change of −.17 in 36 % of samples of 100 pairs, in 98 %
+    of 300. The interval of the log-loss covered 80 to 96 %, lay below 0 without reason in 1.5 % at most and found that change
+    in 95 % of samples of 100 pairs.
 
     Args:
         differences (`array_like` of shape `(N,)`):
@@ -209,7 +242,7 @@ def preference_calibration_change(
         return (after - before)[:, None]
 
     rows = np.arange(d.size) if clusters is None else clusters
-    (ece_change,) = cluster_bootstraps(change, rows, resamples=resamples, seed=seed, level=level)
+    (ece_change,) = cluster_bootstraps(change, rows, resamples=resamples, seed=seed, level=_inner_level(level))
     log_loss_change = None
     if calibrated.log_loss is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -218,7 +251,7 @@ def preference_calibration_change(
     return PreferenceCalibrationChange(
         raw=raw,
         calibrated=calibrated,
-        ece_change=_reflected(ece_change),
+        ece_change=_farther_ends(ece_change),
         brier_change=mean_estimate(squares - raw_squares, clusters, level),
         log_loss_change=log_loss_change,
     )

@@ -158,7 +158,7 @@ def _weighted_rms(weights: np.ndarray, gaps: np.ndarray, codes: np.ndarray) -> n
     return np.sqrt(squares.sum(axis=1) / weights.sum(axis=1))
 
 
-def _basic_interval(estimate: Estimate) -> Estimate:
+def basic_interval(estimate: Estimate) -> Estimate:
     """The percentile interval of a bootstrap reflected at the value and cut at 0."""
     low, high = np.maximum(2 * estimate.value - np.array([estimate.ci_high, estimate.ci_low]), 0.0)
     method = estimate.method.replace("percentile interval", "basic interval")
@@ -228,7 +228,7 @@ def expected_calibration_error(
     estimate = cluster_bootstrap(
         lambda weights: weighted_ece(weights, p - y, codes), rows, resamples=resamples, seed=seed, level=level
     )
-    return _basic_interval(estimate)
+    return basic_interval(estimate)
 
 
 def rms_calibration_error(
@@ -283,7 +283,7 @@ def rms_calibration_error(
     p, y = as_predictions(probabilities, labels)
     codes = bin_codes(p, bin_edges(p, n_bins, strategy))
     rows = np.arange(p.size) if clusters is None else clusters
-    return _basic_interval(
+    return basic_interval(
         cluster_bootstrap(
             lambda weights: _weighted_rms(weights, p - y, codes), rows, resamples=resamples, seed=seed, level=level
         )

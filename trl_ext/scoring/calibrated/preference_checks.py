@@ -20,6 +20,7 @@ from .preference_likelihood import LikelihoodFit
 MIN_PAIRS = {"temperature": 10, "platt": 10, "lapse": 10, "isotonic": 50}
 # Log-odds beyond which a fit has run away: no data of these sizes speak of such odds
 _LARGEST_LOGIT = 50.0
+_RANGE = (1e-100, 1e100)
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,9 @@ def as_pairs(
     if chosen.shape != rejected.shape:
         raise ValueError(f"there must be as many chosen as rejected rewards, got {chosen.size} and {rejected.size}")
     n = chosen.size
+    for name, side in (("sources_chosen", sources_chosen), ("sources_rejected", sources_rejected)):
+        if side is not None and (isinstance(side, str) or len(side) != n):
+            raise ValueError(f"`{name}` must have one entry for each of the {n} pairs, got {shorten(side)}")
     if base is not None:
         chosen = base.apply(chosen, sources_chosen, lengths_chosen)
         rejected = base.apply(rejected, sources_rejected, lengths_rejected)
@@ -119,6 +123,11 @@ def as_pairs(
             f"method={method!r} needs at least {MIN_PAIRS[method]} pairs (with weight above 0), got {int(kept.sum())}"
         )
     differences = (chosen - rejected)[kept]
+    largest = np.abs(differences).max()
+    if largest and not _RANGE[0] < largest < _RANGE[1]:
+        raise ValueError(
+            f"the largest reward difference is {largest:.3g}: such numbers can't be squared. Divide or multiply all rewards."
+        )
     digest = hashlib.sha256(np.stack([differences, y[kept], w[kept]]).tobytes())
     return PreferencePairs(
         differences,
@@ -154,8 +163,6 @@ def source_columns(pairs: PreferencePairs) -> tuple[list[str], np.ndarray]:
     if pairs.sources is None:
         raise ValueError("`fit_offsets` needs `sources_chosen` and `sources_rejected`")
     for side, name in zip(pairs.sources, ("sources_chosen", "sources_rejected"), strict=True):
-        if len(side) != len(pairs):
-            raise ValueError(f"`{name}` must have one entry for each of the {len(pairs)} pairs, got {len(side)}")
         bad = [row for row, source in enumerate(side) if not isinstance(source, str) or not source]
         if bad:
             raise ValueError(f"`{name}`: {len(bad)} pairs have no source; first: row {bad[0]}, value {side[bad[0]]!r}")
@@ -183,8 +190,8 @@ def source_columns(pairs: PreferencePairs) -> tuple[list[str], np.ndarray]:
 
 def check_direction(pairs: PreferencePairs, alone: bool) -> None:
     """
-    Raise a `ValueError` if differences say nothing: all are 0, or, where nothing else explains the labels, the log-loss
-    falls as T grows.
+    Raise a `ValueError` if differences say nothing: all are 0, or, where the curve is σ(d / T) and nothing else explains the
+    labels, the log-loss falls as T grows.
     """
     if not pairs.differences.any():
         raise ValueError(f"all {len(pairs)} pairs are ties: the model gives both responses the same reward")
@@ -193,8 +200,16 @@ def check_direction(pairs: PreferencePairs, alone: bool) -> None:
 
 
 def no_better_than_chance(pairs: PreferencePairs) -> str:
-    """The message."""
+    """The message. Large differences with the wrong sign can outweigh many that are right."""
     agreement = np.where(pairs.differences > 0, pairs.labels, 1 - pairs.labels)[pairs.differences != 0]
+    if agreement.mean() > 0.5:
+        farthest = pairs.differences[np.argmax(np.abs(pairs.differences))]
+        return (
+            f"the rewards agree with {agreement.mean():.1%} of the labels of these {len(pairs)} pairs, but where they do not, "
+            f"differences are so large that no T > 0 beats probabilities of 1/2 (largest difference: {farthest:.3g}, median "
+            f'size {np.median(np.abs(pairs.differences)):.3g}). Look at these pairs, or take method="isotonic", for which only '
+            'the order of differences counts, or "lapse", for which sure mistakes are guesses.'
+        )
     return (
         f"the rewards are no better than chance on these {len(pairs)} pairs (they agree with {agreement.mean():.1%} of the "
         "labels): the best T is infinite, every probability 1/2. Calibration can't repair that: train the model, or check "

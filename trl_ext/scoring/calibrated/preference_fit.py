@@ -60,7 +60,8 @@ def fit_preference_calibration(
     and `"platt"` is `"temperature"` without its division of rewards.
 
     - `"temperature"`, `"platt"`, `"lapse"`: maximum likelihood; standard errors from the sandwich of expected information
-      and the scores of clusters, t intervals with G − 1 degrees of freedom (of T: the ends of 1/T inverted).
+      and the scores of clusters, t intervals with G − 1 degrees of freedom (of T: the ends of 1/T inverted). They allow for
+      what pairs of a cluster share, and take the form of the curve for right.
     - `"isotonic"`: regression of both orders; half a wrong pair of mean weight is added at the largest |d|, so that the ends
       stay within (0, 1) and the log-loss finite: k right pairs at the end give (k) / (k + 1/2). It has no standard errors.
     - offsets: Bradley–Terry, logit = d/T + γ_a − γ_b jointly with T, sum zero; stored as T·γ, in units of the reward.
@@ -125,7 +126,7 @@ def fit_preference_calibration(
     )  # fmt: skip
     names, by_source = source_columns(pairs) if fit_offsets else ([], None)
     ordered = presentation_order and method == "platt"
-    check_direction(pairs, alone=not (fit_offsets or ordered))
+    check_direction(pairs, alone=method in ("temperature", "platt") and not (fit_offsets or ordered))
     columns = [pairs.differences]
     if not (fit_offsets or ordered) and method != "isotonic":
         check_separation(pairs, method, eta)
@@ -253,9 +254,10 @@ def _isotonic(differences: np.ndarray, pairs: PreferencePairs) -> PreferenceCurv
     d = np.concatenate([differences, -differences, [farthest, -farthest]])
     y = np.concatenate([pairs.labels, 1 - pairs.labels, [0.0, 1.0]])
     w = np.concatenate([pairs.weights, pairs.weights, [half, half]])
-    model = IsotonicRegression(increasing=True).fit(d, y, sample_weight=w)
+    # of size 1, as differences below 1e-16 count as equal there
+    model = IsotonicRegression(increasing=True).fit(d / farthest, y, sample_weight=w)
     right = model.X_thresholds_ > 0
-    knots, values = model.X_thresholds_[right], np.clip(model.y_thresholds_[right], 0.5, None)
+    knots, values = model.X_thresholds_[right] * farthest, np.clip(model.y_thresholds_[right], 0.5, None)
     if values[-1] <= 0.5:
         raise ValueError(
             "isotonic: no rising function of the reward difference predicts these labels better than 1/2. The model is no "

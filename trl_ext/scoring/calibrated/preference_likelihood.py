@@ -11,7 +11,8 @@ from .preference_curve import log_mixture
 
 # Within these, η is estimated; at the upper end the labels show no guesses
 _ETA_RANGE = (1e-4, 1 - 1e-7)
-_ETA_STARTS = (0.95, 0.7, 0.4)
+_ETA_STARTS = (0.98, 0.8, 0.5, 0.2)
+_SLOPE_STARTS = (0.3, 1.0, 3.0)  # logits of the median difference
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class LikelihoodFit:
         coefficients (`np.ndarray` of shape `(K,)`): Of the columns.
         eta (`float`): Share of labels that are no guesses.
         covariance (`np.ndarray` of shape `(K, K)` or `(K + 1, K + 1)`): Of the coefficients and, last, of η if it was
-            estimated and lies inside its range: sandwich, robust to a wrong model and to clusters.
+            estimated and lies inside its range: sandwich of the information that the model expects and of the scores of
+            clusters.
         logits (`np.ndarray` of shape `(N,)`): Columns times coefficients.
     """
 
@@ -46,7 +48,8 @@ def fit_likelihood(
         codes (`np.ndarray` of shape `(N,)`): Number of the cluster of every row.
         eta (`float`, *optional*): η, if it is known; 1 is logistic regression.
     """
-    scale = np.sqrt(np.average(columns**2, axis=0, weights=weights))
+    # no mean square, which a single outlier makes large
+    scale = np.array([np.median(np.abs(column[column != 0])) for column in columns.T])
     scaled, share = columns / scale, weights / weights.sum()
 
     def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
@@ -66,16 +69,11 @@ def fit_likelihood(
         # With guesses the likelihood may have several maxima: a sure model with many guesses, an unsure one with few
         logistic = fit_likelihood(columns, labels, weights, codes, 1.0).coefficients * scale
         bounds = [(None, None)] * k + [_ETA_RANGE]
+        slopes = [logistic, *(np.append(slope, logistic[1:]) for slope in _SLOPE_STARTS)]
         runs = [
-            minimize(
-                objective,
-                np.append(logistic / start**2, start),
-                jac=True,
-                method="L-BFGS-B",
-                bounds=bounds,
-                options=options,
-            )
+            minimize(objective, np.append(slope, start), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
             for start in _ETA_STARTS
+            for slope in slopes
         ]
         found = min(runs, key=lambda run: run.fun).x
     mixture = eta if eta is not None else float(found[-1])
