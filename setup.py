@@ -79,6 +79,7 @@ setup(
         "torch>=2.13",
         "safetensors>=0.8",
         "numpy>=2.1",
+        "packaging>=24",
         "pandas>=2.2",
         "scipy>=1.14",
         "scikit-learn>=1.6",

@@ -64,8 +64,8 @@ def check(config) -> None:
         raise ConfigError(f"config key 'fit_share' must be above 0 and below 1, got {config['fit_share']!r}")
     if config["store"] and not Path(config["model"]).expanduser().is_dir():
         raise ConfigError(
-            f"config key 'store': {config['model']!r} is no folder that a calibration could be stored in. Set store=False and "
-            "apply it as docs/reward_calibration.md shows, or download the model to a folder."
+            f"there is no folder {config['model']!r}, so that a calibration can't be stored with the model. For a model of the "
+            "Hub: set store=False and apply it as docs/reward_calibration.md shows, or download the model to a folder."
         )
 
 

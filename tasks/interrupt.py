@@ -19,5 +19,5 @@ def raise_on_sigterm() -> None:
 
 def exit_interrupted(interrupt: KeyboardInterrupt) -> None:
     """End the process without a traceback, with the exit status that shells give to the signal."""
-    print(f"Interrupted {interrupt or 'by Ctrl-C'}.", file=sys.stderr)
+    print(f"Interrupted {str(interrupt) or 'by Ctrl-C'}.", file=sys.stderr)
     sys.exit(128 + (signal.SIGTERM if isinstance(interrupt, Interrupted) else signal.SIGINT))

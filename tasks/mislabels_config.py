@@ -37,7 +37,7 @@ KEYS: Keys = {
     "device": (None, (str,), None),
     "train": ({}, (dict,), None),  # mode=train: fields of PairwiseRewardConfig, train.learning_rate=…
     # Report
-    "fdr": (0.1, (float,), None),  # expected share of right labels among the flagged ones
+    "fdr": (0.1, (float,), None),  # nominal share of right labels among the flagged ones
     "share": (0.1, (float,), None),  # of the labels at which precision is measured
     "level": (0.95, (float,), None),
     "resamples": (1000, (int,), None),
@@ -50,6 +50,15 @@ KEYS: Keys = {
     "progress": (True, (bool,), None),
 }
 DEFAULTS = defaults(KEYS)
+# what a training does not take, and what it takes instead
+_OF_HEADS = {
+    **dict.fromkeys(("trusted_data_path", "penalty", "leave_out", "feature_cache"), ""),
+    "max_length": "train.max_length",
+    "max_length_policy": "train.max_length_policy",
+    "batch_size": "train.per_device_train_batch_size",
+    "dtype": "train.bf16 or train.fp16",
+    "device": "train.use_cpu",
+}
 
 
 def check_config(config: Mapping[str, Any]) -> None:
@@ -82,12 +91,9 @@ def check_config(config: Mapping[str, Any]) -> None:
 def _check_training(config: Mapping[str, Any]) -> None:
     if config["evidence"] not in ("p_wrong", "margin"):
         raise ConfigError(f"mode=train gives the evidence p_wrong and margin; {config['evidence']} needs mode=head")
-    for key in ("trusted_data_path", "penalty", "max_length"):
-        if config[key] is not None:
-            where = "train.max_length" if key == "max_length" else "mode=head"
-            raise ConfigError(
-                f"{key} is for mode=head; here: {where}" if key == "max_length" else f"{key} needs {where}"
-            )
+    for key, instead in _OF_HEADS.items():
+        if config[key] != DEFAULTS[key]:
+            raise ConfigError(f"{key} is for mode=head" + (f"; here: {instead}" if instead else ""))
     from dataclasses import fields
 
     from trl_ext.trainer import PairwiseRewardConfig

@@ -8,10 +8,10 @@ import numpy as np
 from datasets import Dataset
 
 from tasks.rapl.lie_data import load_lie_preferences
-from trl_ext.data import load_demo_preferences, load_preferences, validate_preferences
+from trl_ext.data import load_demo_preferences, load_preferences
 from trl_ext.data.checks import missing_column
 from trl_ext.data.loading import set_column
-from trl_ext.mislabels import plant_errors
+from trl_ext.mislabels import pair_rows, plant_errors
 
 
 def load_pairs(config: Mapping[str, Any]) -> tuple[Dataset, np.ndarray | None]:
@@ -22,7 +22,7 @@ def load_pairs(config: Mapping[str, Any]) -> tuple[Dataset, np.ndarray | None]:
     the labels may have had others before, which then count as right.
 
     Raises:
-        ValueError: If a file or column is missing or has bad values; the message names it.
+        ValueError, TypeError: If a file or column is missing or has bad values; the message names it.
     """
     truth = config["truth_col_name"]
     if config["train_data_path"] == "demo":
@@ -34,12 +34,7 @@ def load_pairs(config: Mapping[str, Any]) -> tuple[Dataset, np.ndarray | None]:
     size = config["train_dataset_size"]
     if 0 < size < len(data):
         data = data.shuffle(seed=config["seed"]).select(range(size))
-    validate_preferences(data)
-    if config["group_col_name"] is not None and config["group_col_name"] not in data.column_names:
-        raise ValueError(missing_column("train dataset", config["group_col_name"], data.column_names))
-    annotators = config["annotator_col_name"]
-    if annotators != "annotator_id" and annotators not in data.column_names:
-        raise ValueError(missing_column("train dataset", annotators, data.column_names))
+    pair_rows(data, config["annotator_col_name"], config["group_col_name"])
     wrong = None if truth is None else _wrong(data, truth)
     if config["planted_errors"]:
         data = plant_errors(data, config["planted_errors"], config["seed"])
@@ -59,8 +54,8 @@ def read_pairs(path: str, config: Mapping[str, Any]) -> Dataset:
 
 
 def label_truly(data: Dataset) -> Dataset:
-    """The demo pairs with the better answer as `chosen` everywhere."""
-    rows = data.to_list()
+    """The demo pairs with the better answer as `chosen` everywhere, without what belongs to the label they had."""
+    rows = data.remove_columns(["confidence", "decision_time", "committed", "reliability"]).to_list()
     for row in rows:
         if not row["correct_chosen"]:
             for name in ("chosen", "rejected"), ("chosen_type", "rejected_type"):

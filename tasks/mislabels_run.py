@@ -1,5 +1,6 @@
 """Search for wrong labels, its files and its tables."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from trl_ext.mislabels import MislabelReport, find_mislabels
 
 
 SCRIPT = "tasks/find_mislabels.py"
+_BEFORE = "reliability_before"
+_WIDTH = 100  # of a printed text
 
 
 def run_search(config: dict[str, Any], sacred_run: Any) -> dict[str, float]:
     """Search, write the files, print the tables, and return the figures."""
     try:
         data, wrong = load_pairs(config)
+        _check_reliability_columns(data)
         trusted = None
         if config["trusted_data_path"] is not None:
             trusted = validate_preferences(read_pairs(config["trusted_data_path"], config), name="trusted")
@@ -32,32 +36,53 @@ def run_search(config: dict[str, Any], sacred_run: Any) -> dict[str, float]:
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         raise ConfigError(str(error)) from error
     folder = Path(config["output_dir"], "mislabels")
+    content = report.to_dict() | {"provenance": _provenance(config, data, path)}
+    _write(report, data, folder, content, plots=not config["skip_plots"])
+    sacred_run.info["figures"] = content["figures"]
+    _print(report, data, config["show"])
+    print(f"Written to {folder}: mislabels.csv, annotators.csv, mislabels.json, reliability.jsonl")
+    if "reliability" in data.column_names:
+        print(f"The data had a column 'reliability': in reliability.jsonl it is called '{_BEFORE}'.")
+    return {name: estimate.value for name, estimate in report.figures.items()}
+
+
+def _provenance(config: dict[str, Any], data: Dataset, model: str) -> dict[str, Any]:
+    files = {name: config[name] for name in ("train_data_path", "trusted_data_path")}
+    return {
+        "command": command(SCRIPT),
+        "config": config,
+        "seed": config["seed"],
+        "versions": package_versions(),
+        "model": model_identity(config["model"], model),
+        "data_sha256": hash_pairs(data),
+        "files_sha256": {name: hash_file(p) for name, p in files.items() if p is not None and Path(p).is_file()},
+    }
+
+
+def _check_reliability_columns(data: Dataset) -> None:
+    if {"reliability", _BEFORE} <= set(data.column_names):
+        raise ValueError(
+            f"train dataset: there are columns 'reliability' and '{_BEFORE}'; the search writes the first, and keeps what was "
+            "there as the second. Remove one of them."
+        )
+
+
+def _write(report: MislabelReport, data: Dataset, folder: Path, content: dict[str, Any], plots: bool) -> None:
+    """Replace the files of an earlier search. mislabels.json goes first and comes last: with it, all are of one search."""
+    for name in ("mislabels.json", "comparison.csv", "precision.png", "precision.csv"):
+        (folder / name).unlink(missing_ok=True)
     report.save(folder)
+    if "reliability" in data.column_names:
+        data = data.rename_column("reliability", _BEFORE)
     cleaned = set_column(data, "reliability", report.reliability)
     with atomic_path(folder / "reliability.jsonl") as temporary:
         temporary.write_text(as_lines(cleaned.to_list()), encoding="utf-8")
     if report.comparison is not None:
         with atomic_path(folder / "comparison.csv") as temporary:
             report.comparison.to_csv(temporary, index=False)
-        if not config["skip_plots"]:
+        if plots:
             _plot(report, folder)
-    files = {name: config[name] for name in ("train_data_path", "trusted_data_path")}
-    content = report.to_dict() | {
-        "provenance": {
-            "command": command(SCRIPT),
-            "config": config,
-            "seed": config["seed"],
-            "versions": package_versions(),
-            "model": model_identity(config["model"], path),
-            "data_sha256": hash_pairs(data),
-            "files_sha256": {name: hash_file(p) for name, p in files.items() if p is not None and Path(p).is_file()},
-        }
-    }
     write_json(folder / "mislabels.json", content)
-    sacred_run.info["figures"] = content["figures"]
-    _print(report, data, config["show"])
-    print(f"Written to {folder}: mislabels.csv, annotators.csv, mislabels.json, reliability.jsonl")
-    return {name: estimate.value for name, estimate in report.figures.items()}
 
 
 def _search(
@@ -86,6 +111,8 @@ def _search(
 
 def _trained_margins(config: dict[str, Any], data: Dataset) -> np.ndarray:
     """Cross-fitted margins of whole models; finished folds are kept in the output folder."""
+    import torch
+
     from trl_ext.trainer import PairwiseRewardConfig, PairwiseRewardTrainer, cross_fit_differences
 
     pairs = data.select_columns([name for name in ("prompt", "chosen", "rejected") if name in data.column_names])
@@ -97,7 +124,11 @@ def _trained_margins(config: dict[str, Any], data: Dataset) -> np.ndarray:
 
     def make_trainer(train_dataset: Dataset, output_dir: str) -> PairwiseRewardTrainer:
         arguments = {"report_to": "none", "save_strategy": "no", "seed": config["seed"], **config["train"]}
-        arguments = PairwiseRewardConfig(output_dir, disable_tqdm=not config["progress"], **arguments)
+        try:
+            arguments = PairwiseRewardConfig(output_dir, disable_tqdm=not config["progress"], **arguments)
+        except ValueError as error:
+            hint = "" if torch.cuda.is_available() else " Without a GPU: train.bf16=False train.use_cpu=True"
+            raise ValueError(f"{error}{hint}") from error
         return PairwiseRewardTrainer(resolve_model(config["model"]), arguments, train_dataset=train_dataset)
 
     table = cross_fit_differences(
@@ -127,6 +158,14 @@ def _plot(report: MislabelReport, folder: Path) -> None:
         print(f"No plot: {error}")
 
 
+def _print_texts(report: MislabelReport, show: int) -> None:
+    print("\nTheir texts (whole in mislabels.csv):")
+    for pair in report.table.head(show).to_dict("records"):
+        for place, name in enumerate(name for name in ("prompt", "chosen", "rejected") if name in pair):
+            text = textwrap.shorten(pair[name], _WIDTH, placeholder=" …")
+            print(f"{'' if place else pair['rank']:>5} {name:<9}{text}")
+
+
 def _print(report: MislabelReport, data: Dataset, show: int) -> None:
     def cell(name: str, digits: int) -> str:
         figure = report.figures[name]
@@ -137,10 +176,13 @@ def _print(report: MislabelReport, data: Dataset, show: int) -> None:
     if show:
         print(f"\nThe most suspicious of {len(data)} pairs, by {report.settings['evidence']}:")
         print(report.table[columns].head(show).dropna(axis=1, how="all").round(3).to_string(index=False))
+        _print_texts(report, show)
     print("\nAnnotators, the most wrong labels expected first:")
     ordered = report.annotators.sort_values("expected_wrong", ascending=False).drop(columns="se")
     print(ordered.dropna(axis=1, how="all").round(3).to_string(index=False))
     print(f"\nWrong labels in all: {cell('wrong_labels', 1)} of {len(data)}; flagged: {report.table['flagged'].sum()}")
+    for note in report.notes:
+        print(textwrap.fill(f"- {note}", 110, subsequent_indent="  "))
     print(f"Labels that the cross-fitted margins agree with: {cell('accuracy', 3)}")
     if "precision" in report.figures:
         print(

@@ -105,12 +105,18 @@ class PrivateObserver:
 
 
 class PrivateExperiment(Experiment):
-    """An experiment whose observers, those of the command line included, get nothing private."""
+    """
+    An experiment whose observers, those of the command line included, get nothing private.
+
+    Of several processes, the first one records: each would record a run of its own.
+    """
 
     def _create_run(self, *args, **kwargs):
         run = super()._create_run(*args, **kwargs)
+        first = int(os.environ.get("RANK", 0)) == 0
         run.observers = [
             observer if isinstance(observer, PrivateFileStorageObserver) else PrivateObserver(observer)
             for observer in run.observers
+            if first
         ]
         return run

@@ -72,6 +72,7 @@ def audit_results(callback: RateAuditCallback) -> dict[str, Any]:
         "attribute": name,
         "rewriter": RULES,
         "texts": len(callback.chains[name]),
+        "left_out": callback.left_out[name],  # numbers of texts by the reason why the rules could not rewrite them
         "file": EFFECTS,
         "latest": callback.effects[steps[-1]][name].to_dict() if steps else None,
     }

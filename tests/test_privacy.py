@@ -9,7 +9,7 @@ import pytest
 from trl_ext import ReliabilityRewardConfig
 from trl_ext.data import resolve_model
 from trl_ext.data.bundled import DEFAULT_MODEL, portable_name
-from trl_ext.privacy import hide_credentials, hide_home, hide_private
+from trl_ext.privacy import hide_credentials, hide_home, hide_private, without_folder, without_folders
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +90,38 @@ def test_pickled_arguments_have_no_token_and_come_back():
     clone = copy.deepcopy(args)
     assert (clone.output_dir, clone.hub_token) == ("/home/ann/out", "a-token")
     assert args.to_dict()["output_dir"] == "~/out" and "a-token" not in args.to_json_string()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("train_data_path=/srv/Ann Smith/My Data/x.jsonl", "train_data_path=x.jsonl"),
+        ("/srv/ann/rm/", "rm"),
+        ("/data/a=b/x", "x"),
+        ("/data/ann,bob/x", "x"),
+        ("file:///srv/ann/x", "x"),
+        ("ann@host:/srv/ann/x", "x"),
+        ("../ann/x", "x"),
+        ("~ann/secret/x", "x"),
+        ("C:\\Users\\ann\\x", "x"),
+        ("\\\\server\\ann\\x", "x"),
+        ("https://ann:pw@host/x", "https://host/x"),
+        ("['/srv/ann b/x', '/srv/bob/y']", "['x', 'y']"),
+        ("[/srv/ann/x,/srv/bob/y]", "[x,y]"),
+        ("test pairs of /srv/ann/x", "test pairs of x"),
+    ],
+)
+def test_folders_are_left_out_of_values(text, shown):
+    assert without_folder(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["org/model", "outputs/rm", "https://host/a/b", "bundled:a", "and/or", "1/2", "a = b", ""]
+)
+def test_what_is_no_path_of_the_machine_is_kept(text):
+    assert without_folder(text) == without_folders(text) == text
+
+
+def test_folders_are_left_out_of_a_command():
+    command = "train.py with 'a=/srv/Ann Smith/x.jsonl' b=/srv/ann/y,c=/srv/bob/z d=../e/f"
+    assert without_folders(command) == "train.py with 'a=x.jsonl' b=y,c=z d=f"

@@ -13,8 +13,15 @@ _CREDENTIAL_VARIABLE = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDE
 # Word characters that can stand before a path without belonging to it: the end of an escape sequence (colours, \\n in
 # quoted text), and options of compilers
 _BEFORE_PATH = r"(?<![\w.-])|(?<=\\[nrt])|(?<=\dm)|(?<=\[m)|(?<=-[IL])"
-# A path from the root or the home directory up to its last part; not what follows the host of a URL
-_FOLDERS = re.compile(r"(?<![\w./:~-])(?:~|[A-Za-z]:)?[\\/](?:[^\s\\/\"'=,]+[\\/]+)*(?=[^\s\\/\"'=,])")
+# How a path begins that leads out of the working directory, or to another machine
+_PLACE = r"(?:file://)?(?:[\w.-]+@[\w.-]+:(?=[\\/])|~[\w.-]*(?=[\\/])|\.\.(?=[\\/])|[A-Za-z]:(?=[\\/]))?[\\/]"
+# Such a path up to its last part; not what follows the host of a URL. A comma or `=` may end a path or be in a name: it
+# ends one where another begins
+_NAME = r"(?:[^\s\\/\"'=,]|[=,](?!\"|'|\s|~|[\\/]|\.\.[\\/]|[A-Za-z]:[\\/]))+"
+_FOLDERS = re.compile(rf"(?<![\w./:~@-]){_PLACE}(?:{_NAME}[\\/]+)*(?=[^\s\\/\"'=,])")
+_QUOTED_PATH = re.compile(rf"([\"'])((?:[A-Za-z_][\w.-]*=)?){_PLACE}([^\"'\n]*)\1")
+_WHOLE_PATH = re.compile(rf"((?:[A-Za-z_][\w.-]*=)?){_PLACE}([^\n]*)")
+_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 _SHORTEST_CREDENTIAL = 8  # a shorter value ("true") would be found in harmless text
 
 
@@ -71,8 +78,33 @@ def hide_home(value: Any) -> Any:
 
 
 def without_folders(text: str) -> str:
-    """A text, such as a command, in which absolute paths are their last part alone."""
-    return _FOLDERS.sub("", text)
+    """
+    A text, such as a command, in which paths out of the working directory are their last part alone.
+
+    Where a path that is not quoted ends, a text doesn't say if there are spaces in it: for a text that is one path as a
+    whole, use [`without_folder`].
+    """
+    text = _QUOTED_PATH.sub(lambda found: f"{found[1]}{found[2]}{_last_part(found[3])}{found[1]}", text)
+    return _FOLDERS.sub("", _USER_IN_URL.sub("", text))
+
+
+def without_folder(value: str) -> str:
+    """
+    A value of a configuration, or a word `key=value` of a command: of a path out of the working directory, its last part.
+
+    Example:
+        ```python
+        >>> from trl_ext.privacy import without_folder
+        >>> without_folder("train_data_path=/srv/Ann Smith/pairs.jsonl"), without_folder("outputs/demo")
+        ('train_data_path=pairs.jsonl', 'outputs/demo')
+        ```
+    """
+    path = _WHOLE_PATH.fullmatch(value)
+    return without_folders(value) if path is None else path[1] + _last_part(path[2])
+
+
+def _last_part(path: str) -> str:
+    return re.split(r"[\\/]", path.rstrip("\\/"))[-1]
 
 
 def looks_like_credential(text: str) -> bool:

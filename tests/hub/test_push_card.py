@@ -1,5 +1,7 @@
 """The model card with its evidence on the Hub: metadata as the library reads them, the plots, and cards of the user's."""
 
+import json
+
 from huggingface_hub import ModelCard
 
 from tests.reporting.card_run import PNG, write_run
@@ -33,6 +35,42 @@ def test_evidence_is_pushed_with_the_model(pusher, loopback_hub, tmp_path):
     figures = {name: value for name, value, _ in found["figures"]}
     assert figures["accuracy to truth"] == 0.81 and figures["ece, calibrated"] == 0.05
     assert 'model="tester/evidence"' in found["content"]
+
+
+def test_no_file_that_is_pushed_names_people_or_places(pusher, loopback_hub, tmp_path):
+    folder = write_run(tmp_path / "Ann's disk" / "run")
+    results = json.loads((folder / "results.json").read_text())
+    row = {"annotator_id": "Ann Example", "eta": 0.5, "adversarial": False}
+    results["annotators"] = {"method": "em", "table": [row, row | {"annotator_id": "Bob Example", "eta": -0.1}]}
+    results["provenance"]["config"] |= {
+        "model_name": str(tmp_path / "base"),
+        "train_data_path": f"{tmp_path}/a b.jsonl",
+    }
+    results["provenance"]["command"] += [f"train_data_path={tmp_path}/a b.jsonl"]
+    for path in (folder / "results.json", folder / "evaluation" / "demo" / "rm" / "provenance.json"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(results))
+    calibration = json.loads((folder / "calibration" / "calibration.json").read_text())
+    (folder / "calibration" / "calibration.json").write_text(
+        json.dumps(calibration | {"provenance": {"model": {"name": str(folder), "sha256": {}}}})
+    )
+    (folder / "rate" / "effects.md").write_text(f"of {tmp_path}/Ann/effects.csv\n")
+    (folder / "rate" / "torn.json").write_text('{"name": "Ann Exa')
+    (folder / "annotators.csv").write_text("annotator_id,eta\nAnn Example,0.5\n")
+    pusher.run(PUSH, folder=str(folder), repo="tester/people")
+    files = loopback_hub.model("tester/people").history()[0].files
+    assert {"results.json", "calibration/calibration.json", "rate/effects.md"} <= set(files)
+    for name, file in files.items():
+        for secret in ("Ann", "Bob", str(tmp_path), tmp_path.name):
+            assert secret.encode() not in file.content, (name, secret)
+    pushed = json.loads(files["results.json"].content)
+    assert pushed["annotators_summary"]["table"] == {
+        **{"annotators": 2, "median_eta": 0.2, "lowest_eta": -0.1, "highest_eta": 0.5},
+        **{"adversarial": 0},
+    }
+    assert pushed["figures"] == results["figures"] and "rate/torn.json" not in files
+    assert pushed["provenance"]["command"][-1] == "train_data_path=a b.jsonl"
+    assert json.loads((folder / "results.json").read_text()) == results  # the run's own file is as it was
 
 
 def test_a_generated_card_follows_the_evidence_and_an_edited_one_stays(pusher, loopback_hub, tmp_path):

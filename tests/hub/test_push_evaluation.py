@@ -11,15 +11,16 @@ from tests.servers.hub_client import ClientError
 
 PREPARE = """
 from pathlib import Path
-from tests.synthetic_results import NoisyScorer, evaluate, pairs
+from tests import synthetic_results as synthetic  # not its names, which are others' in this process
 from trl_ext.evaluation.results.hub import add_evaluation_to_model_card, push_evaluation_results
 from trl_ext.evaluation.rewardbench_layout import write_rewardbench_results
 
 subsets = ("mt-bench-easy", "mt-bench-hard", "donotanswer", "hep-go")
 root = Path(folder)
 for name, skill in (("tester/rm", 1.0), ("tester/other", 0.5)):
-    rows, figures, rewards = evaluate(root, NoisyScorer(name, skill), pairs(3, subsets))
-    write_rewardbench_results(root, figures, rows, rewards, model=name)
+    scored = synthetic.evaluate(root, synthetic.NoisyScorer(name, skill), synthetic.pairs(3, subsets))
+    rows, figures, _ = scored
+    write_rewardbench_results(root, figures, rows, scored[2], model=name)
 other = root / "reward-bench-2" / "eval-set" / "tester" / "rm.json"  # of another benchmark: not pushed with this one
 other.parent.mkdir(parents=True, exist_ok=True)
 other.write_text('{"model": "tester/rm"}')

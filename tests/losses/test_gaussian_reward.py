@@ -4,13 +4,14 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import integrate, stats
-from scipy.special import expit
+from scipy.special import erfcx, expit
 
 from trl_ext.losses import GaussianRewardLoss
 from trl_ext.losses.gaussian_reward import ordinal_anchor_loss, preference_probability
+from trl_ext.losses.normal_cdf import log_normal_cdf
 
 
 reals = st.floats(-1e4, 1e4)
@@ -19,6 +20,11 @@ log_variances = st.floats(-20, 20)
 
 def tensor(*values, **kwargs):
     return torch.tensor(values, dtype=torch.float64, **kwargs)
+
+
+def normal_ratio(z: float) -> float:
+    """phi(z) / Phi(z)."""
+    return math.sqrt(2 / math.pi) / erfcx(-z / math.sqrt(2))
 
 
 class TestGaussianRewardLoss:
@@ -31,11 +37,22 @@ class TestGaussianRewardLoss:
         torch.testing.assert_close(loss, torch.tensor([-math.log(stats.norm.cdf(1 / math.sqrt(2)))]))
 
     @given(reals, log_variances, log_variances)
-    def test_finite_gradients(self, d, chosen, rejected):
+    @example(d=-15.75, chosen=-16.6875, rejected=-17.703125)
+    @example(d=-1e4, chosen=math.log(0.5), rejected=math.log(0.5))
+    @example(d=-1e4, chosen=-20.0, rejected=-20.0)
+    def test_gradients_in_float32(self, d, chosen, rejected):
         values = [torch.tensor([value], requires_grad=True) for value in (d, 0.0, chosen, rejected)]
         loss = GaussianRewardLoss()(*values[:2], log_variance_chosen=values[2], log_variance_rejected=values[3])
         loss.sum().backward()
-        assert loss.isfinite().all() and all(value.grad.isfinite().all() for value in values)
+        assert loss.isfinite().all()
+        of_d, chosen, rejected = (value.item() for value in (values[0].detach(), *values[2:]))  # as rounded to float32
+        sd = math.sqrt(math.exp(chosen) + math.exp(rejected))
+        slope = -normal_ratio(of_d / sd)
+        expected = [slope / sd, -slope / sd, *(-slope * of_d * math.exp(v) / (2 * sd**3) for v in (chosen, rejected))]
+        # phi(z) of large z has the relative rounding error of z times z^2
+        slack = 2e-5 if of_d <= 0 else 2e-5 + 2e-6 * (of_d / sd) ** 2
+        for value, right in zip(values, expected, strict=True):
+            assert value.grad.item() == pytest.approx(right, rel=slack, abs=1e-30)
 
     @given(st.floats(-5, 5), st.floats(-2, 2), st.floats(0.1, 10), st.floats(-5, 5))
     def test_pairs_identify_neither_scale_nor_location(self, d, log_variance, factor, shift):
@@ -53,6 +70,17 @@ class TestGaussianRewardLoss:
         half = torch.ones(2, dtype=torch.bfloat16)
         loss = GaussianRewardLoss()(half, 0 * half, log_variance_chosen=half, log_variance_rejected=half)
         assert loss.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_slope_of_log_normal_cdf(dtype):
+    """Also where it is thousands of standard deviations away: the worst pairs are those that have most to teach."""
+    z = torch.tensor([-1e18, -1e9, -1e5, -1e3, -364.0, -20.0, -1.0, 0.0, 1.0, 5.0], dtype=dtype, requires_grad=True)
+    value = log_normal_cdf(z)
+    value.sum().backward()
+    expected = torch.tensor([normal_ratio(x) for x in z.tolist()], dtype=dtype)
+    torch.testing.assert_close(z.grad, expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(value.detach(), torch.special.log_ndtr(z.detach()), rtol=0, atol=0)
 
 
 class TestOrdinalAnchorLoss:
@@ -79,6 +107,19 @@ class TestOrdinalAnchorLoss:
         assert all(value.grad.isfinite().all() for value in (*values, thresholds))
         if label == -1:
             assert loss.item() == 0 and values[0].grad.item() == 0
+
+    @given(reals, log_variances, st.sampled_from([0, 2]))
+    @example(mean=1e4, log_variance=-20.0, label=0)
+    def test_gradients_in_float32(self, mean, log_variance, label):
+        values = [torch.tensor([value], requires_grad=True) for value in (mean, log_variance)]
+        ordinal_anchor_loss(*values, torch.tensor([label]), tensor(-1.0, 1.0)).sum().backward()
+        mean, log_variance = (value.item() for value in values)
+        scale = math.exp(-log_variance / 2)
+        z = (-1 - mean) * scale if label == 0 else (mean - 1) * scale
+        slope = -normal_ratio(z)
+        expected = [-slope * scale if label == 0 else slope * scale, -slope * z / 2]
+        for value, right in zip(values, expected, strict=True):
+            assert value.grad.item() == pytest.approx(right, rel=1e-5, abs=1e-30)
 
     def test_anchors_identify_the_variance(self):
         """As often bad as good: the mean is in the middle, and how often it is fair tells the standard deviation."""

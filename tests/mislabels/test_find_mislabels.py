@@ -1,5 +1,7 @@
 """The search for wrong labels: planted errors in the demo data, simulated annotators, and awkward data."""
 
+import json
+
 import numpy as np
 import pytest
 from datasets import Dataset
@@ -8,7 +10,7 @@ from tasks.mislabels_config import DEFAULTS
 from tasks.mislabels_data import load_pairs
 from trl_ext.data.bundled import ENCODER
 from trl_ext.evaluation import mean_estimate
-from trl_ext.mislabels import EVIDENCE, find_mislabels, pair_features, plant_errors
+from trl_ext.mislabels import EVIDENCE, find_mislabels, pair_features, pair_rows, plant_errors
 from trl_ext.mislabels.head import fit_head, scale_features
 from trl_ext.reliability import estimate_commitment
 
@@ -58,7 +60,17 @@ class TestPlantedErrors:
 
     def test_flagged_labels_are_mostly_wrong(self, planted_reports):
         flagged = np.concatenate([r.table.loc[r.table["flagged"], "wrong"] for r in planted_reports])
-        assert len(flagged) > 40 and flagged.mean() > 0.7
+        assert len(flagged) > 40 and flagged.mean() > 0.8
+
+    def test_numbers_and_their_caveats(self, planted_reports):
+        for report in planted_reports:
+            total = report.figures["wrong_labels"]
+            assert total.ci_low <= 48 <= total.ci_high
+            assert report.annotators["expected_wrong"].sum() == pytest.approx(total.value)
+            assert any("mistakes that annotators share" in note for note in report.notes)
+            assert any("nominal" in note for note in report.notes) and report.to_dict()["notes"] == list(report.notes)
+            assert None in [row["difference"] for row in report.to_dict()["comparison"]]
+            assert "nan" not in json.dumps(report.to_dict(), default=float).lower()
 
 
 class TestAnnotators:
@@ -105,6 +117,9 @@ class TestRows:
             values = report.table["evidence"].to_numpy()
             assert (np.diff(values) <= 0).all() and sorted(report.table["row"]) == list(range(100))
         first = report.table.iloc[0]
+        assert [first[name] for name in ("prompt", "chosen")] == [
+            data[int(first["row"])][n] for n in ("prompt", "chosen")
+        ]
         assert report.reliability[first["row"]] == pytest.approx(1 - first["p_wrong"])
         report.save(tmp_path / "mislabels")
         assert {path.name for path in (tmp_path / "mislabels").iterdir()} == {"mislabels.csv", "annotators.csv"}
@@ -156,6 +171,18 @@ def test_bad_input(changes, message):
     data, x, _ = simulated(20)
     with pytest.raises(ValueError, match=message):
         find_mislabels(data, **{"features": x, **changes})
+
+
+def test_bad_ids_are_named_by_column_and_row():
+    data = simulated(20)[0].remove_columns("annotator_id")
+    with pytest.raises(ValueError, match="column 'worker' has 1 missing ids .*; first: row 3"):
+        pair_rows(data.add_column("worker", ["a"] * 3 + [None] + ["b"] * 16), "worker")
+    with pytest.raises(
+        TypeError, match="column 'annotator_id' must be all str or all int; first other: row 0, value 0.5"
+    ):
+        pair_rows(data.add_column("annotator_id", [0.5] * 20))
+    with pytest.raises(ValueError, match="all rows have one value in 'topic'"):
+        pair_rows(data.add_column("topic", ["x"] * 20), group_column="topic")
 
 
 def test_one_prompt_is_too_few():

@@ -91,18 +91,29 @@ class TestInfluence:
 
 class TestLeaveOut:
     @settings(max_examples=15, deadline=None)
-    @given(seed=st.integers(0, 1000), size=st.integers(1, 4))
-    def test_is_a_newton_step_on_the_objective_without_the_group(self, seed, size):
-        x, penalty = pairs(seed, 24), 0.05
+    @given(seed=st.integers(0, 1000), size=st.integers(1, 4), penalty=st.sampled_from([0.1, 1e-2, 1e-4]))
+    def test_is_the_margin_of_the_minimum_without_the_group(self, seed, size, penalty):
+        x = pairs(seed, 24)
         groups = np.arange(24) // size
-        head = fit_head(x, penalty)
-        found = leave_out_margins(head, x, groups)
         rest = groups != groups[5]
-        wrong = 1 / (1 + np.exp(x[rest] @ head.theta))
-        gradient = penalty * head.theta - wrong @ x[rest] / 24
-        hessian = (x[rest] * (wrong * (1 - wrong))[:, None]).T @ x[rest] / 24 + penalty * np.eye(4)
-        moved = head.theta - np.linalg.solve(hessian, gradient)
-        np.testing.assert_allclose(found[~rest], x[~rest] @ moved, atol=1e-8)
+        exact = fit_head(x[rest], penalty * 24 / rest.sum()).margins(x[~rest])
+        np.testing.assert_allclose(leave_out_margins(fit_head(x, penalty), x, groups)[~rest], exact, atol=0.01)
+
+    @pytest.mark.parametrize("penalty", [1e-2, 1e-3, 1e-4])
+    def test_knows_nothing_of_the_label_even_with_more_features_than_pairs(self, penalty):
+        (x,) = scale_features(np.random.default_rng(0).normal(size=(50, 80)) + 0.5)
+        for row in (0, 17, 49):
+            other = x.copy()
+            other[row] *= -1
+            both = [leave_out_margins(fit_head(one, penalty), one, np.arange(50))[row] for one in (x, other)]
+            assert sum(both) == pytest.approx(0, abs=0.02)
+
+    def test_groups_that_do_not_settle_are_fitted_again(self):
+        x = pairs(0, 30)
+        head = fit_head(x, 1e-7)
+        found = leave_out_margins(head, x, np.arange(30) // 6)
+        exact = fit_head(x[6:], 1e-7 * 30 / 24).margins(x[:6])
+        np.testing.assert_allclose(found[:6], exact, atol=0.01)
 
     def test_is_nearly_the_margin_after_training_again(self):
         x = pairs(0, 150)

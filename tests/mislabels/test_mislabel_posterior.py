@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from trl_ext.mislabels import (
     average_precision,
     compare_evidence,
-    count_wrong_labels,
+    estimate_wrong_labels,
     flag_wrong_labels,
     precision_at,
     wrong_label_probability,
@@ -65,14 +65,83 @@ class TestFlags:
         assert flagged.sum() > 1000 and 1 - wrong[flagged].mean() == pytest.approx(0.2, abs=0.02)
 
 
-def test_the_number_of_wrong_labels_is_covered():
-    covered = []
-    for seed in range(200):
-        margins, wrong = labels(0.7, 100, seed)
-        found = count_wrong_labels(margins, 0.7, 0.7, 0.7)  # the commitment known: the spread of the labels alone
-        assert 0 <= found.ci_low <= found.value <= found.ci_high <= 100
-        covered.append(found.ci_low <= wrong.sum() <= found.ci_high)
-    assert 0.9 <= np.mean(covered) <= 0.99
+def by_people(etas, labels_each: int, seed: int, sd: float = 3.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Margins in a unit of their own, annotators, and whether labels are wrong."""
+    parts = [labels(eta, labels_each, 1000 * seed + k) for k, eta in enumerate(etas)]
+    margins, wrong = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return 0.3 * sd / 2 * margins, np.repeat(np.arange(len(etas)), labels_each), wrong
+
+
+class TestNumbers:
+    def test_is_what_importance_sampling_of_the_model_gives(self):
+        generator = np.random.default_rng(0)
+        margins, who, draws = np.array([2.0, 1.0, -0.5, 1.5, 1.0]), np.array([0, 0, 0, 1, 1]), 400_000
+        scale = np.exp(generator.normal(np.log(2), 1.25, draws)) / np.median(np.abs(margins))
+        mean, k = generator.beta(2, 1.25, draws), generator.choice([1.0, 3, 10, 30, 80, 200], draws)
+        q = generator.beta(1 + (mean * k)[:, None], 1 + ((1 - mean) * k)[:, None], (draws, 2))[:, who]
+        judge = 1 / (1 + np.exp(-scale[:, None] * margins))
+        said = q * judge + (1 - q) * (1 - judge)
+        expected = np.average((1 - q) * (1 - judge) / said, axis=0, weights=said.prod(axis=1))
+        found = estimate_wrong_labels(margins, who)
+        np.testing.assert_allclose(found.p_wrong, expected, atol=0.005)
+        np.testing.assert_allclose(np.exp(found.log_odds), found.p_wrong / (1 - found.p_wrong))
+
+    def test_intervals_contain_the_numbers_when_scale_and_commitments_are_estimated(self):
+        total, each = [], []
+        for seed in range(24):
+            margins, who, wrong = by_people((0.95, 0.9, 0.8, 0.4, 0.0), 20, seed)
+            found = estimate_wrong_labels(margins, who)
+            total.append(found.total.ci_low <= wrong.sum() <= found.total.ci_high)
+            each += [one.ci_low <= wrong[who == k].sum() <= one.ci_high for k, one in enumerate(found.counts)]
+        assert np.mean(total) >= 0.9 and np.mean(each) >= 0.93
+
+    def test_the_total_is_the_sum_over_annotators_and_the_seed_decides(self):
+        margins, who, _ = by_people((0.9, 0.2), 30, 0)
+        found = estimate_wrong_labels(margins, who)
+        assert found.total.value == pytest.approx(sum(one.value for one in found.counts))
+        assert found.total.value == pytest.approx(found.p_wrong.sum()) and found.total.n == 60
+        assert found.counts == estimate_wrong_labels(margins, who).counts
+        assert "measured coverage" in found.total.method
+
+    def test_people_with_two_labels_each_are_taken_as_the_others_are(self):
+        expected, true, right = [], [], []
+        for seed in range(4):
+            margins, who, wrong = by_people([0.8] * 100, 2, seed)
+            found = estimate_wrong_labels(margins, who)
+            flagged = flag_wrong_labels(found.p_wrong, 0.1)
+            expected.append(found.p_wrong.sum())
+            true.append(wrong.sum())
+            right += list(~wrong[flagged])
+        assert np.sum(expected) == pytest.approx(np.sum(true), rel=0.3)
+        assert np.mean(right) < 0.2
+
+    def test_few_labels_leave_doubt(self):
+        found = estimate_wrong_labels([1.0] * 20)
+        assert found.total.ci_low == 0 and found.total.ci_high >= 1 and found.p_wrong.min() > 1e-4
+        assert not found.scale_is_known and np.isfinite([found.scale.ci_low, found.scale.ci_high]).all()
+        nothing = estimate_wrong_labels(np.zeros(10))
+        assert nothing.total.ci_high - nothing.total.ci_low >= 5
+
+    def test_many_labels_of_one_person(self):
+        margins, wrong = labels(0.8, 20_000, 0)
+        found = estimate_wrong_labels(margins)
+        assert found.scale_is_known and found.scale.value == pytest.approx(1, abs=0.1)
+        assert found.total.ci_low <= wrong.sum() <= found.total.ci_high
+        assert found.total.ci_high - found.total.ci_low < 800
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (([np.nan],), "margins must be finite"),
+            (([1.0, 2.0], ["a"]), "one id per margin, 2, got 1"),
+            (([1.0], ["a"], {"prior": (0, 1)}), "prior"),
+            (([1.0], ["a"], {"level": 1.0}), "level"),
+        ],
+    )
+    def test_refuses(self, arguments, message):
+        arguments, keys = arguments[:2], dict(*arguments[2:])
+        with pytest.raises(ValueError, match=message):
+            estimate_wrong_labels(*arguments, **keys)
 
 
 class TestRanking:

@@ -73,6 +73,7 @@ def write_run(folder: Path, name: str = "demo", command: list[str] | None = None
         "raw": report(0.12),
         "calibrated": report(0.05),
         "ece_change": estimate(-0.07, -0.11, -0.03),
+        "provenance": {"command": ["tasks/calibrate.py"], "config": {"data": "demo"}},
     }
     (folder / "calibration" / "calibration.json").write_text(json.dumps(calibration))
     for side in ("raw", "calibrated"):

@@ -90,6 +90,12 @@ def train(folder: Path, skill: float = 0.8, seed: int = 0) -> pd.DataFrame:
     return table
 
 
+def only_results(folder: Path) -> None:
+    """Leave out what is drawn for each run by itself: one run has enough of it."""
+    for name in ("data_health.json", "training_log.json"):
+        (folder / name).unlink()
+
+
 def calibrate(folder: Path, table: pd.DataFrame) -> None:
     """Reports of calibration, raw and tempered, and ECE during training."""
     difference = (table["reward_chosen"] - table["reward_rejected"]).to_numpy()
@@ -149,12 +155,12 @@ def compare_ratings(folder: Path, models: list[str]) -> None:
 
 
 def monitor(folder: Path) -> None:
-    """Annotators who answer twice, one of them with a hostile name."""
+    """Annotators who answer twice, two of them those of the training pairs, one with a hostile name."""
     rng = np.random.default_rng(3)
     rows = []
     for name, eta in (
-        ("ada", 0.95),
-        ("ben", 0.6),
+        ("annotator-01", 0.95),
+        ("annotator-02", 0.6),
         (HOSTILE, 0.1),
         ("an annotator with a name of quite some length", 0.8),
     ):
@@ -196,7 +202,7 @@ def whole_run(folder: Path, *, skill: float = 0.8, seed: int = 0) -> Path:
     folder.mkdir(parents=True)
     table = train(folder, skill, seed)
     calibrate(folder, table)
-    audit(folder, ["rm", LONG])
+    audit(folder, [f"outputs__{folder.name}", LONG])
     compare_ratings(folder, ["plain", "verbose", LONG, LONG + "x", HOSTILE])
     monitor(folder)
     suspect(folder, table)

@@ -2,20 +2,23 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.reporting.report_runs import HOSTILE, train, whole_run
+from tests.reporting.report_runs import HOSTILE, only_results, train, whole_run
 from tests.synthetic_results import NoisyScorer, evaluate, pairs
-from trl_ext.reporting import read_run, write_report
+from trl_ext.reporting import DamagedEvidence, RunEvidence, read_run, write_report
 from trl_ext.reporting.__main__ import main
 from trl_ext.reporting.figures import COLOURS, new_figure
 from trl_ext.reporting.forest import draw_forest
+from trl_ext.reporting.histograms import HistogramPanel, draw_histograms
 from trl_ext.reporting.html_report.blocks import interval, number, number_cell
+from trl_ext.reporting.html_report.data_sections import annotator_blocks, mislabel_blocks
 from trl_ext.reporting.html_report.svg import figure_to_svg, report_style, theme_colour
-from trl_ext.reporting.run_folder import COMMANDS
+from trl_ext.reporting.run_folder import COMMANDS, MislabelEvidence, MonitoringEvidence
 from trl_ext.reporting.training_figures import training_table
 
 
@@ -100,7 +103,7 @@ def test_a_run_of_which_nothing_is_known(tmp_path):
     text = Page(html).text
     for part in set(COMMANDS) - {"calibration_history"}:
         assert COMMANDS[part] in text
-    assert "0 of 9 questions are answered in its favour, 0 against it, 9 are open" in text
+    assert "Nothing was measured that has a verdict; 9 not measured" in text
 
 
 def test_several_runs_are_compared_on_their_rows(tmp_path):
@@ -108,6 +111,7 @@ def test_several_runs_are_compared_on_their_rows(tmp_path):
     for folder, skill in ((good, 1.5), (bad, 0.1)):
         folder.mkdir()
         train(folder, skill)
+        only_results(folder)
         evaluate(folder / "evaluation", NoisyScorer(folder.name, skill), pairs(4))
     html = write_report([good, bad], tmp_path / "report.html").read_text(encoding="utf-8")
     text = Page(html).text
@@ -120,6 +124,7 @@ def test_nothing_in_common_is_said(tmp_path):
     for folder in runs:
         folder.mkdir()
     train(runs[0])
+    only_results(runs[0])
     assert "no paired differences" in write_report(runs, tmp_path / "r.html").read_text(encoding="utf-8")
 
 
@@ -170,6 +175,75 @@ def test_forests_have_room_for_their_labels(width, count):
     assert box.x0 > -0.05 and box.y0 > -0.05
     assert box.x1 < figure.get_figwidth() + 0.05 and box.y1 < figure.get_figheight() + 0.05
     assert figure.get_figwidth() == pytest.approx(width)
+
+
+@pytest.mark.parametrize("width", [3.6, 8.4])
+def test_a_forest_without_any_figure(width):
+    rows = pd.DataFrame(
+        {"label": ["W", "W"], "series": ["before", "after"], "value": np.nan, "ci_low": np.nan, "ci_high": np.nan}
+    )
+    with report_style():
+        draw_forest(rows, width=width, reference=0.0)
+        draw_forest(rows.assign(value=5.0), width=width, limits=(0, 1))
+
+
+def test_texts_of_a_narrow_forest_are_not_struck_through():
+    rows = pd.DataFrame({"label": ["a"], "value": [0.5], "ci_low": [0.4], "ci_high": [0.6]})
+    with report_style():
+        texts = draw_forest(rows, width=3.6, reference=0.5).axes[0].texts
+    assert len(texts) == 2 and all(text.get_bbox_patch() is not None for text in texts)
+
+
+def test_bars_say_what_they_count():
+    counted = {"edges": [0, 1, 2], "counts": [3, 4]}
+    panels = [
+        HistogramPanel("a", "words", {"chosen": counted, "rejected": counted}),
+        HistogramPanel("b", "rows", {"": counted}, "people"),
+    ]
+    first, second = draw_histograms(panels, width=8.4).axes
+    assert (first.get_ylabel(), second.get_ylabel()) == ("pairs", "people")
+    assert first.get_legend() is not None and second.get_legend() is None
+
+
+def test_of_many_annotators_the_worst_are_shown():
+    names = [f"ann-{index:03d}" for index in range(200)]
+    table = pd.DataFrame(
+        {
+            "annotator_id": names,
+            "eta": np.linspace(1, 0, 200),
+            "ci_low": -np.inf,
+            "ci_high": 1.0,
+            "decision": "undecided",
+        }
+    )
+    table.loc[3, "decision"] = "below"
+    drawn = []
+    run = RunEvidence("run", Path("run"), monitoring=MonitoringEvidence({}, table), missing={})
+    annotator_blocks(run, lambda title, draw, **options: drawn.append((draw(3.6), options["caption"])))
+    [(figure, caption)] = drawn
+    shown = {text.get_text() for text in figure.axes[0].texts}
+    assert {"ann-003", "ann-199"} <= shown and "ann-000" not in shown and "The 40 worst of 200" in caption
+
+
+def test_long_texts_of_suspected_pairs_are_beginnings():
+    pairs = pd.DataFrame({"rank": [1], "id": ["x"], "prompt": ["word " * 300]})
+    run = RunEvidence("run", Path("run"), mislabels=MislabelEvidence({}, pairs, None), missing={})
+    [table] = [block for block in mislabel_blocks(run, lambda *_, **__: None) if hasattr(block, "rows")]
+    assert len(table.rows[0][-1]) == 160 and table.rows[0][-1].endswith("…")
+
+
+def test_headings_follow_one_another(html):
+    levels = [int(tag[1]) for tag in Page(html).tags if tag in ("h1", "h2", "h3", "h4")]
+    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    labels = re.findall(r'role="group" aria-label="([^"]+)"', html)
+    assert len(labels) == len(set(labels)) and '<th scope="col"></th>' not in html
+
+
+def test_evidence_that_no_check_expected_is_named(tmp_path):
+    run = RunEvidence("run", tmp_path, figures={"after_accuracy_to_truth": "no estimate"})
+    with pytest.raises(DamagedEvidence, match="cannot be made of what this folder holds") as error:
+        write_report(run, tmp_path / "r.html")
+    assert str(error.value).startswith(str(tmp_path))
 
 
 def test_dollars_and_brackets_are_text():

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tests.reporting.card_run import estimate, write_run
 from tests.tiny import pairs, tiny_reward_model, tiny_tokenizer
 from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer, ReliabilityRewardConfig, ReliabilityRewardTrainer
-from trl_ext.cards import cell, interval, is_unedited, sign
+from trl_ext.cards import cell, interval, is_unedited, sign, usage
 from trl_ext.reporting.model_card import card_to_push, main, model_card, refresh_model_card
 from trl_ext.reporting.run_files import as_estimate
 
@@ -25,6 +26,8 @@ SETTINGS = {
     "disable_tqdm": True,
     "save_strategy": "no",
 }
+# characters that mean something to Markdown, or end a line for somebody
+TRICKY = "a1 |\\`[]<>-!#*_\n\r\t\x0b\x0c\x1c\x85\u2028\u2029\u00e9\U0001f600"
 HOSTILE = "a|b `c`\n---\n# d <!-- e --> \\ [f](g)\n```\n| h |"
 
 
@@ -105,6 +108,47 @@ class TestTrainer:
             trainer.create_model_card()
             assert is_unedited((tmp_path / "rm" / "README.md").read_text())
 
+    def test_conversations_are_scored_in_the_layout_of_the_training(self, tmp_path, tokenizer, capsys):
+        row = {
+            "prompt": [{"role": "user", "content": "What is 2 + 2?"}],
+            **{name: [{"role": "assistant", "content": text}] for name, text in (("chosen", "4"), ("rejected", "5"))},
+        }
+        trainer = PairwiseRewardTrainer(
+            tiny_reward_model(tokenizer),
+            PairwiseRewardConfig(str(tmp_path / "rm"), **SETTINGS),
+            train_dataset=Dataset.from_list([row] * 2),
+            processing_class=tokenizer,
+        )
+        trainer.save_model()
+        trainer.create_model_card()
+        card = (tmp_path / "rm" / "README.md").read_text()
+        assert "trained on conversations in the layout of its chat template" in card
+        text = tokenizer.decode(trainer.train_dataset[0]["chosen_ids"])
+        expected = trainer.predict(trainer.train_dataset.select([0])).predictions[0, 0]
+        for block in (
+            re.search(r"## Use\n\n```python\n(.*?)```", card, re.DOTALL)[1],
+            usage("rm", "", adapter=True, base_is_public=False, conversational=True),
+        ):
+            names = {}
+            capsys.readouterr()
+            exec(block.replace('"rm"', repr(str(tmp_path / "rm"))), names)
+            assert names.get("text", text) == text
+            assert float(capsys.readouterr().out.strip("[]\n")) == pytest.approx(expected, abs=1e-5)
+
+    @pytest.mark.parametrize(("method", "named"), [("beta", True), ("none", False), ("smoothing", False)])
+    def test_the_method_is_the_papers_only_where_its_loss_is(self, tmp_path, tokenizer, method, named):
+        args = ReliabilityRewardConfig(str(tmp_path / "rm"), rapl_method=method, **SETTINGS)
+        data = pairs(4, reliability=[0.9] * 4)
+        trainer = ReliabilityRewardTrainer(
+            tiny_reward_model(tokenizer), args, train_dataset=data, processing_class=tokenizer
+        )
+        trainer.create_model_card(dataset_name="/srv/ann/pairs.jsonl")
+        card = (tmp_path / "rm" / "README.md").read_text()
+        assert ("Method: [Reliability-Aware" in card) == named and ("mitchell2023note" in card) == (
+            method == "smoothing"
+        )
+        assert "/srv" not in card + (tmp_path / "rm" / "training_facts.json").read_text()
+
 
 class TestEvidence:
     @pytest.fixture
@@ -146,6 +190,8 @@ class TestEvidence:
             "cd" * 32,
             "python tasks/train.py with rapl_method=beta\n",
             "No public benchmark was run",
+            "length weight: reward for a detailed answer over a concise one, W_length; ratio: W_correct / W_length.",
+            "Local models and files are named by their last part alone",
         ):
             assert text in card
 
@@ -171,6 +217,11 @@ class TestEvidence:
         (folder / "results.json").write_text(json.dumps(results))
         card = ModelCard(model_card(folder))
         assert {result.metric_name.split(",")[0] for result in card.data.eval_results} == {"ece", "brier"}
+        calibration = json.loads((folder / "calibration" / "calibration.json").read_text())
+        calibration["measured_on"]["data"] = "test pairs of demo"  # as of a file demo.jsonl
+        calibration["provenance"] = {"command": ["tasks/train.py"], "config": results["provenance"]["config"]}
+        (folder / "calibration" / "calibration.json").write_text(json.dumps(calibration))
+        assert not ModelCard(model_card(folder)).data.eval_results
         assert "| accuracy to truth | held_out.jsonl |" in card.content
 
     def test_a_dataset_on_the_hub_is_the_dataset_of_the_metadata(self, folder):
@@ -204,6 +255,39 @@ class TestEvidence:
             (folder / "results.json").write_text(json.dumps(results))
             assert verdict in model_card(folder)
 
+    @pytest.mark.parametrize(
+        ("low", "high", "text", "applied"),
+        [
+            (-0.2, -0.1, "makes probabilities better, by -0.150", True),
+            (0.1, 0.2, "makes probabilities worse: use raw rewards, by 0.150", False),
+            (-0.1, 0.4, "don't say whether the calibration below makes probabilities better or worse", True),
+        ],
+    )
+    def test_a_calibration_has_a_verdict(self, folder, low, high, text, applied):
+        path = folder / "calibration" / "calibration.json"
+        path.write_text(
+            json.dumps(json.loads(path.read_text()) | {"ece_change": estimate((low + high) / 2, low, high)})
+        )
+        card = model_card(folder)
+        assert text in card and ("CalibratedScorer" in card) == applied
+
+    def test_a_calibration_that_is_not_stored_is_not_to_be_loaded(self, folder):
+        (folder / "config.json").write_text('{"model_type": "llama"}')
+        card = model_card(folder)
+        assert "It is not stored with the model" in card and "CalibratedScorer" not in card
+
+    def test_several_processes_are_launched_as_such(self, folder):
+        results = json.loads((folder / "results.json").read_text())
+        results["provenance"]["processes"] = 4
+        (folder / "results.json").write_text(json.dumps(results))
+        assert "accelerate launch --num_processes 4 tasks/train.py" in model_card(folder)
+
+    def test_why_there_is_no_calibration(self, folder):
+        results = json.loads((folder / "results.json").read_text()) | {"preference_calibration": "none: at chance"}
+        (folder / "results.json").write_text(json.dumps(results))
+        (folder / "calibration" / "calibration.json").unlink()
+        assert "The data did not allow it: at chance" in model_card(folder)
+
     def test_command_line(self, folder, capsys):
         assert main([str(folder), "--repo_id", "me/my-rm"]) == 0 and "Model card:" in capsys.readouterr().out
         (folder / "README.md").write_text("mine")
@@ -220,6 +304,7 @@ class TestText:
             ((0.69, 0.619, 0.76), "0.690 [0.619, 0.760]"),
             ((-0.0176, -0.0221, -0.0131), "-0.0176 [-0.0221, -0.0131]"),
             ((41.0, 29.0, 53.0), "41.0 [29.0, 53.0]"),
+            ((-1.017, -79.950, -0.256), "-1.02 [-79.95, -0.26]"),
             ((2.0, float("-inf"), float("inf")), "2.00 [-inf, inf]"),
             ((0.5, float("nan"), float("nan")), "0.500 (no interval)"),
             ((0.0, 0.0, 0.0), "0.000 [0.000, 0.000]"),
@@ -229,12 +314,12 @@ class TestText:
         assert interval(as_estimate(estimate(*numbers))) == shown
 
     @settings(max_examples=50)
-    @given(st.text())
+    @given(st.text(TRICKY))
     def test_a_cell_is_one_cell_of_one_line(self, text):
         assert tables_are_whole(f"| a |\n|---|\n| {cell(text)} |") and len(cell(text).splitlines()) <= 1
 
     @settings(max_examples=50)
-    @given(st.text(min_size=1), st.text(min_size=1))
+    @given(st.text(TRICKY, min_size=1), st.text(TRICKY, min_size=1))
     def test_an_edit_is_seen(self, text, addition):
         card = sign(text, "1.0")
         assert is_unedited(card) and is_unedited(card.replace("\n", "\r\n")) == is_unedited(card.replace("\r\n", "\n"))

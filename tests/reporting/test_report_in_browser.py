@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.reporting.report_runs import whole_run
+from tests.reporting.report_runs import only_results, train, whole_run
 from trl_ext.reporting import write_report
 
 
@@ -132,6 +132,32 @@ def test_it_prints_with_all_that_is_folded(report, open_page):
     pdf = page.pdf(format="A4", print_background=True)
     assert pdf.startswith(b"%PDF") and len(pdf) > 50_000
     assert pdf.count(b"/Type /Page\n") > 5
+
+
+def test_paper_is_wide_enough(report, open_page):
+    page, _ = open_page(report, 688)  # A4 less its margins
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    wide = """[...document.querySelectorAll('table, .chart svg')].map(t => [t.textContent.slice(0, 60), t.getBoundingClientRect()])
+      .filter(([text, box]) => box.right > 690).map(([text, box]) => [text, box.right])"""
+    assert page.evaluate(wide) == []
+
+
+def test_five_runs_fit(tmp_path, open_page):
+    runs = []
+    for seed in range(5):
+        runs.append(tmp_path / f"run-{seed}-of-an-experiment")
+        runs[-1].mkdir()
+        train(runs[-1], 0.1 + 0.3 * seed, seed)
+        only_results(runs[-1])
+    report = write_report(runs, tmp_path / "report.html")
+    for width in (1280, 420):
+        page, problems = open_page(report, width)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth") and problems == []
+        assert page.evaluate(_CHARTS) == []
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert page.evaluate(_BOXES) == []
+        assert page.locator("#comparison .chart svg:visible").count() == 1
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 
@@ -20,7 +21,7 @@ def test_everything_is_read(folder):
     run = read_run(folder)
     assert run.name == "demo-beta" and run.missing == {}
     assert run.figures["after_accuracy_to_truth"].value > 0.7
-    assert math.isinf(run.figures["before_ratio"].ci_high) or math.isfinite(run.figures["before_ratio"].ci_high)
+    assert not any(math.isnan(run.figures[f"{when}_ratio"].ci_high) for when in ("before", "after"))
     assert [result.benchmark for result in run.evaluations] == ["rewardbench"] and set(run.probes) == {"lie"}
     assert set(run.mismatch[0].tables) == {"before", "after"} and run.mismatch[0].headline
     assert HOSTILE in run.monitoring.table["annotator_id"].tolist()
@@ -64,6 +65,20 @@ def test_an_empty_folder_lists_all_that_is_missing(tmp_path):
         ("evaluation/x/results.json", '{"benchmark": "b", "model": "m", "figures": {}}', "figures are not as"),
         ("evaluation/lie/results.json", '{"sets": [1]}', "figures by set"),
         ("test_rewards.csv", "", "not a table"),
+        ("results.json", "[" * 100_000, "not JSON"),
+        ("results.json", '{"figures": {}, "provenance": [1]}', "'provenance' must be an object"),
+        ("results.json", '{"figures": {}, "round_trip": {"rows": 8, "max_difference": 0}}', "no 'tolerance'"),
+        ("results.json", '{"figures": {}, "annotators": {"table": []}}', "no 'method'"),
+        ("training_log.json", '{"log_history": [{"step": 1, "train_runtime": null}]}', "train_runtime"),
+        ("data_health.json", '{"rows": 3, "lengths": {}}', "no 'distinct_pairs'"),
+        ("calibration/training.json", '[{"ece": 0.1}]', "has the step None"),
+        ("calibration/training.json", '[{"step": 1, "ece": {"value": 1}}]', "no estimate"),
+        ("monitoring/annotators.csv", "annotator_id,eta,ci_low,ci_high\nada,x,0,1\n", "'x' in row 1"),
+        (
+            "mismatch/a/mismatch_after.csv",
+            "model,reference,mismatch,ci_low,ci_high,p_value\na,b,?,0,1,1\n",
+            "'\\?' in row 1",
+        ),
     ],
 )
 def test_damage_is_told_with_the_file(tmp_path, name, content, message):
@@ -73,6 +88,30 @@ def test_damage_is_told_with_the_file(tmp_path, name, content, message):
     with pytest.raises(DamagedEvidence, match=message) as error:
         read_run(tmp_path)
     assert name.rsplit("/", 1)[0] in str(error.value) and str(error.value).startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("calibration/calibration.json", {"ece_change": {"value": 1}}, "'ece_change' is no estimate"),
+        ("calibration/calibration.json", {"raw": {"ece": {}, "brier": {}, "diagram": {}}}, "no estimate"),
+        ("data_health.json", {"columns": [1]}, "'columns' must be an object"),
+        ("data_health.json", {"annotators": {"count": 3}}, "'annotators' has no 'rows'"),
+        ("monitoring/results.json", {"pooled_eta": 3}, "'pooled_eta' is no estimate"),
+        ("mislabels/mislabels.json", {"figures": [1]}, "'figures' must be an object"),
+        ("mislabels/mislabels.json", {"comparison": [{"value": 1}]}, "list of rows with evidence"),
+    ],
+)
+def test_what_a_part_lacks_is_told_with_its_file(folder, tmp_path, name, change, message):
+    for part in ("annotators.csv", "mislabels.csv"):
+        source = folder / name.split("/")[0] / part
+        if source.is_file():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            shutil.copy(source, (tmp_path / name).parent / part)
+    write(tmp_path / name, json.loads((folder / name).read_text(encoding="utf-8")) | change)
+    with pytest.raises(DamagedEvidence, match=message) as error:
+        read_run(tmp_path)
+    assert str(error.value).startswith(str(tmp_path / name))
 
 
 def test_numbers_that_json_lacks_are_read():
@@ -114,7 +153,21 @@ def test_health_of_pairs():
     assert health["longer_chosen"]["value"] == 0.75
     assert health["columns"]["reliability"]["missing"] == 1 and sum(health["columns"]["reliability"]["counts"]) == 3
     assert health["annotators"] == {"count": 3, "rows": {"1": 2, "2": 1, "3": 1}, "labels_per_pair": {"1": 1, "2": 1}}
+    assert "two-way" in health["longer_chosen"]["method"]
     json.dumps(health, allow_nan=False)
+
+
+def test_rows_of_a_question_are_no_independent_evidence_of_length():
+    from datasets import Dataset
+
+    once = {"prompt": list("abcdefghij"), "chosen": ["x y"] * 7 + ["x"] * 3, "rejected": ["z"] * 7 + ["z z"] * 3}
+    alone, repeated = (
+        data_health(Dataset.from_dict({name: values * times for name, values in once.items()}))["longer_chosen"]
+        for times in (1, 12)
+    )
+    assert repeated["n"] == 120 and repeated["value"] == alone["value"] == 0.7
+    width = alone["ci_high"] - alone["ci_low"]
+    assert repeated["ci_high"] - repeated["ci_low"] == pytest.approx(width, rel=0.2)
 
 
 def test_messages_have_lengths():

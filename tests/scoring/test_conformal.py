@@ -168,11 +168,13 @@ class TestPreferenceSets:
     [
         ({"alpha": 0.0}, "strictly between 0 and 1"),
         ({"alpha": 0.01}, "needs at least 99"),
-        ({"sds": [0.0] * 20}, "not positive; first: row 0"),
+        ({"sds": [1.0, -1.0] * 10}, "10 values below 0; first: row 1, value -1.0"),
+        ({"sds": [0.0] * 20, "targets": np.ones(20)}, "20 of 20 calibration pairs have the standard deviation 0"),
         ({"targets": [math.nan] * 20}, "targets has 20 values that are not finite"),
         ({"groups": ["a"] * 19 + [None]}, "row 19"),
         ({"groups": ["a"] * 19 + ["b"]}, "1 calibration pair of group 'b'"),
         ({"clusters": [0] * 20}, "clusters count once"),
+        ({"clusters": [0] * 19 + [None]}, "first without: row 19"),
         ({"cluster_rule": "mean", "clusters": range(20)}, "one_per_cluster, cluster_maximum"),
         ({"scale": 0.0}, "not 0"),
     ],
@@ -191,3 +193,26 @@ def test_applied_as_it_was_fitted():
         fitted.intervals([0.0], [1.0])
     with pytest.raises(ValueError, match="group 'c', of which no pair was there"):
         fitted.intervals([0.0], [1.0], ["c"])
+    with pytest.raises(ValueError, match="no group '': known are 'a'"):
+        fitted.coverage_range()
+
+
+def test_a_standard_deviation_of_zero_is_a_certain_difference():
+    """Of equal responses: they are no preference, and an interval of width 0 at 0."""
+    generator = np.random.default_rng(6)
+    d, sd = generator.normal(size=99), generator.uniform(0.5, 2, 99)
+    d[:3] = sd[:3] = 0
+    target = d + sd * generator.normal(size=99)
+    fitted = fit_conformal_intervals(d, target, sds=sd, alpha=np.float32(0.1))
+    low, high = fitted.intervals(d, sd)
+    assert (low[:3] == 0).all() and (high[:3] == 0).all()
+    assert ((low - 1e-12 <= target) & (target <= high + 1e-12)).mean() >= 0.9
+    for guarantee in ("marginal", "selective"):
+        decided = fit_preference_sets(np.abs(d), sds=sd, alpha=0.3, guarantee=guarantee).decide([0.0, 3.0], [0.0, 0.0])
+        assert decided.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("guarantee", ["marginal", "selective"])
+def test_no_pairs(guarantee):
+    with pytest.raises(ValueError, match="no calibration pairs|0 calibration pairs"):
+        fit_preference_sets([], guarantee=guarantee)

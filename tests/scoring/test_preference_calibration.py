@@ -23,7 +23,7 @@ from trl_ext.scoring import (
     save_calibration,
 )
 from trl_ext.scoring.calibrated import PREFERENCE_METHODS
-from trl_ext.scoring.calibrated.head import head_fingerprint
+from trl_ext.trainer.head_fingerprint import head_fingerprint
 
 
 CURVES = (

@@ -1,9 +1,12 @@
 """Models with several outputs: saved, reloaded, scored and compared."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from peft import LoraConfig
+from scipy.special import ndtr
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from tests.tiny import pairs, tiny_checkpoint, tiny_reward_model, tiny_tokenizer
@@ -11,13 +14,20 @@ from trl_ext import PairwiseRewardConfig, PairwiseRewardTrainer, RewardScorer
 from trl_ext.hub import load_reward_model, verify_round_trip
 from trl_ext.hub.stage import save_model
 from trl_ext.model_entries import REWARD_HEAD, REWARD_INTERVALS
+from trl_ext.reporting.model_card import model_card
 from trl_ext.scoring import (
+    CalibratedScorer,
     RewardUncertainty,
     fit_conformal_intervals,
+    fit_preference_calibration,
     fit_preference_sets,
     read_uncertainty,
+    remove_calibration,
+    remove_uncertainty,
+    save_calibration,
     save_uncertainty,
 )
+from trl_ext.scoring.uncertainty.storage import applicable_uncertainty
 
 
 ANCHORS = {"anchor_chosen": [1, 2, 2, 0, None] * 2, "anchor_rejected": [0, None, 1, 0, 0] * 2}
@@ -29,7 +39,14 @@ def tokenizer():
     return tiny_tokenizer()
 
 
-@pytest.fixture(scope="module", params=["ensemble", "gaussian", "ensemble adapter", "gaussian adapter"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "ensemble",
+        "gaussian adapter",
+        *(pytest.param(k, marks=pytest.mark.slow) for k in ("gaussian", "ensemble adapter")),
+    ],
+)
 def saved(request, tokenizer, tmp_path_factory):
     """A trainer that has saved its model, and the folder."""
     base = tiny_checkpoint(tmp_path_factory.mktemp("base"), tokenizer)
@@ -105,6 +122,9 @@ def test_the_scorer_combines(saved):
     np.testing.assert_allclose(compared.difference, mean[:, 0] - mean[:, 1], atol=1e-5)
     assert compared.low is None and compared.decision is None
     assert ((compared.probability > 0.5) == (compared.difference > 0)).all()
+    if kind == "gaussian":  # what the model was trained to say
+        np.testing.assert_allclose(compared.probability, ndtr(compared.difference / compared.sd))
+    assert found[0].probability() == pytest.approx(compared.probability[0])
     assert found[0].difference() == pytest.approx((compared.difference[0], compared.sd[0]))
     assert scorer.settings()["reduction"] == ("mean" if kind == "ensemble" else 0)
     if kind == "gaussian":
@@ -116,8 +136,10 @@ def test_the_scorer_combines(saved):
         "uncertainty:0.5": mean - 0.5 * expected.std(2),
         "effective:2": -2 * np.log(np.exp(-expected / 2).mean(2)),
     }.items():
-        found = RewardScorer(str(path), trainer.processing_class, reduction=reduction, progress=False)
-        found = found.score(PROMPTS, [list(pair) for pair in zip(FIRST, SECOND, strict=True)])
+        scorer = RewardScorer(str(path), trainer.processing_class, reduction=reduction, progress=False)
+        with pytest.raises(ValueError, match="pairs are compared by rewards with reduction='mean'"):
+            scorer.compare_pairs(PROMPTS, FIRST, SECOND)
+        found = scorer.score(PROMPTS, [list(pair) for pair in zip(FIRST, SECOND, strict=True)])
         np.testing.assert_allclose(found, value, atol=1e-5)
 
 
@@ -138,13 +160,82 @@ def test_intervals_travel_with_the_model(saved, tmp_path):
     np.testing.assert_allclose(found.high - found.low, 2 * 0.5 * found.sd, rtol=1e-6)
     assert found.decision.tolist() == [0, 0]  # of 99 pairs of which half are in the wrong order, nothing can be stated
     loaded, _ = load_reward_model(str(path))
-    if (path / "adapter_config.json").exists():
-        save_model(loaded, trainer.processing_class, tmp_path)  # an adapter in memory keeps what its outputs are
-        assert REWARD_HEAD.read(tmp_path) == REWARD_HEAD.read(path)
-    else:
-        assert read_uncertainty(loaded) == uncertainty
-    REWARD_INTERVALS.remove(path)
+    assert read_uncertainty(loaded) == uncertainty
+    save_model(loaded, trainer.processing_class, tmp_path)  # as it is pushed: an adapter in memory keeps all of it too
+    assert REWARD_HEAD.read(tmp_path) == REWARD_HEAD.read(path)
+    assert REWARD_INTERVALS.read(tmp_path) == REWARD_INTERVALS.read(path)
+    remove_uncertainty(path)
     assert read_uncertainty(path) is None
+
+
+def test_equal_responses_do_not_stop_the_others(saved):
+    trainer, path = saved
+    ones = np.linspace(0.5, 2, 99)
+    save_uncertainty(
+        path, RewardUncertainty(fit_conformal_intervals(ones, ones, sds=ones), fit_preference_sets(ones, sds=ones))
+    )
+    scorer = RewardScorer(str(path), processing_class=trainer.processing_class, progress=False)
+    found = scorer.compare_pairs(PROMPTS, FIRST, [FIRST[0], SECOND[1]])
+    assert found.difference[0] == 0 and found.decision[0] == 0 and found.probability[0] == 0.5
+    assert found.low[0] <= 0 <= found.high[0] and abs(found.decision[1]) == 1
+    with pytest.raises(ValueError, match="no pairs"):
+        scorer.compare_pairs([], [], [])
+    remove_uncertainty(path)
+
+
+def test_other_weights_refuse_intervals(saved, tmp_path):
+    trainer, path = saved
+    save_uncertainty(path, RewardUncertainty(fitted_on="pairs"))
+    model, _ = load_reward_model(str(path))
+    remove_uncertainty(path)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "score" in name:
+                parameter.mul_(-50)
+    scorer = RewardScorer(model, trainer.processing_class, progress=False)
+    with pytest.raises(ValueError, match="intervals that are stored with the model are of other weights"):
+        scorer.compare_pairs(PROMPTS, FIRST, SECOND)
+    save_model(model, trainer.processing_class, tmp_path)
+    if (tmp_path / "adapter_config.json").exists():
+        assert read_uncertainty(tmp_path) is None
+
+
+def test_a_calibration_is_of_the_default_reduction(saved):
+    trainer, path = saved
+    if trainer.reward_head.entry()["kind"] == "gaussian":
+        pytest.skip("the default is the first output")
+    d = np.linspace(-2, 3, 50)
+    save_calibration(path, fit_preference_calibration(d, 0 * d, (d > 0.5).astype(float) * 0.8 + 0.1))
+    pair = (PROMPTS[:1], FIRST[:1], SECOND[:1])
+    options = {"processing_class": trainer.processing_class, "progress": False}
+    assert CalibratedScorer.from_pretrained(str(path), **options).preference_probability(*pair).shape == (1,)
+    scorer = CalibratedScorer.from_pretrained(str(path), reduction="uncertainty:5", **options)
+    with pytest.raises(
+        ValueError, match="rewards with reduction='mean', but the scorer has reduction='uncertainty:5'"
+    ):
+        scorer.preference_probability(*pair)
+    remove_calibration(path)
+
+
+def test_training_an_adapter_again_removes_its_intervals(saved, tmp_path, tokenizer):
+    trainer, path = saved
+    if trainer.reward_head.entry()["kind"] != "gaussian" or not (path / "adapter_config.json").exists():
+        pytest.skip("one adapter is enough")
+    folder = tmp_path / "model"
+    shutil.copytree(path, folder)
+    save_uncertainty(folder, RewardUncertainty(fitted_on="before"))
+    trainer.save_model(str(folder))  # the same weights
+    assert read_uncertainty(folder) is not None
+    args = PairwiseRewardConfig(
+        str(folder), report_to="none", use_cpu=True, bf16=False, gradient_checkpointing=False, save_strategy="no",
+        max_steps=1, learning_rate=1e-2, disable_tqdm=True,
+    )  # fmt: skip
+    base = tiny_checkpoint(tmp_path / "base", tokenizer)
+    peft = LoraConfig(target_modules=["q_proj"])
+    again = PairwiseRewardTrainer(base, args, train_dataset=pairs(10, **ANCHORS), peft_config=peft)
+    again.train()
+    again.save_model()
+    assert read_uncertainty(folder) is None
 
 
 def test_further_training_forgets_intervals(tmp_path, tokenizer, caplog):
@@ -170,3 +261,35 @@ def test_a_damaged_entry_is_refused(tokenizer, tmp_path):
     model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="reward_head"):
         RewardScorer(str(tmp_path), tokenizer)
+
+
+def test_the_model_card_says_what_is_guaranteed(tokenizer, tmp_path):
+    model = tiny_reward_model(tokenizer, num_labels=2)
+    model.config.reward_head = {"kind": "gaussian"}
+    model.save_pretrained(tmp_path)
+    assert "## Uncertainty" not in model_card(tmp_path)
+    sets = fit_preference_sets(np.linspace(-1, 3, 60), alpha=0.2)
+    save_uncertainty(tmp_path, RewardUncertainty(preference_sets=sets, fitted_on="60 pairs"))
+    card = model_card(tmp_path)
+    assert "## Uncertainty" in card and "at most 0.2 of all pairs" in card and "60 pairs" in card
+    assert "compare_pairs" in card and "top_k=None" in card
+
+
+@pytest.mark.parametrize("part", ["intervals", "preference_sets"])
+def test_damaged_numbers_are_named(part):
+    d = np.linspace(-1, 3, 60)
+    whole = RewardUncertainty(fit_conformal_intervals(d, d), fit_preference_sets(d, alpha=0.2))
+    values = whole.to_dict()
+    values[part] = values[part] | {("quantiles" if part == "intervals" else "thresholds"): {"": "abc"}}
+    with pytest.raises(ValueError, match="the entry is damaged: these are no numbers: {'': 'abc'}"):
+        RewardUncertainty.from_dict(values)
+
+
+def test_float16_does_not_make_other_weights_of_the_same(tokenizer):
+    model = tiny_reward_model(tokenizer)
+    save_uncertainty(model, RewardUncertainty(fit_conformal_intervals(np.zeros(20), np.ones(20))))
+    assert applicable_uncertainty(model.half()) is not None
+    with torch.no_grad():
+        model.float().score.weight.mul_(2)
+    with pytest.raises(ValueError, match="of other weights"):
+        applicable_uncertainty(model)

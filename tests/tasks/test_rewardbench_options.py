@@ -23,6 +23,13 @@ class TestOptions:
             (["--model=a/b", "--debug", "False"], ["with", "model=a/b", "debug=False"]),
             (["with", "model=M", "--batch_size", "8"], ["with", "model=M", "batch_size=8"]),
             (["print_config"], ["print_config"]),
+            (
+                ["--model", "M", "--dataset", "demo", "output_dir=x"],
+                ["with", "model=M", "dataset=demo", "output_dir=x"],
+            ),
+            (["model=M", "--debug", "dataset=demo"], ["with", "model=M", "debug=True", "dataset=demo"]),
+            (["model=M", "--dataset", "demo", "print_config"], ["print_config", "with", "model=M", "dataset=demo"]),
+            (["--model", "outputs/lr=0.1"], ["with", "model=outputs/lr=0.1"]),
             (["--unobserved", "with", "model=M"], ["--unobserved", "with", "model=M"]),
             (["--reduction", "1", "2"], ["with", "reduction=['1', '2']"]),
         ],

@@ -44,6 +44,7 @@ def test_effects_are_in_the_log_in_their_file_and_in_the_results(folder):
     assert [row["step"] for row in rows] == [0, 2, 4]
     results = json.loads(Path(folder, "audited", "results.json").read_text())["rate_audit"]
     assert results["attribute"] == "length" and results["rewriter"] == "rules" and 4 <= results["texts"] <= 12
+    assert results["texts"] + sum(results["left_out"].values()) == 12
     assert results["latest"] == rows[-1]
     effect = rows[-1]["normalised"]["ATE_rewritten_rewrite"]
     assert effect["ci_low"] <= effect["value"] <= effect["ci_high"] and effect["n"] == results["texts"]

@@ -35,21 +35,21 @@ def test_metrics_and_the_file_of_a_training(tmp_path):
 
 
 def test_rows_of_another_run_go(tmp_path):
-    rewards = np.random.default_rng(0).normal(size=(30, 2))
-    figures = probability_figures(rewards, None)
+    differences = np.random.default_rng(0).normal(size=30)
+    figures = probability_figures(differences, None)
     for step, log in (
         (1, []),
         (2, [{"step": 1, "eval_ece": figures["ece"].value}]),
         (3, [{"step": 1, "eval_ece": 0.123}]),
     ):
-        write_probability_log(tmp_path, figures, rewards, None, step=step, prefix="eval", log_history=log)
+        write_probability_log(tmp_path, figures, differences, None, step=step, prefix="eval", log_history=log)
         rows = json.loads((tmp_path / "calibration" / "training.json").read_text())
         assert [row["step"] for row in rows] == {1: [1], 2: [1, 2], 3: [3]}[step]
 
 
 def test_a_single_pair_has_no_interval_and_rewards_that_are_not_finite_no_figures():
-    assert flat_metrics(probability_figures(np.array([[1.0, 0.0]]), None)).keys() == {"ece", "brier", "log_loss"}
-    assert probability_figures(np.array([[np.inf, 0.0]]), None) == {}
+    assert flat_metrics(probability_figures(np.array([1.0]), None)).keys() == {"ece", "brier", "log_loss"}
+    assert probability_figures(np.array([np.inf]), None) == {}
 
 
 def test_labels_decide_who_is_right():

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import LoraConfig
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, TrainerCallback
 
 from tests.tiny import pairs, tiny_checkpoint, tiny_reward_model, tiny_tokenizer
 from trl_ext import (
@@ -20,6 +20,7 @@ from trl_ext import (
     ReliabilityRewardConfig,
     ReliabilityRewardTrainer,
 )
+from trl_ext.evaluation import pair_calibration
 from trl_ext.losses import GaussianRewardLoss, LabelSmoothingLoss
 from trl_ext.model_entries import REWARD_HEAD
 from trl_ext.trainer.heads import EnsembleHead, GaussianHead
@@ -189,6 +190,39 @@ class TestEnsemble:
             trainer_for(tmp_path, str(tmp_path / "no model"), reward_head="ensemble", bootstrap_column="group",
                         trainer={"processing_class": tokenizer})  # fmt: skip
 
+    def test_a_scalar_trainer_refuses_several_outputs(self, tmp_path, tokenizer):
+        model = tiny_reward_model(tokenizer, num_labels=3)
+        model.config.reward_head = {"kind": "ensemble", "num_heads": 3}
+        model.save_pretrained(tmp_path / "ensemble")
+        for source in (model, str(tmp_path / "ensemble")):
+            with pytest.raises(
+                ValueError, match="3 outputs, trained with reward_head='ensemble', but .*'scalar' needs 1"
+            ):
+                trainer_for(tmp_path, source, trainer={"processing_class": tokenizer})
+
+    def test_a_column_of_the_same_name_is_not_dropped(self, tmp_path, base):
+        with pytest.raises(ValueError, match="'head_weights' is the column of the bootstrap counts"):
+            trainer_for(tmp_path, base, pairs(COUNT, head_weights=[1.0] * COUNT), reward_head="ensemble")
+
+    def test_pairs_without_a_key_are_named(self, tmp_path, base):
+        data = pairs(COUNT, group=["a"] * 5 + [None] * (COUNT - 5))
+        with pytest.raises(ValueError, match="column 'group'.* has 8 rows without a value; first: row 5"):
+            trainer_for(tmp_path, base, data, reward_head="ensemble", bootstrap_column="group")
+
+
+class _AtEveryStep(TrainerCallback):
+    def __init__(self, call):
+        self.call = call
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.call()
+
+
+def _without_columns(trainer) -> dict:
+    """All training pairs in one batch, in order, as inputs of the model."""
+    batch = trainer.data_collator([trainer.train_dataset[row] for row in range(len(trainer.train_dataset))])
+    return {name: value for name, value in batch.items() if name not in trainer._batch_columns}
+
 
 class TestGaussian:
     def test_the_loss_is_that_of_thurstone(self, tmp_path, base):
@@ -202,19 +236,58 @@ class TestGaussian:
         )
         torch.testing.assert_close(losses, expected)
 
-    def test_gradients_are_finite_far_away(self):
+    def test_gradients_far_away_are_those_of_float64(self):
         head = GaussianHead(1.0, 0.0, 0.01)
+        anchors = {"anchor_chosen": torch.tensor([0.0, 1, 2, -1]), "anchor_rejected": torch.tensor([1.0, 1, 1, 1])}
         for loss in (LabelSmoothingLoss(0.1), None):
-            chosen = torch.tensor([[1e4, 5.0], [-1e4, -5.0], [1e4, -5.0], [-1e4, 5.0]], requires_grad=True)
-            rejected = torch.zeros(4, 2, requires_grad=True)
+            found = []
+            for dtype in (torch.float32, torch.float64):
+                outputs = [[1e4, 5.0], [-1e4, -5.0], [1e4, -5.0], [-1e4, 5.0]]
+                chosen = torch.tensor(outputs, requires_grad=True, dtype=dtype)
+                rejected = torch.zeros(4, 2, requires_grad=True, dtype=dtype)
 
-            def of_pairs(a, b, columns, loss=loss):
-                return -torch.nn.functional.logsigmoid(a - b) if loss is None else loss(a, b)
+                def of_pairs(a, b, columns, loss=loss):
+                    return -torch.nn.functional.logsigmoid(a - b) if loss is None else loss(a, b)
 
-            anchors = {"anchor_chosen": torch.tensor([0.0, 1, 2, -1]), "anchor_rejected": torch.tensor([1.0, 1, 1, 1])}
-            value = head.losses(of_pairs, chosen, rejected, {}, anchors, training=True)
-            value.sum().backward()
-            assert value.isfinite().all() and chosen.grad.isfinite().all() and rejected.grad.isfinite().all()
+                value = head.losses(of_pairs, chosen, rejected, {}, anchors, training=True)
+                value.sum().backward()
+                found.append(torch.cat([value.detach()[:, None], chosen.grad, rejected.grad], 1).double())
+            assert found[0].isfinite().all()
+            torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
+            assert found[1][1, 1] < -1e3  # of a pair in the wrong order, thousands of standard deviations away
+
+    def test_evaluation_is_of_the_probability_it_was_trained_with(self, tmp_path, base):
+        trainer = trainer_for(tmp_path, base, pairs(COUNT, **ANCHORS), reward_head="gaussian")
+        trainer.train()
+        metrics = trainer.evaluate()  # without anchors: -log Phi(z)
+        assert metrics["eval_log_loss"] == pytest.approx(metrics["eval_loss"], rel=1e-5)
+        rewards = trainer.predict(pairs(7)).predictions.astype(np.float64)
+        of_means = pair_calibration(rewards[:, 0] - rewards[:, 1], resamples=20)["log_loss"].value
+        assert metrics["eval_log_loss"] != pytest.approx(of_means, rel=1e-3)
+
+    def test_commitment_is_estimated_with_the_likelihood_of_training(self, tmp_path, base):
+        trainer = trainer_for(
+            tmp_path, base, pairs(COUNT, annotator_id=["a", "b"] * 6 + ["a"], **ANCHORS), AnnotatorAwareRewardConfig,
+            AnnotatorAwareRewardTrainer, reward_head="gaussian", learning_rate=0.0,
+        )  # fmt: skip
+        trainer.train()
+        chosen, rejected = trainer.compute_outputs(trainer.model, _without_columns(trainer))[:2]
+        expected = trainer.reward_head.log_odds(chosen, rejected).detach().numpy()
+        np.testing.assert_allclose(np.sort(trainer.annotators.latest), np.sort(expected), rtol=1e-3, atol=1e-4)
+        assert np.abs(trainer.annotators.latest - (chosen - rejected)[:, 0].detach().numpy()).max() > 1e-3
+
+    def test_the_best_model_has_its_thresholds(self, tmp_path, base):
+        trainer = trainer_for(
+            tmp_path, base, pairs(COUNT, **ANCHORS), reward_head="gaussian", anchor_learning_rate=0.1, max_steps=3,
+            save_strategy="steps", save_steps=1, eval_strategy="steps", eval_steps=1, load_best_model_at_end=True,
+            metric_for_best_model="eval_min_reward", greater_is_better=False,
+        )  # fmt: skip
+        seen = []
+        trainer.add_callback(_AtEveryStep(lambda: seen.append(trainer.reward_head.thresholds.values())))
+        trainer.train()
+        best = int(trainer.state.best_model_checkpoint.rpartition("-")[2])
+        assert trainer.reward_head.thresholds.values() == seen[best - 1]
+        assert len({tuple(values) for values in seen}) == 3
 
     def test_thresholds_are_learned_ordered_and_kept(self, tmp_path, base):
         trainer = trainer_for(

@@ -33,10 +33,11 @@ def is_unedited(text: str) -> bool:
         (True, False, False)
         ```
     """
-    text = text.replace("\r\n", "\n")  # of git on Windows, which is no edit
+    text = text.replace("\r\n", "\n")
     mark = _MARK.search(text)
     return mark is not None and mark.group(1) == _digest(text[: mark.start()])
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.rstrip().encode()).hexdigest()
+    # line ends of git on Windows are no edit
+    return hashlib.sha256(text.replace("\r", "").rstrip().encode()).hexdigest()

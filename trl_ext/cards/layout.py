@@ -21,6 +21,7 @@ TRL_CITATION = """\
     year = {2020}
 }"""
 
+_OURS = {"SourceOffsetLoss", "WinRateMatchingLoss", "WithinSourceAnchorLoss"}
 _MEANING = (
     "It maps a prompt with a response, laid out as in training, to a reward; only differences between responses to the "
     "same prompt mean something."
@@ -89,7 +90,12 @@ def citation_section(facts: Mapping[str, Any] | None) -> list[Section]:
     """BibTeX of the losses and of TRL; nothing where the losses are not known."""
     if not facts:
         return []
-    entries = dict.fromkeys(loss["citation"] for loss in facts["losses"] if loss["citation"])
+    cited = [*(loss["citation"] for loss in facts["losses"] if loss["citation"]), *(facts.get("citations") or ())]
+    # a loss may cite several works, and two losses the same one
+    entries = dict.fromkeys(entry for text in cited for entry in text.split("\n\n"))
     paper = facts.get("paper") or {}
     lead = f"Method: [{one_line(paper['title'])}]({paper['url']})\n\n" if paper else ""
+    ours = sorted({loss["name"] for loss in facts["losses"]} & _OURS)
+    if ours:
+        lead += f"{', '.join(map(code, ours))}: of trl_ext; cited is the work that it builds on.\n\n"
     return [Section("Citation", lead + "```bibtex\n" + "\n\n".join([*entries, TRL_CITATION]) + "\n```")]

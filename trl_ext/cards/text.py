@@ -55,8 +55,10 @@ def interval(figure: Any) -> str:
     """
     numbers = [float(figure.value), float(figure.ci_low), float(figure.ci_high)]
     largest = max((abs(one) for one in numbers if math.isfinite(one)), default=0.0)
-    # three digits of the largest, and as many decimals for all
+    # three digits of the largest, and as many decimals for all; one more where the value is much smaller than its bounds
     decimals = min(max(2 - math.floor(math.log10(largest)), 0), 12) if largest > 0 else 3
+    if numbers[0] and math.isfinite(numbers[0]):
+        decimals = min(max(2 - math.floor(math.log10(abs(numbers[0]))), decimals), decimals + 1)
     value, low, high = (f"{one:.{decimals}f}" for one in numbers)
     if math.isnan(numbers[1]) or math.isnan(numbers[2]):
         return f"{value} (no interval)"

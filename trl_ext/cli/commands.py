@@ -33,6 +33,10 @@ class Program:
     names: Mapping[str, str] = field(default_factory=dict)
     needs: str | None = None
 
+    def key_of(self, theirs: str) -> str:
+        """What a key of the program is called here."""
+        return next((ours for ours, name in self.names.items() if name == theirs), theirs)
+
 
 @dataclass(frozen=True)
 class Command:
@@ -73,8 +77,8 @@ _CALIBRATE = Program(
 )
 _MONITOR = Program(
     "How good is each annotator, and how many more checks are needed?",
-    "trl-ext monitor eta0=0.6",
-    "outputs/monitoring/: annotators.csv, eta.json for training, results.json, intervals.png",
+    "trl-ext monitor eta0=0.6 output_dir=outputs/demo-beta/monitoring",
+    "output_dir (outputs/monitoring): annotators.csv, eta.json for training, results.json, intervals.png",
     "tasks/annotators/monitor.py",
 )
 _CONTRACT = Program(
@@ -98,15 +102,18 @@ _DOCTOR = Program(
     ARGPARSE,
 )
 
-_RESULTS = "results/<benchmark>/<model>/: results.json, rewards.jsonl, and files in RewardBench's layout"
+# What `trl-ext report RUN` reads is below RUN: the examples write there
+_RESULTS = "<output_dir>/<benchmark>/<model>/: results.json, rewards.jsonl; RewardBench's layout. output_dir: results"
 _SETS = "tasks/rapl/evaluate_reward_model.py"
-_SETS_WRITE = "outputs/evaluate-<model>/: results.json with intervals, rewards; a line in outputs/results.jsonl"
+_SETS_WRITE = (
+    "output_dir (outputs/evaluate-<model>): results.json with intervals, rewards; a line in outputs/results.jsonl"
+)
 _EVALUATE = Command(
     "Evaluate a reward model on RewardBench, RM-Bench, LIE, TRUE or your own pairs.",
     {
         "": Program(
             "RewardBench, the preference test sets, or pairs of your own.",
-            "trl-ext evaluate --model outputs/demo-beta --dataset demo",
+            "trl-ext evaluate --model outputs/demo-beta --dataset demo --output_dir outputs/demo-beta/evaluation",
             _RESULTS,
             "tasks/rewardbench/run_rm.py",
             OPTIONS,
@@ -120,7 +127,7 @@ _EVALUATE = Command(
         ),
         "rm-bench": Program(
             "RM-Bench: right answers against wrong ones, in three styles each.",
-            "trl-ext evaluate rm-bench --model outputs/demo-beta --dataset RM-Bench/data",
+            "trl-ext evaluate rm-bench --model outputs/demo-beta --dataset CLONE/data --output_dir outputs/demo-beta/evaluation",
             _RESULTS,
             "tasks/rewardbench/run_rm_bench.py",
             OPTIONS,
@@ -148,24 +155,28 @@ _EVALUATE = Command(
         ),
         "lie": Program(
             "LIE: what length, correctness and confidence are worth to the model.",
-            "trl-ext evaluate lie model=outputs/demo-beta data=CLONE",
+            "trl-ext evaluate lie model=outputs/demo-beta data=CLONE output_dir=outputs/demo-beta/evaluation/lie",
             _SETS_WRITE,
             _SETS,
             names={"data": "lie_data_dir"},
+            needs="lie_data_dir",
         ),
         "true": Program(
             "TRUE: does the model prefer what is true?",
-            "trl-ext evaluate true model=outputs/demo-beta data=CLONE",
+            "trl-ext evaluate true model=outputs/demo-beta data=CLONE output_dir=outputs/demo-beta/evaluation/true",
             _SETS_WRITE,
             _SETS,
             names={"data": "true_data_dir"},
+            needs="true_data_dir",
         ),
         "attributes": Program(
             "Which attributes of answers the model rewards beyond people's preferences.",
-            "trl-ext evaluate attributes model=outputs/demo-beta data=attributes.csv",
+            "trl-ext evaluate attributes model=outputs/demo-beta data=attributes.csv "
+            "output_dir=outputs/demo-beta/evaluation/attributes",
             _SETS_WRITE,
             _SETS,
             names={"data": "attribute_bias_path"},
+            needs="attribute_bias_path",
         ),
         "compare": Program(
             "A leaderboard of evaluated models, with intervals and paired tests.",
@@ -181,23 +192,25 @@ _AUDIT = Command(
     {
         "labels": Program(
             "Rank training pairs by the evidence that their label is wrong, with a table of annotators.",
-            "trl-ext audit labels train_data_path=demo",
-            "outputs/mislabel-search/mislabels/: mislabels.csv (the most suspicious first), annotators.csv, mislabels.json",
+            "trl-ext audit labels train_data_path=demo output_dir=outputs/demo-beta",
+            "<output_dir>/mislabels/: mislabels.csv (the most suspicious first), annotators.csv, mislabels.json. "
+            "output_dir: outputs/mislabel-search",
             "tasks/find_mislabels.py",
         ),
         "attribute": Program(
             "From texts to the effect of an attribute on rewards (RATE): rewrite by rules, score, estimate, draw.",
-            "trl-ext audit attribute model=outputs/demo-beta attribute=length",
-            "outputs/rate/: rewrites, scores, effects/ with intervals, figures with their numbers",
+            "trl-ext audit attribute model=outputs/demo-beta attribute=length output_dir=outputs/demo-beta/rate",
+            "output_dir (outputs/rate): rewrites, scores, effects/ with intervals, figures with their numbers",
             "tasks/rate/run_all.py",
             defaults=("rewriters=rules", "lexical_reward=False"),
             names={"model": "reward_models"},
             needs="reward_models",
         ),
         "models": Program(
-            "Which models' answers the reward model over-values, against ratings by people (CHARM).",
-            "trl-ext audit models model=outputs/demo-beta responses=outputs/charm/responses ratings=outputs/charm/ratings.csv",
-            "outputs/charm/mismatch/<model>/: mismatch.csv, agreement.csv, report.json, figures; rewards in scores/<model>/",
+            "Which models' answers the reward model over-values, against ratings by people (CHARM). How to get both: docs/mismatch.md.",
+            "trl-ext audit models model=outputs/demo-beta responses=RESPONSES ratings=RATINGS.csv output_dir=outputs/demo-beta/mismatch",
+            "<output_dir>/mismatch/<model>/: mismatch.csv, agreement.csv, report.json, figures. "
+            "output_dir: outputs/charm",
             "tasks/charm/mismatch.py",
         ),
     },

@@ -1,5 +1,6 @@
 """From the words of the command line to the process of a program."""
 
+import importlib.util
 import os
 import shlex
 import subprocess
@@ -16,6 +17,13 @@ from .usage import UsageError, did_you_mean
 
 
 _HELP = ("-h", "--help")
+_PACKAGES = (
+    "sacred",
+    "torch",
+    "transformers",
+    "trl",
+    "datasets",
+)  # of the required ones, those no program does without
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,12 +76,17 @@ def command_line(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     script = script_command(program.path)
     if name == "train":
         return _training(script, rest)
-    if program.takes == OPTIONS and any(_is_own_option(argument) for argument in rest):
+    option = next((argument for argument in rest if _is_own_option(argument)), None)
+    if option is not None and program.takes == OPTIONS:
         return [*script, *rest], {}  # --key value ...: the script reads them
+    if option is not None:
+        key = option_name(option).removeprefix("--")
+        raise UsageError(
+            f"trl-ext {name} {word}".rstrip() + f" has no option --{key}: say {key}=..., as in: {program.example}"
+        )
     called = [*script, *with_updates(rest, program.defaults, program.names)]
     if program.needs is not None and not _has_key(called, program.needs) and not _only_shows(called):
-        key = next(ours for ours, theirs in program.names.items() if theirs == program.needs)
-        raise UsageError(f"trl-ext {name} {word} needs {key}=..., as in: {program.example}")
+        raise UsageError(f"trl-ext {name} {word} needs {program.key_of(program.needs)}=..., as in: {program.example}")
     return called, {}
 
 
@@ -93,6 +106,8 @@ def _run(arguments: list[str]) -> int:
     if any(argument in _HELP for argument in arguments[1:]):
         return _show_help(command, arguments)
     words, variables = command_line(arguments)
+    if arguments[0] != "doctor" and not only_print:
+        _check_installation()
     if only_print:
         print(
             shlex.join(
@@ -101,6 +116,15 @@ def _run(arguments: list[str]) -> int:
         )
         return 0
     return become(words, variables)
+
+
+def _check_installation() -> None:
+    """A program whose packages are not there would end with a traceback."""
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"{', '.join(missing)} not installed; `trl-ext doctor` tells all that is missing, and what fixes it"
+        )
 
 
 def become(command: Sequence[str], variables: Mapping[str, str]) -> int:
@@ -156,6 +180,8 @@ def _show_help(name: str, arguments: list[str]) -> int:
 def _training(script: list[str], arguments: list[str]) -> tuple[list[str], dict[str, str]]:
     launch, own = split_launch_options(arguments)
     own = with_updates(own)
+    if "LOCAL_RANK" in os.environ and launch:
+        print(f"trl-ext: {', '.join(launch)} left out: this process has been launched already", file=sys.stderr)
     if _only_shows([*script, *own]) or "LOCAL_RANK" in os.environ:  # nothing to launch, or launched already
         return [*script, *own], {}
     given = "--config_file" in launch

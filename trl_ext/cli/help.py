@@ -41,7 +41,8 @@ def command_help(name: str) -> str:
     lines += [f"usage: trl-ext {name} {optional} [key=value ...] [options], with WHAT one of", "", *_rows(words), ""]
     if "" not in command.programs:
         lines += ["examples:", *(f"  {program.example}" for program in command.programs.values()), ""]
-        lines += [f"writes:   {word}: {program.writes}" for word, program in command.programs.items()]
+        for word, program in command.programs.items():
+            lines += _writes(f"{word}: {program.writes}")
         lines += [f"all keys: trl-ext {name} WHAT print_config"]
     lines.append(f"more:     trl-ext {name} WHAT --help")
     return "\n".join(lines)
@@ -55,7 +56,7 @@ def program_help(name: str, word: str) -> str:
 
 def _program_text(name: str, word: str, program: Program) -> str:
     called = f"trl-ext {name} {word}".rstrip()
-    lines = [f"example:  {program.example}", f"writes:   {program.writes}"]
+    lines = [f"example:  {program.example}", *_writes(program.writes)]
     if program.takes == ARGPARSE:
         return "\n".join([*lines, "all keys: the options below"])
     lines.append(f"all keys: {called} print_config")
@@ -67,6 +68,10 @@ def _program_text(name: str, word: str, program: Program) -> str:
             "--config_file zero2 (any name in accelerate_configs), and other options of accelerate launch.",
         ]
     return "\n".join(lines)
+
+
+def _writes(text: str) -> list[str]:
+    return textwrap.wrap(text, 120, initial_indent="writes:   ", subsequent_indent=" " * 10, break_on_hyphens=False)
 
 
 def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:

@@ -5,8 +5,8 @@ Each check looks at one thing and never raises. Nothing secret is read out: of a
 """
 
 from .examination import FEATURES, Feature, examine
-from .finding import IMPOSSIBLE, MISSING, OK, Finding
+from .finding import IMPOSSIBLE, MISSING, OK, UNKNOWN, Finding
 from .report import as_json, as_text
 
 
-__all__ = ["FEATURES", "IMPOSSIBLE", "MISSING", "OK", "Feature", "Finding", "as_json", "as_text", "examine"]
+__all__ = ["FEATURES", "IMPOSSIBLE", "MISSING", "OK", "UNKNOWN", "Feature", "Finding", "as_json", "as_text", "examine"]

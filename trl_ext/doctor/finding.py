@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..privacy import hide_private
 
 
-OK, MISSING, IMPOSSIBLE = "ok", "missing", "not possible here"
+OK, MISSING, IMPOSSIBLE, UNKNOWN = "ok", "missing", "not possible here", "not checked"
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Finding:
 
     Args:
         name (`str`): What was looked at.
-        state (`str`): `OK`; `MISSING`, which `fix` changes; `IMPOSSIBLE` on this machine.
+        state (`str`): `OK`; `MISSING`, which `fix` changes; `IMPOSSIBLE` on this machine; `UNKNOWN`: it could not be checked.
         detail (`str`): What is there, or what is used instead.
         fix (`str`, *optional*): The command that fixes it, or what to do.
         needed (`bool`, *optional*, defaults to `True`): Whether the feature does without it.
@@ -53,7 +53,9 @@ def run_checks(*checks: Check) -> list[Finding]:
             result = check()
         except Exception as error:  # whatever is broken on a machine is what the doctor is for
             name = getattr(check, "__name__", "check").strip("_").replace("_", " ")
-            result = Finding(name, MISSING, f"could not be checked: {type(error).__name__}: {error}".splitlines()[0])
+            fix = "trl-ext doctor --for packages" if isinstance(error, ModuleNotFoundError) else ""
+            detail = f"could not be checked: {type(error).__name__}: {error}".splitlines()[0]
+            result = Finding(name, MISSING, detail, fix)
         results = [] if result is None else [result] if isinstance(result, Finding) else list(result)
         found += [
             Finding(one.name, one.state, hide_private(one.detail), hide_private(one.fix), one.needed)

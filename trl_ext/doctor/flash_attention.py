@@ -3,10 +3,12 @@
 import importlib.metadata
 import re
 import sys
+from dataclasses import replace
 
+from .compiling import check_compiler, check_ninja, check_toolkit
 from .finding import IMPOSSIBLE, MISSING, OK, Finding, run_checks
 from .machine import cuda_of_torch
-from .probes import find_gpus, installed_version, requirement_of, run_python, torch_build
+from .probes import find_gpus, installed_version, pip_install, requirement_of, run_python, torch_build
 
 
 PACKAGE = "flash-attn"
@@ -16,8 +18,13 @@ INSTEAD = "PyTorch's own attention is used instead, with the same rewards"
 
 
 def check_flash_attention(deep: bool) -> list[Finding]:
-    """The GPU, the package, its build."""
-    return run_checks(_gpu, _package)
+    """The GPU, the package, its build; what compiles it where it is missing."""
+    found = run_checks(_gpu, _package)
+    if any(one.state == IMPOSSIBLE for one in found) or found[-1].state == OK or cuda_of_torch() is None:
+        return found
+    # Of use to who compiles it: a wheel that fits needs none of them
+    tools = run_checks(check_toolkit, check_compiler, check_ninja)
+    return [*found, *(replace(one, name=f"to compile: {one.name}", needed=False) for one in tools)]
 
 
 def _gpu() -> Finding:
@@ -57,7 +64,7 @@ def _install() -> str:
     torch = re.match(r"\d+\.\d+", torch_build()[0])[0]
     wanted = requirement_of(PACKAGE, PACKAGE)
     return (
-        f"python -m pip install '{wanted}' --no-build-isolation (compiles, with nvcc of CUDA {cuda}), or the wheel with "
+        f"{pip_install(wanted, options=['--no-build-isolation'])} (compiles, with nvcc of CUDA {cuda}), or the wheel with "
         f"cu{cuda.split('.')[0]}torch{torch} and {_python_tag()} in its name from {WHEELS}"
     )
 
@@ -66,8 +73,9 @@ def _other_build(version: str) -> str:
     """What a wheel was built for, as far as its name tells, if that is not what is here."""
     found = []
     for line in (importlib.metadata.distribution(PACKAGE).read_text("WHEEL") or "").splitlines():
-        tag = re.match(r"Tag: (cp\d+)-", line)
-        if tag and tag[1] != _python_tag():
+        tag = re.match(r"Tag: (cp3(\d+))-(\w+)-", line)
+        later_too = tag is not None and tag[3] == "abi3" and int(tag[2]) <= sys.version_info.minor
+        if tag and tag[1] != _python_tag() and not later_too:
             found.append(f"Python {tag[1]} ({_python_tag()} here)")
     cuda, local = cuda_of_torch(), version.partition("+")[2]
     if (built := re.search(r"torch(\d+\.\d+)", local)) and not torch_build()[0].startswith(f"{built[1]}."):

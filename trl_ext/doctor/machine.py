@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 from .finding import IMPOSSIBLE, MISSING, OK, Finding, run_checks
-from .probes import find_gpus, requirements, run_python, torch_build
+from .packages import SETUPTOOLS
+from .probes import find_gpus, pip_install, requirements, run_python, torch_build
 
 
 _GIB = 2**30
@@ -21,7 +22,8 @@ def check_torch(deep: bool) -> list[Finding]:
 def _torch() -> Finding:
     asked = run_python("import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())")
     wanted = [str(one) for one in requirements() if one.name == "torch"]
-    install = f"python -m pip install --force-reinstall '{wanted[0] if wanted else 'torch'}'"
+    # All that it needs is installed anew with it: without the bound, a setuptools that Sacred can't use
+    install = pip_install(wanted[0] if wanted else "torch", SETUPTOOLS, options=["--force-reinstall"])
     if asked is None or asked.status:
         why = "it took too long" if asked is None else asked.last_error
         return Finding("PyTorch", MISSING, f"can't be imported: {why}", install)

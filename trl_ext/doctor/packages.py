@@ -5,10 +5,11 @@ import platform
 import sys
 
 from .finding import MISSING, OK, Finding, run_checks
-from .probes import PACKAGE, has_module, installed_version, pip_install, requirement_of, requirements
+from .probes import PACKAGE, as_requirement, has_module, installed_version, pip_install, requirement_of, requirements
 
 
 MINIMUM_PYTHON = (3, 11)
+SETUPTOOLS = "setuptools>=77.0.3,<82"  # sacred imports pkg_resources, which 82 removed; torch needs 77.0.3
 
 
 def check_packages(deep: bool) -> list[Finding]:
@@ -29,7 +30,7 @@ def _package_versions() -> list[Finding]:
         wanted = requirements()
     except importlib.metadata.PackageNotFoundError:
         return [
-            Finding("packages", MISSING, f"{PACKAGE} is not installed: its bounds are unknown", "pip install -e .")
+            Finding("packages", MISSING, f"{PACKAGE} is not installed: its bounds are unknown", pip_install("-e", "."))
         ]
     bad: list[Finding] = []
     for one in wanted:
@@ -49,18 +50,23 @@ def _package_versions() -> list[Finding]:
                     one.name, MISSING, f"{version}, needs {one.specifier}", pip_install(f"{one.name}{one.specifier}")
                 )
             )
+    if len(bad) > 1:
+        every = (f"{one.name}{one.specifier}" for one in wanted if one.name in {found.name for found in bad})
+        bad.append(Finding("all of these", MISSING, f"{len(bad)} packages", pip_install(*every)))
     names = ("torch", "trl", "transformers", "accelerate", "datasets", "huggingface_hub")
     versions = ", ".join(f"{name} {installed_version(name)}" for name in names if installed_version(name))
     return bad or [Finding("packages", OK, f"all {len(wanted)} in their bounds: {versions}")]
 
 
-def _sacred() -> Finding:
+def _sacred() -> Finding | None:
+    if installed_version("sacred") is None:
+        return None  # said among the packages
     if not has_module("pkg_resources"):
         return Finding(
             "sacred",
             MISSING,
             f"imports pkg_resources, which setuptools {installed_version('setuptools') or '(not installed)'} does not have",
-            pip_install("setuptools>=77.0.3,<82"),
+            pip_install(SETUPTOOLS),
         )
     return Finding("sacred", OK, f"{installed_version('sacred')} with setuptools {installed_version('setuptools')}")
 
@@ -111,11 +117,8 @@ def _optional(module: str, package: str, extra: str) -> Finding:
     version = installed_version(package) or installed_version(module)
     if version is None or not has_module(module):
         return Finding(module, MISSING, "not installed", pip_install(requirement))
-    from packaging.requirements import Requirement
-
+    wanted = as_requirement(requirement).specifier
     # mlflow itself is as good as mlflow-skinny
-    if not Requirement(requirement).specifier.contains(version, prereleases=True):
-        return Finding(
-            module, MISSING, f"{version}, needs {Requirement(requirement).specifier}", pip_install(requirement)
-        )
+    if not wanted.contains(version, prereleases=True):
+        return Finding(module, MISSING, f"{version}, needs {wanted}", pip_install(requirement))
     return Finding(module, OK, version)

@@ -5,12 +5,16 @@ import importlib.metadata
 import importlib.util
 import os
 import runpy
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..privacy import hide_home
 
 
 PACKAGE = "trl_ext"
@@ -145,9 +149,7 @@ def requirements(extra: str | None = None) -> list:
     Returns:
         `list[packaging.requirements.Requirement]`
     """
-    from packaging.requirements import Requirement
-
-    every = [Requirement(text) for text in importlib.metadata.requires(PACKAGE) or ()]
+    every = [as_requirement(text) for text in importlib.metadata.requires(PACKAGE) or ()]
     environment = {"extra": extra or ""}
     return [one for one in every if _extras(one) == (extra is not None) and _applies(one, environment)]
 
@@ -161,10 +163,46 @@ def requirement_of(package: str, extra: str) -> str:
     return f"{found[0].name}{found[0].specifier}" if found else package
 
 
+def as_requirement(text: str):
+    """
+    A requirement that is parsed, by pip's own copy of `packaging` where that is not installed.
+
+    Returns:
+        `packaging.requirements.Requirement`
+    """
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        from pip._vendor.packaging.requirements import Requirement
+    return Requirement(text)
+
+
 def pip_install(*requirements: str, options: Sequence[str] = ()) -> str:
     """The command that installs packages into the environment of this Python."""
     quoted = [f"'{one}'" if any(sign in one for sign in "<>=! ") else one for one in requirements]
-    return " ".join(["python -m pip install", *options, *quoted])
+    return " ".join([f"{this_python()} -m pip install", *options, *quoted])
+
+
+def of_this_python(command: str) -> str:
+    """A command with `pip install`, for the environment of this Python."""
+    return command.replace("pip install", f"{this_python()} -m pip install")
+
+
+def this_python() -> str:
+    """How a shell calls this Python: `python` where that is this one, else its path."""
+    found = shutil.which("python")
+    # A link to the Python of an environment is that environment's only in its folder
+    if found is not None and Path(found).absolute().parent == Path(sys.executable).absolute().parent:
+        return "python"
+    return shell_path(sys.executable)
+
+
+def shell_path(path: str | Path) -> str:
+    """A path as a shell takes it, quoted where it must be; the home directory as `~`, which a shell takes, too."""
+    text = hide_home(str(path))
+    if text == "~":
+        return text
+    return f"~/{shlex.quote(text[2:])}" if text.startswith("~/") else shlex.quote(text)
 
 
 def _extras(requirement) -> bool:

@@ -4,7 +4,7 @@ import json
 
 from ..version import __version__
 from .examination import FEATURES, works
-from .finding import OK, Finding
+from .finding import MISSING, OK, Finding
 
 
 def as_text(found: dict[str, list[Finding]]) -> str:
@@ -22,7 +22,13 @@ def as_text(found: dict[str, list[Finding]]) -> str:
                 lines.append(f"  {'':<{states}}  {'':<{names}}  fix: {one.fix}")
     broken = [name for name, findings in found.items() if not all(one.passes for one in findings)]
     required = [name for name in broken if FEATURES[name].required]
-    lines += ["", f"Not ready: {', '.join(broken)}." if broken else "Everything is ready."]
+    optional = [one.name for one in every if one.state == MISSING and one.passes]
+    ready = (
+        f"What is needed is ready. Not needed, and missing: {', '.join(optional)}."
+        if optional
+        else "Everything is ready."
+    )
+    lines += ["", f"Not ready: {', '.join(broken)}." if broken else ready]
     if broken and not required and any(FEATURES[name].required for name in found):
         lines[-1] += " What is required works."
     return "\n".join(lines)

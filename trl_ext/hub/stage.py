@@ -12,8 +12,11 @@ from transformers import PreTrainedTokenizerBase
 from ..cards import is_unedited
 from ..data.bundled import portable_name
 from ..model_entries import REWARD_HEAD
+from ..reporting.card_evidence import outdated_files
 from ..reporting.model_card import card_to_push
+from ..trainer.head_fingerprint import fitted_entries
 from .files import check_has_weights, files_to_upload
+from .public_json import public_text
 from .repository import Repository
 
 
@@ -21,11 +24,17 @@ logger = logging.getLogger(__name__)
 
 
 def save_model(model: nn.Module, processing_class: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Save a model in memory with its tokenizer; of an adapted model only the adapter."""
+    """
+    Save a model in memory with its tokenizer; of an adapted model only the adapter, with its calibration and intervals if
+    they are known ([`~trl_ext.load_reward_model`] reads them) and of these weights.
+    """
     model.save_pretrained(folder)
-    entry = REWARD_HEAD.read(model)
-    if entry is not None and (folder / "adapter_config.json").is_file():
-        REWARD_HEAD.write(folder, entry)
+    if (folder / "adapter_config.json").is_file():
+        entry = REWARD_HEAD.read(model)
+        if entry is not None:
+            REWARD_HEAD.write(folder, entry)
+        for fitted, values in fitted_entries(model).items():
+            fitted.write(folder, values)
     processing_class.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's template, which names the path of the base model
 
@@ -35,13 +44,27 @@ def stage(source: Path, folder: Path, exclude: Sequence[str]) -> tuple[list[str]
     Lay out in `folder` what is uploaded of `source`; return the names of these files and of those that are not.
 
     The base of an adapter is named so that others can find it, if it can be. The configuration says that the output is
-    a number and not a class, as `pipeline` would return its sigmoid otherwise.
+    a number and not a class, as `pipeline` would return its sigmoid otherwise. Files with evidence say nothing of single
+    annotators, nor where they lay; one that can't be read, or is of an earlier model, is left out.
     """
     names, left_out = files_to_upload(source, exclude)
     check_has_weights(names, source)
-    for name in names:
+    unfit = [name for name in outdated_files(source) if name in names]
+    if unfit:
+        logger.warning("Not uploaded, as they are older than the training of this model: %s", ", ".join(unfit))
+    for name in [name for name in names if name not in unfit]:
+        try:
+            text = public_text(name, source / name)
+        except ValueError as error:
+            logger.warning("%s can't be read and is not uploaded: %s", name, error)
+            unfit.append(name)
+            continue
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).symlink_to((source / name).resolve())
+        if text is None:
+            (folder / name).symlink_to((source / name).resolve())
+        else:
+            (folder / name).write_text(text, encoding="utf-8")
+    names, left_out = [name for name in names if name not in unfit], sorted([*left_out, *unfit])
     _rewrite_json(folder / "config.json", _as_regression)
     _rewrite_json(folder / "adapter_config.json", _with_public_base)
     return names, left_out

@@ -10,7 +10,7 @@ from .commitment import CommitmentLoss
 from .epsilon_rapl import EpsilonRAPLLoss
 from .focal import FocalLoss
 from .forward_corrected import ForwardCorrectedLoss
-from .gaussian_reward import GaussianRewardLoss
+from .gaussian_reward import GaussianRewardLoss, ordinal_anchor_loss, preference_probability
 from .hinge import HingeLoss
 from .label_smoothing import LabelSmoothingLoss
 from .margin_rapl import MarginRAPLLoss
@@ -47,4 +47,6 @@ __all__ = [
     "SymmetricLoss",
     "WinRateMatchingLoss",
     "WithinSourceAnchorLoss",
+    "ordinal_anchor_loss",
+    "preference_probability",
 ]

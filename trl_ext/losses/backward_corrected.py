@@ -79,6 +79,13 @@ class BackwardCorrectedLoss(PairwiseLoss):
     booktitle = {International Conference on Machine Learning},
     year = {2024},
     url = {https://arxiv.org/abs/2403.00409}
+}
+
+@inproceedings{natarajan2013learning,
+    title = {Learning with Noisy Labels},
+    author = {Natarajan, Nagarajan and Dhillon, Inderjit S. and Ravikumar, Pradeep and Tewari, Ambuj},
+    booktitle = {Advances in Neural Information Processing Systems},
+    year = {2013}
 }"""
 
     def get_config_dict(self) -> dict[str, Any]:

@@ -10,6 +10,16 @@ from .base import PairwiseLoss
 from .commitment import ANNOTATOR_CITATION
 
 
+_CITATION = """\
+@inproceedings{patrini2017making,
+    title = {Making Deep Neural Networks Robust to Label Noise: A Loss Correction Approach},
+    author = {Patrini, Giorgio and Rozza, Alessandro and Menon, Aditya Krishna and Nock, Richard and Qu, Lizhen},
+    booktitle = {Conference on Computer Vision and Pattern Recognition},
+    year = {2017},
+    url = {https://arxiv.org/abs/1609.03683}
+}"""
+
+
 class ForwardCorrectedLoss(PairwiseLoss):
     r"""
     Cross-entropy between a label and what an annotator of commitment η would report:
@@ -81,4 +91,4 @@ class ForwardCorrectedLoss(PairwiseLoss):
 
     @property
     def citation(self) -> str:
-        return ANNOTATOR_CITATION
+        return f"{_CITATION}\n\n{ANNOTATOR_CITATION}"

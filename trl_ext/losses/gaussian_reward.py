@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .base import PairwiseLoss
+from .normal_cdf import log_normal_cdf
 
 
 class GaussianRewardLoss(PairwiseLoss):
@@ -69,7 +70,7 @@ class GaussianRewardLoss(PairwiseLoss):
         log_variance_rejected: Tensor,
     ) -> Tensor:
         z = standardized_difference(rewards_chosen, rewards_rejected, log_variance_chosen, log_variance_rejected)
-        return -torch.special.log_ndtr(z)
+        return -log_normal_cdf(z)
 
     @property
     def citation(self) -> str:
@@ -100,6 +101,11 @@ def standardized_difference(
     return (mean_chosen - mean_rejected) * torch.exp(-log_variance / 2)
 
 
+def log_odds(z: Tensor) -> Tensor:
+    r"""\( \log\Phi(z) - \log\Phi(-z) \): the number whose sigmoid is the probability \( \Phi(z) \) of a preference."""
+    return log_normal_cdf(z) - log_normal_cdf(-z)
+
+
 def ordinal_anchor_loss(mean: Tensor, log_variance: Tensor, classes: Tensor, thresholds: Tensor) -> Tensor:
     r"""
     Negative log-likelihood of absolute judgements of responses with Gaussian rewards, in three ordered classes.
@@ -126,13 +132,13 @@ def ordinal_anchor_loss(mean: Tensor, log_variance: Tensor, classes: Tensor, thr
     dtype = torch.promote_types(mean.dtype, torch.float32)
     scale = torch.exp(-log_variance.double() / 2)
     low, high = ((threshold - mean.double()) * scale for threshold in thresholds.double())
-    bad, good = torch.special.log_ndtr(low), torch.special.log_ndtr(-high)
+    bad, good = log_normal_cdf(low), log_normal_cdf(-high)
     # Between the thresholds, in the lower tail: Phi(b) - Phi(a) = Phi(-a) - Phi(-b)
     swap = low + high > 0
     a, b = torch.where(swap, -high, low), torch.where(swap, -low, high)
     narrow = b - a < 1e-6  # the difference of two equal numbers: its width times the density there
-    upper = torch.special.log_ndtr(b)
-    gap = torch.where(narrow, -1.0, torch.special.log_ndtr(a) - upper)
+    upper = log_normal_cdf(b)
+    gap = torch.where(narrow, -1.0, log_normal_cdf(a) - upper)
     middle = (a + b) / 2
     density = -(middle**2) / 2 - math.log(2 * math.pi) / 2
     width = torch.log(thresholds[1].double() - thresholds[0].double()) - log_variance.double() / 2

@@ -27,6 +27,15 @@ VARIANCE_FLOOR = 4e-4
 _SOFTNESSES = (64.0**3, 64.0**2, 64.0)
 _LEAST_LOG = -700 * _SOFTNESSES[0]
 
+_PROPORTIONS_CITATION = """\
+@inproceedings{busafekete2023easy,
+    title = {Easy Learning from Label Proportions},
+    author = {Busa-Fekete, Robert Istvan and Choi, Heejin and Dick, Travis and Gentile, Claudio and Mu{\\~n}oz Medina, Andr{\\'e}s},
+    booktitle = {Advances in Neural Information Processing Systems},
+    year = {2023},
+    url = {https://arxiv.org/abs/2302.03115}
+}"""
+
 
 class WinRateMatchingLoss:
     r"""
@@ -182,8 +191,8 @@ class WinRateMatchingLoss:
 
     @property
     def citation(self) -> str:
-        """BibTeX entry of the paper to cite."""
-        return CHARM_CITATION
+        """BibTeX of what it builds on: the win rates, and unbiased losses of shares of labels."""
+        return f"{CHARM_CITATION}\n\n{_PROPORTIONS_CITATION}" if self.unbiased else CHARM_CITATION
 
     def get_config_dict(self) -> dict[str, Any]:
         """Constructor arguments, for the model card."""

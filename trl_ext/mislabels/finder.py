@@ -6,17 +6,17 @@ from datasets import Dataset
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from ..data.checks import missing_column
-from ..data.preference import validate_preferences
 from ..evaluation import Estimate, proportion_estimate
 from ..reliability import estimate_commitment
-from ..reliability.commitment import DEFAULT_PRIOR, annotator_codes
-from ..trainer.cross_fitting import assign_folds, row_groups
+from ..reliability.commitment import DEFAULT_PRIOR
+from ..trainer.cross_fitting import assign_folds
 from .head import PENALTIES, choose_penalty, cross_fit_margins, fit_head, scale_features
 from .influence import cross_influence, leave_out_margins, pair_influence, self_influence
-from .posterior import count_wrong_labels, flag_wrong_labels, wrong_label_probability
+from .posterior import flag_wrong_labels
 from .ranking import compare_evidence, precision_at, precision_curve
-from .report import MislabelReport
+from .report import COUNT_NOTE, FLAG_NOTE, SCALE_NOTE, MislabelReport
+from .rows import PairRows, pair_rows, pair_texts
+from .wrong_labels import estimate_wrong_labels
 
 
 EVIDENCE = ("p_wrong", "margin", "left_out_margin", "influence", "self_influence", "rank_average")
@@ -49,7 +49,7 @@ def find_mislabels(
 
     | evidence | what it is | needs |
     |---|---|---|
-    | `p_wrong` | posterior probability of a wrong label, from the annotator's η and `left_out_margin` (or `margin`) | |
+    | `p_wrong` | posterior probability of a wrong label, from its annotator and `left_out_margin` (or `margin`) | |
     | `margin` | reward difference from models that were trained on other prompts, the lowest first | |
     | `left_out_margin` | reward difference without the label itself, in closed form; see `leave_out` | features |
     | `influence` | harm that the pair does to the fit of other pairs (or of trusted ones) | features |
@@ -57,8 +57,9 @@ def find_mislabels(
     | `rank_average` | mean rank by `p_wrong`, `left_out_margin` and `influence` | features |
 
     All are computed; `evidence` says which of them ranks. Where people have labelled several pairs of a prompt, or the same
-    pair, `left_out_margin` lets the others' labels of the prompt vote, which `margin` can't. Margins of models that were trained on the label itself are
-    biased towards it and take no part (`in_sample_margin` is compared where the truth is known, to show this).
+    pair, `left_out_margin` lets the others' labels of the prompt vote, which `margin` can't. Margins of models that were
+    trained on the label itself are biased towards it and take no part (`in_sample_margin` is compared where the truth is
+    known, to show this). How far the numbers can be believed is said in `notes` of the report.
 
     References:
         - Understanding Impact of Human Feedback via Influence Functions, arXiv 2501.05790: influence.
@@ -92,9 +93,9 @@ def find_mislabels(
             Penalty of the head, against features of mean squared length 1. By default the best of 0.1, 0.01, 0.001,
             0.0001 by cross-fitted log loss.
         prior (`tuple[float, float]`, *optional*, defaults to `(2.0, 1.25)`):
-            Beta prior on (1 + η)/2.
+            Beta prior on (1 + η)/2, and for `p_wrong` and the counts on the most usual value of annotators.
         fdr (`float`, *optional*, defaults to `0.1`):
-            Expected share of right labels among those that are `flagged`.
+            Nominal share of right labels among those that are `flagged`; see [`flag_wrong_labels`].
         share (`float`, *optional*, defaults to `0.1`):
             Share of the labels at which precision is measured.
         level (`float`, *optional*, defaults to `0.95`):
@@ -102,7 +103,7 @@ def find_mislabels(
         resamples (`int`, *optional*, defaults to `1000`):
             Bootstrap resamples of the comparison.
         seed (`int`, *optional*, defaults to `0`):
-            Seed of folds and bootstrap.
+            Seed of folds, bootstrap and the draws behind the intervals of counts.
 
     Returns:
         [`MislabelReport`]
@@ -129,87 +130,96 @@ def find_mislabels(
         raise ValueError("margins alone give the evidence p_wrong and margin; influence needs features")
     if not 0 < share < 1:
         raise ValueError(f"share must lie strictly between 0 and 1, got {share}")
-    validate_preferences(dataset)
-    n = len(dataset)
+    rows, n = pair_rows(dataset, annotator_column, group_column), len(dataset)
     wrong = None if wrong is None else _labels(wrong, n)
-    has_annotators = annotator_column in dataset.column_names
-    if not has_annotators and annotator_column != "annotator_id":  # asked for by name
-        raise ValueError(missing_column("train dataset", annotator_column, dataset.column_names))
-    codes, names = annotator_codes(dataset[annotator_column] if has_annotators else ["all"] * n)
-    groups = row_groups(dataset, group_column)
-    folds = min(folds, len(np.unique(groups)))
-    if folds < 2:
-        raise ValueError("all rows have one prompt: there are no others to learn from. Name a column in group_column")
-    fold_of = assign_folds(codes, groups, folds, seed)
+    folds = min(folds, len(np.unique(rows.groups)))
+    fold_of = assign_folds(rows.codes, rows.groups, folds, seed)
 
     scores: dict[str, np.ndarray] = {}  # higher is more suspicious
     if features is not None:
         features, trusted = _features(features, "features", n), _features(trusted, "trusted", None)
-        together = {"annotator": groups * len(names) + codes, "prompt": groups, "row": np.arange(n)}[leave_out]
+        own = rows.groups * len(rows.names) + rows.codes
+        together = {"annotator": own, "prompt": rows.groups, "row": np.arange(n)}[leave_out]
         scores, penalty = _head_evidence(features, trusted, fold_of, together, penalty)
         margins, unseen = -scores["margin"], -scores["left_out_margin"]
     else:
         margins = _vector(margins, "margins", n)
         scores["margin"], unseen = -margins, margins
 
-    commitment = estimate_commitment(unseen, [names[c] for c in codes], prior=prior, level=level)
-    pooled = estimate_commitment(unseen, ["all"] * n, prior=prior, level=level)
-    eta = commitment.table["eta"].to_numpy()
-    calibrated = commitment.scale.value * unseen
-    p_wrong = wrong_label_probability(calibrated, eta[codes])
-    # as log odds, in which probabilities that round to 1 keep their order
-    odds = -(calibrated + np.log1p(eta[codes]) - np.log1p(-eta[codes]))
-    scores = {"p_wrong": odds, **scores}
+    commitment = estimate_commitment(unseen, rows.ids, prior=prior, level=level)
+    pooled = commitment
+    if len(rows.names) > 1:
+        pooled = estimate_commitment(unseen, ["all"] * n, prior=prior, level=level)
+    labels = estimate_wrong_labels(unseen, rows.ids, prior=prior, level=level, seed=seed)
+    scores = {"p_wrong": labels.log_odds, **scores}
     if "influence" in scores:
         ranked = [rankdata(scores[name]) for name in ("p_wrong", "left_out_margin", "influence")]
         scores["rank_average"] = np.mean(ranked, axis=0)
-    flagged = flag_wrong_labels(p_wrong, fdr)
+    flagged = flag_wrong_labels(labels.p_wrong, fdr)
 
+    eta = pooled.table.iloc[0]
+    figures = {
+        "wrong_labels": labels.total,
+        "eta": Estimate(*(float(eta[c]) for c in ("eta", "se", "ci_low", "ci_high")), n, pooled.method),
+        "scale": labels.scale,
+        "accuracy": proportion_estimate(np.where(margins == 0, 0.5, margins > 0), rows.groups, level),
+    }
+    comparison = curve = None
+    if wrong is not None:
+        figures["true_wrong_share"] = proportion_estimate(wrong, rows.groups, level)
+        figures["precision"] = precision_at(scores[evidence], wrong, max(1, round(share * n)), rows.groups, level)
+        if 0 < wrong.sum() < n:
+            settings = {"reference": evidence, "share": share, "resamples": resamples, "seed": seed, "level": level}
+            comparison = compare_evidence(scores, wrong, rows.groups, **settings)
+            first = {evidence: scores[evidence], **scores}
+            curve = precision_curve(first, wrong, rows.groups, shares=sorted({*_SHARES, share}), level=level)
+    used = {"evidence": evidence, "mode": "margins" if features is None else "head", "pairs": n}
+    used |= {"groups": len(np.unique(rows.groups)), "annotators": len(rows.names) if rows.has_annotators else None}
+    used |= {"folds": folds, "penalty": penalty, "prior": list(prior), "fdr": fdr, "share": share, "level": level}
+    used |= {"resamples": resamples, "seed": seed, "leave_out": None if features is None else leave_out}
+    used |= {"trusted_pairs": None if trusted is None else len(trusted)}
+    return MislabelReport(
+        _pair_table(
+            dataset, rows, scores, evidence, commitment.table["eta"].to_numpy(), labels.p_wrong, flagged, wrong
+        ),
+        _annotator_table(commitment.table, labels.counts, rows, flagged, wrong),
+        figures,
+        comparison,
+        curve,
+        used,
+        (COUNT_NOTE, FLAG_NOTE, *(() if labels.scale_is_known else (SCALE_NOTE,))),
+    )
+
+
+def _pair_table(
+    dataset: Dataset,
+    rows: PairRows,
+    scores: dict[str, np.ndarray],
+    evidence: str,
+    eta: np.ndarray,
+    p_wrong: np.ndarray,
+    flagged: np.ndarray,
+    wrong: np.ndarray | None,
+) -> pd.DataFrame:
+    n = len(dataset)
     table = pd.DataFrame(
         {"row": np.arange(n), "id": list(dataset["id"]) if "id" in dataset.column_names else range(n)}
     )
-    table["annotator_id"] = [names[c] for c in codes] if has_annotators else None
-    table["margin"] = margins
-    table["left_out_margin"] = -scores["left_out_margin"] if "left_out_margin" in scores else np.nan
+    table["annotator_id"] = rows.ids if rows.has_annotators else None
+    for name in ("margin", "left_out_margin"):
+        table[name] = -scores[name] if name in scores else np.nan
     for name in ("influence", "self_influence"):
         table[name] = scores.get(name, np.nan)
-    table["eta"], table["p_wrong"] = eta[codes], p_wrong
+    table["eta"], table["p_wrong"] = eta[rows.codes], p_wrong
     table["evidence"] = p_wrong if evidence == "p_wrong" else scores[evidence]
     table["flagged"] = flagged
     if wrong is not None:
         table["wrong"] = wrong
-    order = np.argsort(-scores[evidence], kind="stable")
-    table = table.iloc[order].reset_index(drop=True)
+    for name, texts in pair_texts(dataset).items():
+        table[name] = texts
+    table = table.iloc[np.argsort(-scores[evidence], kind="stable")].reset_index(drop=True)
     table.insert(0, "rank", np.arange(1, n + 1))
-
-    one = pooled.table.iloc[0]
-    figures = {
-        "wrong_labels": count_wrong_labels(
-            pooled.scale.value * unseen, one["eta"], one["ci_low"], one["ci_high"], level
-        ),
-        "eta": Estimate(*(float(one[c]) for c in ("eta", "se", "ci_low", "ci_high")), n, pooled.method),
-        "scale": commitment.scale,
-        "accuracy": proportion_estimate(np.where(margins == 0, 0.5, margins > 0), groups, level),
-    }
-    comparison = curve = None
-    if wrong is not None:
-        figures["true_wrong_share"] = proportion_estimate(wrong, groups, level)
-        figures["precision"] = precision_at(scores[evidence], wrong, max(1, round(share * n)), groups, level)
-        if 0 < wrong.sum() < n:
-            settings = {"reference": evidence, "share": share, "resamples": resamples, "seed": seed, "level": level}
-            comparison = compare_evidence(scores, wrong, groups, **settings)
-            first = {evidence: scores[evidence], **scores}
-            curve = precision_curve(first, wrong, groups, shares=sorted({*_SHARES, share}), level=level)
-    used = {
-        "evidence": evidence, "mode": "margins" if features is None else "head", "pairs": n,
-        "groups": len(np.unique(groups)), "annotators": len(names) if has_annotators else None, "folds": folds,
-        "penalty": penalty, "prior": list(prior), "fdr": fdr, "share": share, "level": level, "resamples": resamples,
-        "seed": seed, "leave_out": None if features is None else leave_out, "trusted_pairs": None if trusted is None else len(trusted),
-    }  # fmt: skip
-    annotators = _annotator_table(commitment.table, calibrated, codes, flagged, wrong, level)
-    if not has_annotators:
-        annotators["annotator_id"] = None
-    return MislabelReport(table, annotators, figures, comparison, curve, used)
+    return table
 
 
 def _head_evidence(
@@ -238,21 +248,23 @@ def _head_evidence(
 
 def _annotator_table(
     commitment: pd.DataFrame,
-    margins: np.ndarray,
-    codes: np.ndarray,
+    counts: list[Estimate],
+    rows: PairRows,
     flagged: np.ndarray,
     wrong: np.ndarray | None,
-    level: float,
 ) -> pd.DataFrame:
-    table = commitment[["annotator_id", "n", "eta", "se", "ci_low", "ci_high", "adversarial", "better_than_chance"]]
-    rows = []
-    for code, (eta, low, high) in enumerate(zip(table["eta"], table["ci_low"], table["ci_high"], strict=True)):
-        own = codes == code
-        count = count_wrong_labels(margins[own], eta, low, high, level)
-        row = {"expected_wrong": count.value, "wrong_low": count.ci_low, "wrong_high": count.ci_high}
-        row |= {"flagged": int(flagged[own].sum()), "share_flagged": float(flagged[own].mean())}
-        rows.append(row if wrong is None else row | {"wrong": int(wrong[own].sum())})
-    return pd.concat([table, pd.DataFrame(rows)], axis=1)
+    columns = ["annotator_id", "n", "eta", "se", "ci_low", "ci_high", "adversarial", "better_than_chance"]
+    table = commitment[columns].copy()
+    table["expected_wrong"] = [count.value for count in counts]
+    table["wrong_low"] = [count.ci_low for count in counts]
+    table["wrong_high"] = [count.ci_high for count in counts]
+    table["flagged"] = np.bincount(rows.codes[flagged], minlength=len(counts))
+    table["share_flagged"] = table["flagged"] / table["n"]
+    if wrong is not None:
+        table["wrong"] = np.bincount(rows.codes, wrong, len(counts)).astype(np.int64)
+    if not rows.has_annotators:
+        table["annotator_id"] = None
+    return table
 
 
 def _features(values: ArrayLike | None, name: str, n: int | None) -> np.ndarray | None:

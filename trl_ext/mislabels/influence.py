@@ -6,6 +6,12 @@ from scipy.special import expit
 from .head import PairHead, fit_head
 
 
+_EXACT_ENOUGH = 0.2  # a step of this size is wrong by about a thousandth
+_STILL = 1e-3
+_STEPS = 30
+_BATCH = 4_000_000  # numbers at once
+
+
 def pair_influence(head: PairHead, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
     r"""
     Effect of every training pair on the mean loss of other pairs: \( -g_{val}^T H^{-1} g_i \).
@@ -76,11 +82,13 @@ def self_influence(head: PairHead, x: np.ndarray) -> np.ndarray:
 
 def leave_out_margins(head: PairHead, x: np.ndarray, groups: np.ndarray) -> np.ndarray:
     r"""
-    Reward difference of every pair without its own group in the training set, by one Newton step from the fitted head.
+    Reward difference of every pair without its own group in the training set, within 0.01 of training again.
 
-    With \( A = X_G H^{-1} X_G^T / N \) and \( W = \text{diag}(\sigma_i (1 - \sigma_i)) \), the margins of group G become
-    \( d_G - A\,(I - W A)^{-1}\,\sigma(-d_G) \). This is the exact Newton step, and nearly the margin of a head that was
-    trained without the group; it uses more pairs than cross-fitting and costs one fit.
+    With \( A = X_G H^{-1} X_G^T / N \) and \( W = \text{diag}(\sigma_i (1 - \sigma_i)) \), one Newton step from the fitted
+    head makes the margins of group G \( d_G - A\,(I - W A)^{-1}\,\sigma(-d_G) \). Its error grows with the square of the
+    step. Where it moves a margin by more than 0.2 (few pairs, a weak penalty), further steps with the same Hessian and
+    new gradients follow until the margins stand still; groups for which they don't are left out and the head fitted again.
+    The result uses more pairs than cross-fitting and costs little more than one fit.
 
     References:
         - Rad and Maleki, A Scalable Estimate of the Out-of-sample Prediction Error via Approximate Leave-one-out, 2020,
@@ -97,11 +105,48 @@ def leave_out_margins(head: PairHead, x: np.ndarray, groups: np.ndarray) -> np.n
     """
     margins = head.margins(x)
     left_out = np.empty_like(margins)
+    pull = x @ head.inverse_hessian / head.n
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[0]] - 1))
+    far = []
     for rows in np.split(order, starts[1:]):
-        wrong = expit(-margins[rows])
-        a = x[rows] @ head.inverse_hessian @ x[rows].T / head.n
-        left = np.eye(len(rows)) - (wrong * (1 - wrong))[:, None] * a
-        left_out[rows] = margins[rows] - a @ np.linalg.solve(left, wrong)
+        solve = _without(rows, margins, pull, x)
+        left_out[rows] = margins[rows] - pull[rows] @ x[rows].T @ solve @ expit(-margins[rows])
+        if np.abs(left_out[rows] - margins[rows]).max() > _EXACT_ENOUGH:
+            far.append((rows, solve))
+    size = max(1, _BATCH // len(x))
+    for start in range(0, len(far), size):
+        _step_on(head, x, far[start : start + size], pull, margins, left_out)
     return left_out
+
+
+def _without(rows: np.ndarray, margins: np.ndarray, pull: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """(I - W A)^-1 of a group."""
+    wrong = expit(-margins[rows])
+    return np.linalg.inv(np.eye(len(rows)) - (wrong * (1 - wrong))[:, None] * (pull[rows] @ x[rows].T))
+
+
+def _step_on(head: PairHead, x: np.ndarray, parts: list, pull: np.ndarray, margins: np.ndarray, found: np.ndarray):
+    """Further steps for some groups at once, from the fitted head, into `found`."""
+    theta = np.tile(head.theta, (len(parts), 1))
+    moving = np.arange(len(parts))
+    for _ in range(_STEPS):
+        wrong = expit(-theta[moving] @ x.T)
+        for one, k in enumerate(moving):
+            wrong[one, parts[k][0]] = 0
+        steps = (head.penalty * theta[moving] - wrong @ x / head.n) @ head.inverse_hessian
+        for one, k in enumerate(moving):  # the inverse Hessian without the group, by Woodbury's identity
+            rows, solve = parts[k]
+            sigma = expit(-margins[rows])
+            steps[one] += pull[rows].T @ (solve @ (sigma * (1 - sigma) * (x[rows] @ steps[one])))
+        theta[moving] -= steps
+        changes = [np.abs(x[parts[k][0]] @ step).max() for k, step in zip(moving, steps, strict=True)]
+        moving = moving[np.array(changes) > _STILL]
+        if not len(moving):
+            break
+    for k, (rows, _) in enumerate(parts):
+        if k in moving:
+            rest = np.ones(len(x), dtype=bool)
+            rest[rows] = False
+            theta[k] = fit_head(x[rest], head.penalty * head.n / rest.sum()).theta
+        found[rows] = x[rows] @ theta[k]

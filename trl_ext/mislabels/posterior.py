@@ -1,11 +1,8 @@
-"""Probability that a label is wrong, from the reward difference and the annotator's commitment."""
+"""Probability that a label is wrong, if scale and commitment are known, and labels that are flagged by it."""
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 from scipy.special import expit
-
-from ..evaluation import Estimate
 
 
 def wrong_label_probability(margins: ArrayLike, eta: ArrayLike) -> np.ndarray:
@@ -51,9 +48,9 @@ def flag_wrong_labels(p_wrong: ArrayLike, fdr: float) -> np.ndarray:
     """
     Flag as many labels as possible so that the expected share of right ones among them is at most `fdr`.
 
-    The most suspicious labels are taken while the mean of `1 - p_wrong` over them stays within `fdr`: this controls the
-    false discovery rate over all pairs, as far as the probabilities are calibrated. Equal probabilities are flagged
-    together or not at all.
+    The most suspicious labels are taken while the mean of `1 - p_wrong` over them stays within `fdr`. The level is nominal:
+    it is the false discovery rate over all pairs as far as the probabilities are calibrated. Equal probabilities are
+    flagged together or not at all.
 
     References:
         - Sun and Cai, Oracle and Adaptive Compound Decision Rules for False Discovery Rate Control, 2007, procedure 1.
@@ -73,35 +70,3 @@ def flag_wrong_labels(p_wrong: ArrayLike, fdr: float) -> np.ndarray:
     last_of_equals = np.append(ordered[1:] != ordered[:-1], True)
     within = np.flatnonzero((means <= fdr) & last_of_equals)
     return p_wrong >= ordered[within[-1]] if len(within) else np.zeros(len(p_wrong), dtype=bool)
-
-
-def count_wrong_labels(
-    margins: ArrayLike, eta: float, eta_low: float, eta_high: float, level: float = 0.95
-) -> Estimate:
-    r"""
-    Number of wrong labels among those of one annotator, or of all together.
-
-    The value is the sum of [`wrong_label_probability`]. Its interval combines the interval of η, through the same sum, and
-    the spread \( \sum p_i (1 - p_i) \) of the labels around it, by MOVER: the lower limit is
-    \( m - \sqrt{(m - m(\eta_{high}))^2 + z^2 v} \), the upper one likewise, both within [0, N].
-
-    References:
-        - Zou and Donner, Construction of Confidence Limits about Effect Measures, 2008 (MOVER).
-
-    Args:
-        margins (`array_like` of shape `(N,)`): Calibrated reward differences.
-        eta, eta_low, eta_high (`float`): Commitment and its interval at `level`.
-        level (`float`, *optional*, defaults to `0.95`): Confidence level.
-
-    Returns:
-        [`~trl_ext.evaluation.Estimate`]: number of labels.
-    """
-    p = wrong_label_probability(margins, eta)
-    n, total, spread = len(p), p.sum(), (p * (1 - p)).sum()
-    z = stats.norm.ppf((1 + level) / 2)
-    fewest = wrong_label_probability(margins, eta_high).sum()
-    most = wrong_label_probability(margins, eta_low).sum()
-    low = max(total - np.hypot(total - fewest, z * np.sqrt(spread)), 0.0)
-    high = min(total + np.hypot(most - total, z * np.sqrt(spread)), float(n))
-    method = f"sum of posterior probabilities; interval of eta and spread of the labels by MOVER ({level:g} level)"
-    return Estimate(float(total), float((high - low) / (2 * z)), float(low), float(high), n, method)

@@ -162,6 +162,7 @@ class RateAuditCallback(ScoredRowsCallback):
         if self.path is not None:
             on_main_process(lambda: _check_path(self.path))
         self.chains: dict[str, TextChains] = {}
+        self.left_out: dict[str, dict[str, int]] = {}
         self.rewards: dict[str, RewardChains] = {}
         self.effects: dict[int, dict[str, AuditedEffects]] = {}
         self._figure_names: set[str] = set()
@@ -174,6 +175,7 @@ class RateAuditCallback(ScoredRowsCallback):
     def _chosen(self, name: str, chains: TextChains, rows: int | None, on_failure: str) -> TextChains:
         try:
             complete, left_out = complete_chains(chains.cut(_STEPS), on_failure)
+            self.left_out[name] = left_out
             if left_out:
                 logger.warning("Chains %s: rows without all rewrites are left out: %s.", name, left_out)
             return complete if rows is None else sample_rows(complete, rows, self.seed)

@@ -169,13 +169,15 @@ def estimate_commitment(
     return CommitmentEstimate(table, scale_estimate, level, alpha, tuple(prior), method)
 
 
-def annotator_codes(annotators: ArrayLike) -> tuple[np.ndarray, list]:
+def annotator_codes(annotators: ArrayLike, name: str = "annotators") -> tuple[np.ndarray, list]:
     """
     Number annotators in the order of first appearance.
 
     Args:
         annotators (`array_like` of shape `(N,)`):
             Strings or integers, one kind only.
+        name (`str`, *optional*, defaults to `"annotators"`):
+            What messages call them, such as their column.
 
     Returns:
         `tuple[np.ndarray, list]`: codes `(N,)` from 0, and the ids.
@@ -186,21 +188,21 @@ def annotator_codes(annotators: ArrayLike) -> tuple[np.ndarray, list]:
     """
     ids = [value.item() if isinstance(value, np.generic) else value for value in list(annotators)]
     if not ids:
-        raise ValueError("annotators is empty")
+        raise ValueError(f"{name} is empty")
     bad = [i for i, value in enumerate(ids) if (is_scalar(value) and pd.isna(value)) or str(value).strip() == ""]
     if bad:
         raise ValueError(
-            f"annotators has {len(bad)} missing ids (None, NaN, NA or blank); first: row {bad[0]}, value {ids[bad[0]]!r}. "
+            f"{name} has {len(bad)} missing ids (None, NaN, NA or blank); first: row {bad[0]}, value {ids[bad[0]]!r}. "
             "Remove these rows, or give them an id of their own."
         )
     for i, value in enumerate(ids):
         if isinstance(value, bool) or not isinstance(value, str | int) or type(value) is not type(ids[0]):
             raise TypeError(
-                f"annotators must be all str or all int; first other: row {i}, value {value!r} of type "
+                f"{name} must be all str or all int; first other: row {i}, value {value!r} of type "
                 f"{type(value).__name__}. Convert them, e.g. to str."
             )
     names = list(dict.fromkeys(ids))
-    number = {name: code for code, name in enumerate(names)}
+    number = {one: code for code, one in enumerate(names)}
     return np.array([number[value] for value in ids]), names
 
 

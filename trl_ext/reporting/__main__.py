@@ -1,9 +1,11 @@
 """
 Write the HTML report of a run.
 
-    python -m trl_ext.reporting outputs/demo-beta
-    python -m trl_ext.reporting outputs/demo-beta outputs/demo-joint --output comparison.html
-    python -m trl_ext.reporting outputs/demo-beta --rate outputs/rate --monitoring outputs/monitoring
+    trl-ext report outputs/demo-beta
+    trl-ext report outputs/demo-beta outputs/demo-joint --output comparison.html
+    trl-ext report outputs/demo-beta --rate outputs/rate --monitoring outputs/monitoring
+
+`python -m trl_ext.reporting` is the same.
 """
 
 import argparse
@@ -13,11 +15,11 @@ from pathlib import Path
 
 
 PARTS = {
-    "evaluation": "results of benchmarks (default: RUN/evaluation)",
-    "rate": "output of tasks/rate/effects.py (default: RUN/rate)",
-    "mismatch": "output of tasks/charm/evaluate.py or calibrate.py (default: RUN/mismatch)",
-    "monitoring": "output of tasks/annotators/monitor.py (default: RUN/monitoring)",
-    "mislabels": "output of tasks/find_mislabels.py (default: RUN/mislabels)",
+    "evaluation": "results of trl-ext evaluate (default: RUN/evaluation)",
+    "rate": "output of trl-ext audit attribute (default: RUN/rate)",
+    "mismatch": "output of trl-ext audit models, or of tasks/charm/evaluate.py or calibrate.py (default: RUN/mismatch)",
+    "monitoring": "output of trl-ext monitor (default: RUN/monitoring)",
+    "mislabels": "mislabels/ of trl-ext audit labels (default: RUN/mislabels)",
 }
 
 
@@ -32,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         `int`: Exit status: 2 for a mistake, which is printed.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m trl_ext.reporting",
+        prog="trl-ext report",
         description="Write one HTML file with everything that is known of a run: for reading, printing and passing on.",
         epilog=__doc__.split("\n\n", 1)[1],
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,5 +1,7 @@
 """Intended use and limits of a reward model: what was measured, with its interval, and what was not."""
 
+from collections.abc import Sequence
+
 from ..cards import Section, interval, one_line
 from ..evaluation import Estimate
 from .card_metadata import figures_after
@@ -13,15 +15,33 @@ _USE = (
 )
 
 
-def limits_section(evidence: RunEvidence | None) -> Section:
+CALIBRATION_VERDICTS = {
+    "lower": "The calibration below makes probabilities better",
+    "higher": "The calibration below makes probabilities worse: use raw rewards",
+    "unknown": "The data don't say whether the calibration below makes probabilities better or worse",
+}
+
+
+def verdict(change: Estimate) -> str:
+    """`"lower"`, `"higher"`, or `"unknown"` if the interval has 0 in it, or is none."""
+    return "higher" if change.ci_low > 0 else "lower" if change.ci_high < 0 else "unknown"
+
+
+def limits_section(evidence: RunEvidence | None, outdated: Sequence[str] = ()) -> Section:
     """
     The section on intended use and limits.
 
     Args:
         evidence ([`RunEvidence`] or `None`): What is known; nothing without.
+        outdated (`Sequence[str]`, *optional*): Parts that were measured of an earlier model.
     """
     points = [_length(evidence), _correctness(evidence), _calibration(evidence), _attributes(evidence)]
     points += [_benchmarks(evidence), _labels(evidence)]
+    if outdated:
+        points.append(
+            f"**Earlier results.** The training folder also holds results of an earlier model, which say nothing of this one "
+            f"and are not shown: {', '.join(outdated)}."
+        )
     points.append(
         "**Other data.** Nothing is known of languages, topics and lengths that the training and evaluation data below do "
         "not have."
@@ -67,11 +87,22 @@ def _correctness(evidence: RunEvidence | None) -> str:
 def _calibration(evidence: RunEvidence | None) -> str:
     raw = ((evidence and evidence.calibration) or {}).get("raw") or {}
     if not is_estimate(raw.get("ece")):
-        return "**Probabilities.** Not calibrated: σ of a reward difference is not the probability of a preference."
+        refused = ((evidence and evidence.results) or {}).get("preference_calibration")
+        why = (
+            f" The data did not allow it: {one_line(refused.removeprefix('none: '))}"
+            if isinstance(refused, str)
+            else ""
+        )
+        return (
+            f"**Probabilities.** Not calibrated: σ of a reward difference is not the probability of a preference.{why}"
+        )
     text = f"**Probabilities.** σ of a raw reward difference is off by {interval(as_estimate(raw['ece']))} (ECE) on average"
     if is_estimate(raw.get("ece_if_calibrated")):
         text += f"; perfect probabilities would get {as_estimate(raw['ece_if_calibrated']).value:.3f} on as many pairs"
-    return text + ". The calibration below is fitted to one kind of data."
+    change = evidence.calibration.get("ece_change")
+    if is_estimate(change):
+        text += f". {CALIBRATION_VERDICTS[verdict(as_estimate(change))]}, by {interval(as_estimate(change))}"
+    return text + ". It is fitted to one kind of data."
 
 
 def _attributes(evidence: RunEvidence | None) -> str:
@@ -92,7 +123,7 @@ def _labels(evidence: RunEvidence | None) -> str:
     size, n = weights.get("effective_sample_size"), weights.get("n")
     if not isinstance(size, int | float) or not n:
         return "**Labels.** It has learned what its annotators preferred, with their biases."
-    share = f"{weights.get('share_zero', 0):.0%} of the labels counted for nothing"
+    share = f"{weights.get('share_zero') or 0:.0%} of the labels counted for nothing"
     return f"**Labels.** {n} training pairs count as {size:.0f} equally weighted ones; {share}."
 
 

@@ -1,7 +1,7 @@
 """Figures of a run in the Hub's metadata format (`model-index`): those on data that have a name for others."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from huggingface_hub import EvalResult
@@ -75,8 +75,7 @@ def _calibration(evidence: RunEvidence) -> Iterator[EvalResult]:
     content = evidence.calibration or {}
     data = content.get("measured_on") or {}
     part = str(data.get("data") or "")
-    # other data are named by their file alone: then nobody else knows them
-    public = "trl_ext demo" if part == "demo" or part.endswith(" of demo") else data.get("hub_id")
+    public = _calibration_data(evidence)
     if public is None:
         return
     for side in ("raw", "calibrated"):
@@ -84,6 +83,17 @@ def _calibration(evidence: RunEvidence) -> Iterator[EvalResult]:
             figure = (content.get(side) or {}).get(key)
             if is_estimate(figure):
                 yield from _result(as_estimate(figure), public, public, part, kind, f"{key}, {side}")
+
+
+def _calibration_data(evidence: RunEvidence) -> str | None:
+    """The public name of the data that a calibration was measured on, as its script recorded them."""
+    source = (evidence.calibration or {}).get("provenance")
+    command, config = ((source or {}).get(key) for key in ("command", "config"))
+    if not isinstance(command, list) or not command or not isinstance(config, Mapping):
+        return None
+    if str(command[0]).endswith("tasks/calibrate.py"):
+        return "trl_ext demo" if config.get("data") == "demo" else None
+    return hub_name(data_of_figure(evidence, "accuracy_to_labels"))
 
 
 def _result(

@@ -2,11 +2,14 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ..cards import Section, cell, code, interval, json_block, one_line, rows_table, table
 from ..evaluation import Estimate, ModelResult
-from ..privacy import map_text, without_folders
+from ..privacy import map_text, without_folder
+from ..scoring import read_calibration
+from .card_limits import verdict
 from .card_metadata import data_of_figure, figures_after
 from .run_files import as_estimate, is_estimate
 from .run_folder import RunEvidence
@@ -22,6 +25,21 @@ _NOT_SHOWN = (
     "hub_private",
     "push_to_hub",
 )
+
+
+_PAIRED = {"l": "detailed", "s": "concise"}
+_MEANINGS = {
+    "length_weight": "reward for a detailed answer over a concise one, W_length",
+    "correctness_weight": "reward for a correct answer over a wrong one, W_correct",
+    "ratio": "W_correct / W_length",
+    "length_weight_per_sd": "W_length in standard deviations of reward",
+    "correctness_weight_per_sd": "W_correct in standard deviations of reward",
+    **{
+        f"{right}c_over_{wrong}i": f"share of questions in which a {_PAIRED[right]} correct answer beats a {_PAIRED[wrong]} wrong one"
+        for right in "ls"
+        for wrong in "ls"
+    },
+}
 
 
 def evidence_sections(evidence: RunEvidence, location: str) -> list[Section]:
@@ -79,6 +97,9 @@ def evaluation_section(evidence: RunEvidence) -> Section | None:
             shown = interval(before) if isinstance(before, Estimate) else "–"
             data = _data_name(data_of_figure(evidence, name)) or "test pairs"
             rows.append((cell(name.replace("_", " ")), cell(data), shown, interval(figure), str(figure.n)))
+        known = [f"{name.replace('_', ' ')}: {meaning}" for name, meaning in _MEANINGS.items() if name in after]
+        if known:
+            parts.append("; ".join(known) + ". W = 0 pays for neither; of shares, more is better and chance is 0.5.")
         methods = sorted({figure.method for figure in after.values()})
         parts.append(table(("figure", "data", "before training", "after training", "rows"), rows))
         parts.append("Intervals: " + "; ".join(map(one_line, methods)) + ".")
@@ -117,7 +138,21 @@ def calibration_section(evidence: RunEvidence, location: str) -> Section | None:
         f"scorer = CalibratedScorer.from_pretrained({_quoted(location)})\n"
         'scorer.preference_probability(["Is water wet?"], ["Yes."], ["No."])  # P(the first response is preferred)\n```'
     )
+    if is_estimate(change) and verdict(as_estimate(change)) == "higher":
+        apply = "It makes probabilities worse: don't apply it."
+    elif not _is_stored(evidence.folder):
+        apply = "It is not stored with the model, so that nothing applies it."
     return Section("Calibration", "\n\n".join([figures, table(("", ""), about), *plots, apply]))
+
+
+def _is_stored(folder: Path) -> bool:
+    """Whether the model in a folder brings a calibration of preferences; true if there is no model."""
+    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+        return True
+    try:
+        return read_calibration(folder).preference is not None
+    except ValueError:
+        return False
 
 
 def audit_section(evidence: RunEvidence) -> Section | None:
@@ -134,23 +169,31 @@ def reproduce_section(evidence: RunEvidence, facts: Mapping[str, Any] | None) ->
         return None if not versions else Section("Reproduce", rows_table({"versions": _list(versions)}))
     command = provenance.get("command") or []
     command = command if isinstance(command, list) else shlex.split(str(command))
-    command = [without_folders(str(word)) for word in command if not _names_a_place(str(word))]
+    command = [without_folder(str(word)) for word in command if not _names_a_place(str(word))]
     config = provenance.get("config") or {}
-    config = map_text({key: value for key, value in config.items() if key not in _NOT_SHOWN}, without_folders)
+    config = map_text({key: value for key, value in config.items() if key not in _NOT_SHOWN}, without_folder)
     model = provenance.get("model") or {}
     hashes = model.get("sha256") or {}
     rows = {
         "seed": config.get("seed"),
-        "base model": without_folders(str(model.get("name") or "")) or None,
+        "base model": without_folder(str(model.get("name") or "")) or None,
         "commit of the base model": model.get("commit"),
         "SHA-256 of the base model": ", ".join(map(str, hashes.values())) or None,
         "precision": provenance.get("dtype"),
         "processes": provenance.get("processes"),
         "versions": _list(provenance.get("versions") or {}),
     }
-    shown = "python " + shlex.join(command).replace("`", "'").replace("\n", " ")
+    processes = provenance.get("processes")
+    several = isinstance(processes, int) and processes > 1
+    launch = f"accelerate launch --num_processes {processes} " if several else "python "
+    shown = launch + shlex.join(command).replace("`", "'").replace("\n", " ")
+    version = (provenance.get("versions") or {}).get("trl_ext")
+    lead = (
+        f"In a checkout of trl_ext{'' if version is None else ' ' + one_line(version)}, with its versions of the libraries. "
+        "Local models and files are named by their last part alone; hashes say which they were."
+    )
     folded = f"<details><summary>Configuration</summary>\n\n{json_block(config)}\n</details>"
-    return Section("Reproduce", f"```bash\n{shown}\n```\n\n{rows_table(rows)}\n{folded}")
+    return Section("Reproduce", f"{lead}\n\n```bash\n{shown}\n```\n\n{rows_table(rows)}\n{folded}")
 
 
 def _provenance(evidence: RunEvidence) -> dict[str, Any]:
@@ -166,7 +209,7 @@ def _list(versions: Mapping[str, Any]) -> str:
 
 
 def _data_name(data: Any) -> str | None:
-    return without_folders(str(data["name"])) if isinstance(data, Mapping) and data.get("name") else None
+    return without_folder(str(data["name"])) if isinstance(data, Mapping) and data.get("name") else None
 
 
 def _quoted(text: str) -> str:
@@ -176,7 +219,7 @@ def _quoted(text: str) -> str:
 def _pairs_of(data: Any) -> str | None:
     if not isinstance(data, Mapping):
         return None
-    name = without_folders(str(data.get("data") or "pairs"))
+    name = without_folder(str(data.get("data") or "pairs"))
     return f"{name}, {data['pairs']} pairs" if data.get("pairs") is not None else name
 
 
@@ -228,7 +271,8 @@ def _mislabels(evidence: RunEvidence) -> Iterator[str]:
         for name, value in figures.items()
         if is_estimate(value)
     ]
-    yield f"### Suspected mislabels\n\n{table(('', ''), rows)}"
+    notes = [f"- {one_line(note)}" for note in evidence.mislabels.summary.get("notes") or ()]
+    yield "\n\n".join([f"### Suspected mislabels\n\n{table(('', ''), rows)}", *(["\n".join(notes)] if notes else [])])
 
 
 def _mismatch(evidence: RunEvidence) -> Iterator[str]:

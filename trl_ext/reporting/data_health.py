@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
-from ..evaluation.statistics import wilson_interval
+from ..evaluation import Estimate, mean_estimate, proportion_estimate
 
 
 # Columns that say how far to believe a pair, or how it was labelled
@@ -32,7 +32,8 @@ def data_health(dataset: Dataset) -> dict[str, Any]:
         - `repeated_rows`: rows that repeat an earlier one, with the same choice
         - `contradicted_pairs`: pairs of which either response was chosen by somebody
         - `lengths`: by text, `mean` and `quantiles` of the number of words, with a histogram (`edges`, `counts`)
-        - `longer_chosen`: estimate of the share of pairs whose chosen response is longer, of those that differ in length
+        - `longer_chosen`: estimate of the share of rows whose chosen response is longer, of those that differ in length;
+      rows of one question, or of one annotator, are no independent evidence
         - `columns`: by number (`reliability`, …) `n`, `missing`, `mean`, `min`, `max`, and a histogram
         - `annotators`: `None`, or their `count`, `rows` by annotator, and how many pairs have 1, 2, … annotators
 
@@ -55,20 +56,32 @@ def data_health(dataset: Dataset) -> dict[str, Any]:
     for pair, (_, chosen, _) in zip(pairs, ordered, strict=True):
         sides.setdefault(pair, set()).add(chosen)
     words = {name: np.array([len(text.split()) for text in column], dtype=int) for name, column in texts.items()}
-    longer, shorter = (
-        int((words["chosen"] > words["rejected"]).sum()),
-        int((words["chosen"] < words["rejected"]).sum()),
-    )
     return {
         "rows": len(table),
         "distinct_pairs": len(sides),
         "repeated_rows": len(table) - len(set(ordered)),
         "contradicted_pairs": sum(len(chosen) > 1 for chosen in sides.values()),
         "lengths": {"unit": "words", **{name: _distribution(counts) for name, counts in words.items()}},
-        "longer_chosen": wilson_interval(longer, longer + shorter).to_dict() if longer + shorter else None,
+        "longer_chosen": _longer_chosen(table, words, prompts),
         "columns": {name: _numbers(table[name]) for name in _NUMBERS if name in table},
         "annotators": _annotators(table, pairs) if "annotator_id" in table else None,
     }
+
+
+def _longer_chosen(table: pd.DataFrame, words: dict[str, np.ndarray], prompts: list[str]) -> dict[str, Any] | None:
+    differ = words["chosen"] != words["rejected"]
+    if not differ.any():
+        return None
+    longer = (words["chosen"] > words["rejected"])[differ].astype(float)
+    name = next((column for column in ("question_id", "prompt_id") if column in table), None)
+    questions = (table[name].astype(str).to_numpy() if name else np.array(prompts, dtype=object))[differ]
+    if "prompt" not in table and name is None:
+        questions = np.arange(len(longer))
+    people = table["annotator_id"].astype(str).to_numpy()[differ] if "annotator_id" in table else None
+    if people is None or len(set(people)) < 2 or len(set(questions)) < 2 or len(set(longer)) < 2:
+        return proportion_estimate(longer, questions).to_dict()
+    both: Estimate = mean_estimate(longer, np.column_stack([questions.astype(str), people]))
+    return both.to_dict()
 
 
 def _text(value: Any) -> str:

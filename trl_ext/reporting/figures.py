@@ -97,6 +97,9 @@ def add_legend(
 
     Returns:
         `matplotlib.legend.Legend`
+
+    Raises:
+        ValueError: Nothing has a label.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -111,6 +114,8 @@ def add_legend(
     renderer = FigureCanvasAgg(figure).get_renderer()
     beside = "right" in loc or "left" in loc
     count = len(handles)
+    if not count:
+        raise ValueError("nothing that is drawn has a label: there is no legend")
     wanted = [1] if beside else range(min(max_columns, count), 0, -1)
     # of several numbers of columns with as many rows, the smallest: no row is nearly empty
     for columns in dict.fromkeys(-(-count // -(-count // wish)) for wish in wanted):

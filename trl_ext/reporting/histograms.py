@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .figures import COLOURS, add_legend, new_figure
+from .figures import COLOURS, new_figure
 
 
 if TYPE_CHECKING:
@@ -22,11 +22,13 @@ class HistogramPanel:
         title (`str`): Title.
         xlabel (`str`): What is counted.
         series (`dict[str, Mapping]`): By name `edges` (K + 1) and `counts` (K).
+        counted (`str`, *optional*, defaults to `"pairs"`): What the bars count.
     """
 
     title: str
     xlabel: str
     series: Mapping[str, Mapping[str, Sequence[float]]]
+    counted: str = "pairs"
 
 
 def draw_histograms(panels: Sequence[HistogramPanel], *, width: float) -> "Figure":
@@ -51,13 +53,13 @@ def draw_histograms(panels: Sequence[HistogramPanel], *, width: float) -> "Figur
             _draw(axes, counted, COLOURS[index % 6], filled=index == 0, label=name)
         axes.set_title(panel.title)
         axes.set_xlabel(panel.xlabel)
-        axes.set_ylabel("pairs")
+        axes.set_ylabel(panel.counted)
+        if len(panel.series) > 1:  # beside its own bars: those of the other panels are something else
+            axes.legend(frameon=False, handlelength=1.2)
         axes.set_ylim(bottom=0)
         axes.grid(axis="y")
         axes.set_axisbelow(True)
         axes.locator_params(axis="both", nbins=5)
-    if any(len(panel.series) > 1 for panel in panels):
-        add_legend(figure)
     return figure
 
 

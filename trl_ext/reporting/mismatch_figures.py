@@ -63,7 +63,9 @@ def plot_mismatch(
     return save_figure(figure, table.assign(**verdicts), path)
 
 
-def draw_mismatch(table: pd.DataFrame, axes: "Axes", *, numbers: bool = True, size: float = 8) -> list[str]:
+def draw_mismatch(
+    table: pd.DataFrame, axes: "Axes", *, numbers: bool = True, size: float = 8, largest: float | None = None
+) -> list[str]:
     """
     Draw a heat map of mismatch degrees on a panel.
 
@@ -78,6 +80,8 @@ def draw_mismatch(table: pd.DataFrame, axes: "Axes", *, numbers: bool = True, si
             Whether cells say their number.
         size (`float`, *optional*, defaults to `8`):
             Of these, in points.
+        largest (`float`, *optional*):
+            What the darkest shade means, by default the largest of the table: the same for maps that are compared.
 
     Returns:
         `list[str]`: Models in the order of rows and columns: the most over-valued first.
@@ -89,7 +93,7 @@ def draw_mismatch(table: pd.DataFrame, axes: "Axes", *, numbers: bool = True, si
     every = pd.MultiIndex.from_product([order, order])
     values = cells["mismatch"].reindex(every).to_numpy(dtype=float).reshape(len(order), -1)
     significant = cells["significant"].astype(float).reindex(every).fillna(0.0).to_numpy().reshape(values.shape) > 0
-    largest = max(np.nanmax(np.abs(values)), 0.05)
+    largest = max(np.nanmax(np.abs(values), initial=0.0), 0.05) if largest is None else largest
     colours = np.zeros((*values.shape, 4))
     for colour, cells_of in ((COLOURS[1], values > 0), (COLOURS[0], values < 0)):
         colours[cells_of, :3] = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -100,6 +104,12 @@ def draw_mismatch(table: pd.DataFrame, axes: "Axes", *, numbers: bool = True, si
         _write(axes, row, column, values[row, column] if numbers else None, significant[row, column], size)
     axes.set(xlim=(-0.5, len(order) - 0.5), ylim=(len(order) - 0.5, -0.5), aspect="equal")
     return order
+
+
+def mismatch_colours(largest: float) -> list[tuple[str, tuple[str, float]]]:
+    """Shades of [`draw_mismatch`] for a legend: what they mean, and colour and opacity."""
+    steps = [(-1.0, COLOURS[0]), (-0.5, COLOURS[0]), (0.5, COLOURS[1]), (1.0, COLOURS[1])]
+    return [(f"{step * largest:+.2f}".replace("-", "−"), (colour, abs(step) * _STRONGEST)) for step, colour in steps]
 
 
 def _write(axes, row: int, column: int, value: float | None, significant: bool, size: float) -> None:

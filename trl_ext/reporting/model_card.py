@@ -14,21 +14,23 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
-from ..cards import citation_section, facts_sections, one_line, render_card, usage
+from ..cards import Section, citation_section, facts_sections, one_line, render_card, rows_table, usage
 from ..data.bundled import portable_name
 from ..model_entries import REWARD_HEAD
+from ..scoring import read_uncertainty
 from ..trainer.model_card import FACTS_FILE, card_data, card_introduction, card_usage, save_card
 from ..version import __version__
+from .card_evidence import CardEvidence, read_card_evidence, remember_sources
 from .card_limits import limits_section
 from .card_metadata import evaluation_results
 from .card_sections import evidence_sections, reproduce_section
 from .run_files import DamagedEvidence, read_object
-from .run_folder import RunEvidence, read_run
+from .run_folder import RunEvidence
 
 
 logger = logging.getLogger(__name__)
 
-_SOURCES = ("evaluation", "rate", "mismatch", "monitoring", "mislabels")
+_SOURCES = ("evaluation", "rate", "mismatch", "mislabels")
 
 
 def model_card(folder: str | Path, location: str | None = None, *, evidence: RunEvidence | None = None) -> str:
@@ -41,7 +43,8 @@ def model_card(folder: str | Path, location: str | None = None, *, evidence: Run
         location (`str`, *optional*):
             What to load the model from: its id on the Hub. By default the name of the folder.
         evidence ([`RunEvidence`], *optional*):
-            By default what [`read_run`] finds in the folder.
+            By default what [`read_run`] finds in the folder and where the last [`refresh_model_card`] was told to look,
+            without what was measured of an earlier model in this folder.
 
     Returns:
         `str`: `README.md`, marked as generated.
@@ -57,9 +60,12 @@ def model_card(folder: str | Path, location: str | None = None, *, evidence: Run
         ```
     """
     folder = Path(folder).expanduser()
-    location = location or folder.resolve().name
-    evidence = read_run(folder) if evidence is None else evidence
-    facts = _read_facts(folder)
+    found = read_card_evidence(folder) if evidence is None else CardEvidence(evidence)
+    return _card(folder, location or folder.resolve().name, _read_facts(folder), found)
+
+
+def _card(folder: Path, location: str, facts: dict[str, Any] | None, found: CardEvidence) -> str:
+    evidence = found.run
     if facts is None:
         data, introduction, loading = _of_files(folder, location)
     else:
@@ -68,22 +74,24 @@ def model_card(folder: str | Path, location: str | None = None, *, evidence: Run
     figures = evaluation_results(evidence)
     if figures:
         data.eval_results = figures
-    has_evidence = any(
+    has_evidence = found.outdated or any(
         getattr(evidence, field.name)
         for field in dataclasses.fields(evidence)
         if field.name not in ("name", "folder", "missing", "test_rewards", "figures")
     )
+    uncertainty = _uncertainty_section(folder)
     if facts is None and not has_evidence:
-        return render_card(data, introduction, loading)
+        return render_card(data, introduction, loading, uncertainty)
     training = [] if facts is None else facts_sections(facts)
     measured = evidence_sections(evidence, location)
     about_data = [section for section in measured if section.title == "Training data"]
     repeat = reproduce_section(evidence, facts)
     sections = [
-        limits_section(evidence),
+        limits_section(evidence, found.outdated),
         *about_data,
         *training,
         *(section for section in measured if section not in about_data),
+        *uncertainty,
         *([] if repeat is None else [repeat]),
         *citation_section(facts),
     ]
@@ -100,28 +108,47 @@ def refresh_model_card(folder: str | Path, location: str | None = None, **places
         location (`str`, *optional*):
             As in [`model_card`].
         **places:
-            Where evidence lies that is not in the folder, as in [`read_run`].
+            Where evidence lies that is not in the folder, as in [`read_run`]. Recorded, so that later cards and a push
+            have it too.
 
     Returns:
         `bool`: Whether it was written; `False` if the card that is there was not generated, or has been edited.
     """
     folder = Path(folder).expanduser()
-    return save_card(folder, model_card(folder, location, evidence=read_run(folder, **places)))
+    found = read_card_evidence(folder, **places)
+    remember_sources(folder, places)
+    return save_card(folder, _card(folder, location or folder.resolve().name, _read_facts(folder), found))
 
 
 def card_to_push(folder: Path, repo_id: str) -> str:
     """The card for a push, which files of other kinds with our names can't stop: they are named in a warning."""
+    nothing = CardEvidence(RunEvidence(name=folder.name, folder=folder))
+    facts = found = None
     try:
-        evidence = read_run(folder)
-    except DamagedEvidence as error:
+        found = read_card_evidence(folder)
+    except (DamagedEvidence, FileNotFoundError) as error:
         logger.warning("The model card is without evidence: %s", error)
-        evidence = RunEvidence(name=folder.name, folder=folder)
-    return model_card(folder, repo_id, evidence=evidence)
+    try:
+        facts = _read_facts(folder)
+    except DamagedEvidence as error:
+        logger.warning("The model card says nothing of the training: %s", error)
+    for known, evidence in ((facts, found), (facts, nothing)):
+        try:
+            return _card(folder, repo_id, known, evidence or nothing)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            logger.warning("A file of this run is not as its script writes it (%r): the card says less", error)
+    return _card(folder, repo_id, None, nothing)
+
+
+_FACTS = (
+    *("model_name", "dataset", "base_model", "base_is_public", "adapter", "tags", "reward_head", "eos_token"),
+    *("trainer", "versions", "losses", "training", "tables"),
+)
 
 
 def _read_facts(folder: Path) -> dict[str, Any] | None:
     path = folder / FACTS_FILE
-    return read_object(path, ("model_name", "losses", "training", "tables")) if path.is_file() else None
+    return read_object(path, _FACTS) if path.is_file() else None
 
 
 def _of_files(folder: Path, location: str) -> tuple[ModelCardData, str, str]:
@@ -148,9 +175,32 @@ def _of_files(folder: Path, location: str) -> tuple[ModelCardData, str, str]:
     return data, f"A reward model{shown}, pushed with trl_ext {__version__}.", loading
 
 
+def _is_saved(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+
+
 def _has_several_outputs(folder: Path) -> bool:
-    saved = any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
-    return saved and REWARD_HEAD.read(folder) is not None
+    return _is_saved(folder) and REWARD_HEAD.read(folder) is not None
+
+
+def _uncertainty_section(folder: Path) -> list[Section]:
+    """What is guaranteed by the intervals and preference sets that are stored with the model."""
+    try:
+        stored = read_uncertainty(folder) if _is_saved(folder) else None
+    except ValueError as error:
+        logger.warning("The model card is without intervals: %s", error)
+        stored = None
+    parts = {} if stored is None else {"intervals": stored.intervals, "statements": stored.preference_sets}
+    rows = {}
+    for name, part in parts.items():
+        if part is not None:
+            rows[name] = part.statement
+            rows[f"{name}, calibration pairs or prompts"] = sum(part.counts.values())
+    if not rows:
+        return []
+    text = "Stored with the model, applied by `RewardScorer(...).compare_pairs`. The guarantees hold by construction; how wide "
+    text += "intervals are and how many pairs get a statement is another question.\n\n"
+    return [Section("Uncertainty", text + rows_table(rows | {"fitted on": stored.fitted_on or "–"}))]
 
 
 def _eos_token(folder: Path) -> str:

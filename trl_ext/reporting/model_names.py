@@ -1,5 +1,6 @@
 """Names of models as labels."""
 
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -36,6 +37,14 @@ def short_names(names: Iterable[str], width: int = 42) -> dict[str, str]:
 def label_width(labels: Iterable[str]) -> float:
     """Inches that the longest of some labels takes at the size of axis labels."""
     return 0.085 * max(map(len, labels), default=0)
+
+
+def text_width(text: str) -> float:
+    """Width of a text in ordinary characters: capitals take about one and a half, Chinese ones and emoji two."""
+    return sum(
+        2.0 if unicodedata.east_asian_width(one) in "WF" else 1.4 if one.isupper() or one in "@%mwMW" else 1.0
+        for one in text
+    )
 
 
 def _shorten(name: str, width: int) -> str:

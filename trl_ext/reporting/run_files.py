@@ -18,7 +18,7 @@ def read_object(path: Path, required: Collection[str] = ()) -> dict[str, Any]:
     """A JSON file that holds an object with some keys."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise DamagedEvidence(f"{path}: not JSON (torn, or changed by hand?): {error}") from error
     if not isinstance(content, dict):
         raise DamagedEvidence(f"{path}: expected an object, found {type(content).__name__}")
@@ -34,7 +34,7 @@ def read_list(path: Path) -> list[dict[str, Any]]:
     """A JSON file that holds a list of objects."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise DamagedEvidence(f"{path}: not JSON (torn, or changed by hand?): {error}") from error
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise DamagedEvidence(f"{path}: expected a list of objects")

@@ -7,22 +7,32 @@ from typing import Any
 import pandas as pd
 
 from ..evaluation import Estimate, ModelResult, collect_results
+from .run_checks import (
+    check_calibration,
+    check_calibration_history,
+    check_health,
+    check_log,
+    check_mislabels,
+    check_monitoring,
+    check_numbers,
+    check_results,
+)
 from .run_files import DamagedEvidence, as_estimate, is_estimate, read_csv, read_list, read_object
 
 
-# Part of the evidence -> the command that produces it; RUN stands for the folder of the run
+# Part of the evidence -> the command that writes it where it is read; RUN stands for the folder of the run
 COMMANDS = {
-    "results": "python tasks/train.py with output_dir=RUN",
-    "log_history": "python tasks/train.py with output_dir=RUN",
-    "data_health": "python tasks/train.py with output_dir=RUN",
-    "calibration": "python tasks/calibrate.py with model=RUN data=demo method=temperature",
-    "calibration_history": "python tasks/train.py with output_dir=RUN calibrate=temperature",
-    "mislabels": "python tasks/find_mislabels.py with train_data_path=demo output_dir=RUN",
-    "evaluations": "python tasks/rewardbench/run_rm.py with model=RUN dataset=demo output_dir=RUN/evaluation",
-    "probes": "python tasks/rapl/evaluate_reward_model.py with model=RUN lie_data_dir=CLONE output_dir=RUN/evaluation/lie",
-    "rate": "python tasks/rate/run_all.py with reward_models=RUN output_dir=RUN/rate",
-    "mismatch": "python tasks/charm/evaluate.py with before=OTHER after=RUN ratings=LEADERBOARD output_dir=RUN/mismatch",
-    "monitoring": "python tasks/annotators/monitor.py with labels_path=LABELS output_dir=RUN/monitoring",
+    "results": "trl-ext train output_dir=RUN",
+    "log_history": "trl-ext train output_dir=RUN",
+    "data_health": "trl-ext train output_dir=RUN",
+    "calibration": "trl-ext calibrate model=RUN data=demo method=temperature",
+    "calibration_history": "trl-ext train output_dir=RUN calibrate=temperature",
+    "mislabels": "trl-ext audit labels train_data_path=demo output_dir=RUN",
+    "evaluations": "trl-ext evaluate model=RUN dataset=demo output_dir=RUN/evaluation",
+    "probes": "trl-ext evaluate lie model=RUN data=CLONE output_dir=RUN/evaluation/lie",
+    "rate": "trl-ext audit attribute model=RUN attribute=length output_dir=RUN/rate",
+    "mismatch": "trl-ext audit models model=RUN responses=RESPONSES ratings=RATINGS.csv output_dir=RUN/mismatch",
+    "monitoring": "trl-ext monitor labels_path=LABELS output_dir=RUN/monitoring",
 }
 
 
@@ -154,13 +164,13 @@ def read_run(
         evaluation (`str` or `pathlib.Path`, *optional*):
             Folder with results of benchmarks, if not `folder/evaluation`. Likewise:
         rate (`str` or `pathlib.Path`, *optional*):
-            Output of `tasks/rate/effects.py`.
+            Output of `trl-ext audit attribute`, or of `tasks/rate/effects.py`.
         mismatch (`str` or `pathlib.Path`, *optional*):
-            Output of `tasks/charm/evaluate.py` or `calibrate.py`.
+            Output of `trl-ext audit models`, or of `tasks/charm/evaluate.py` or `calibrate.py`.
         monitoring (`str` or `pathlib.Path`, *optional*):
             Output of `tasks/annotators/monitor.py`.
         mislabels (`str` or `pathlib.Path`, *optional*):
-            Output of `tasks/find_mislabels.py`.
+            The folder `mislabels` of `trl-ext audit labels`.
 
     Returns:
         [`RunEvidence`]
@@ -195,13 +205,17 @@ def read_run(
         places[part] = folder / part if place is None else Path(place).expanduser()
         if place is not None and not places[part].is_dir():
             raise FileNotFoundError(f"there is no folder '{places[part]}' with {part}")
-    results = _optional(folder / "results.json", lambda path: read_object(path, ("figures",)))
+    results = _optional(folder / "results.json", lambda path: check_results(read_object(path, ("figures",)), path))
     found: dict[str, Any] = {
         "results": results,
         "log_history": _optional(folder / "training_log.json", _read_log),
-        "data_health": _optional(folder / "data_health.json", lambda path: read_object(path, ("rows", "lengths"))),
+        "data_health": _optional(
+            folder / "data_health.json", lambda path: check_health(read_object(path, _HEALTH), path)
+        ),
         "calibration": _optional(folder / "calibration" / "calibration.json", _read_calibration),
-        "calibration_history": _optional(folder / "calibration" / "training.json", read_list),
+        "calibration_history": _optional(
+            folder / "calibration" / "training.json", lambda path: check_calibration_history(read_list(path), path)
+        ),
         "mislabels": _read_mislabels(places["mislabels"]),
         "evaluations": _read_benchmarks(places["evaluation"]),
         "probes": _read_probes(places["evaluation"]),
@@ -227,6 +241,11 @@ def read_run(
     )
 
 
+_HEALTH = (
+    "rows", "distinct_pairs", "repeated_rows", "contradicted_pairs", "lengths", "longer_chosen", "columns", "annotators",
+)  # fmt: skip
+
+
 def _optional(path: Path, read) -> Any:
     return read(path) if path.is_file() else None
 
@@ -241,7 +260,7 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
     rows = read_object(path, ("log_history",))["log_history"]
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "step" in row for row in rows):
         raise DamagedEvidence(f"{path}: 'log_history' must be a list of rows with a step")
-    return rows
+    return check_log(rows, path)
 
 
 def _read_calibration(path: Path) -> dict[str, Any]:
@@ -249,10 +268,7 @@ def _read_calibration(path: Path) -> dict[str, Any]:
     for side in ("raw", "calibrated"):
         if not isinstance(content[side], dict) or not {"ece", "brier", "diagram"} <= set(content[side]):
             raise DamagedEvidence(f"{path}: '{side}' must be a calibration report with 'ece', 'brier' and 'diagram'")
-        for name in ("ece", "brier", "log_loss"):
-            if content[side].get(name) is not None:
-                as_estimate(content[side][name], path)
-    return content
+    return check_calibration(content, path)
 
 
 def _read_mislabels(folder: Path) -> MislabelEvidence | None:
@@ -263,7 +279,7 @@ def _read_mislabels(folder: Path) -> MislabelEvidence | None:
         raise DamagedEvidence(f"{pairs}: is not there, though {path.name} is")
     names = ("id", "annotator_id")
     annotators = _optional(folder / "annotators.csv", lambda file: read_csv(file, ("annotator_id",), names))
-    return MislabelEvidence(read_object(path), read_csv(pairs, (), names), annotators)
+    return MislabelEvidence(check_mislabels(read_object(path), path), read_csv(pairs, (), names), annotators)
 
 
 def _result_files(folder: Path) -> list[Path]:
@@ -329,6 +345,10 @@ def _read_rate(folder: Path) -> RateEvidence | None:
 _MISMATCH = ("model", "reference", "mismatch", "ci_low", "ci_high", "p_value")
 
 
+def _mismatch_table(path: Path) -> pd.DataFrame:
+    return check_numbers(read_csv(path, _MISMATCH, _MISMATCH[:2]), _MISMATCH[2:], path)
+
+
 def _read_mismatch(folder: Path) -> list[MismatchEvidence]:
     """Evaluations, with a table before and one after; else single tables, or reports of calibrations that have one."""
     if not folder.is_dir():
@@ -338,9 +358,7 @@ def _read_mismatch(folder: Path) -> list[MismatchEvidence]:
         record = _optional(path.with_name("results.json"), read_object) or {}
         tables = {}
         for when in ("before", "after"):
-            table = _optional(
-                path.with_name(f"mismatch_{when}.csv"), lambda file: read_csv(file, _MISMATCH, _MISMATCH[:2])
-            )
+            table = _optional(path.with_name(f"mismatch_{when}.csv"), _mismatch_table)
             if table is not None:
                 tables[when] = table
         name = str(record.get("name", path.parent.name))
@@ -349,7 +367,7 @@ def _read_mismatch(folder: Path) -> list[MismatchEvidence]:
         return found
     for path in sorted(folder.rglob("mismatch.csv")):
         record = _optional(path.with_name("report.json"), read_object) or {}
-        tables = {"now": read_csv(path, _MISMATCH, _MISMATCH[:2])}
+        tables = {"now": _mismatch_table(path)}
         found.append(MismatchEvidence(path.parent.name, tables, [], record.get("provenance") or {}))
     if found:
         return found
@@ -371,5 +389,9 @@ def _read_monitoring(folder: Path) -> MonitoringEvidence | None:
     path = folder / "annotators.csv"
     if not path.is_file():
         return None
-    summary = _optional(folder / "results.json", lambda file: read_object(file, ("pooled_eta",))) or {}
-    return MonitoringEvidence(summary, read_csv(path, ("annotator_id", "eta", "ci_low", "ci_high"), ("annotator_id",)))
+    summary = _optional(
+        folder / "results.json", lambda file: check_monitoring(read_object(file, ("pooled_eta",)), file)
+    )
+    numbers = ("eta", "ci_low", "ci_high")
+    table = check_numbers(read_csv(path, ("annotator_id", *numbers), ("annotator_id",)), numbers, path)
+    return MonitoringEvidence(summary or {}, table)

@@ -34,6 +34,7 @@ _EXPORTS = {
     "read_calibration": "calibrated",
     "read_uncertainty": "uncertainty",
     "remove_calibration": "calibrated",
+    "remove_uncertainty": "uncertainty",
     "response_lengths": "calibrated",
     "response_log_probabilities": "token_log_probabilities",
     "reward_function": "grpo",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from .uncertainty import fit_conformal_intervals as fit_conformal_intervals
     from .uncertainty import fit_preference_sets as fit_preference_sets
     from .uncertainty import read_uncertainty as read_uncertainty
+    from .uncertainty import remove_uncertainty as remove_uncertainty
     from .uncertainty import save_uncertainty as save_uncertainty
 
 __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

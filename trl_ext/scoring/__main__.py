@@ -20,7 +20,7 @@ def _reduction(text: str) -> int | str | list[float]:
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m trl_ext.scoring",
+        prog="trl-ext score",
         description="Score responses with a reward model. Every distinct prefix is computed once.",
         epilog="The same command continues what was interrupted. On several devices: accelerate launch -m "
         "trl_ext.scoring ...; the output is the same.",

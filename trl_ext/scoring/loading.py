@@ -29,6 +29,7 @@ from ..data.bundled import resolve_model
 from ..data.checks import shorten
 from ..model_entries import REWARD_HEAD, name_outputs
 from ..shared_prefix import SharedPrefixReport, core_model, enable_shared_prefix
+from ..trainer.head_fingerprint import FITTED_ENTRIES
 from ..trainer.reward_head import run_head_in_float32
 from .reduction import Reduction, check_reduction, stored_reduction
 
@@ -115,7 +116,14 @@ class ModelSource:
             return config
         has_head = any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
         if self.adapter is not None:
-            entry = REWARD_HEAD.read(self.adapter, revision=self.adapter_revision, token=self.token)
+            of_adapter = {"revision": self.adapter_revision, "token": self.token}
+            for fitted in FITTED_ENTRIES:  # what the base model has is of its own rewards
+                values = fitted.read(self.adapter, **of_adapter)
+                if values is not None:
+                    setattr(config, fitted.key, values)
+                elif hasattr(config, fitted.key):
+                    delattr(config, fitted.key)
+            entry = REWARD_HEAD.read(self.adapter, **of_adapter)
             if entry is not None:  # the adapter brings a head of its own
                 name_outputs(config, entry)
                 check_reduction(config.num_labels, stored_reduction(config, reduction))

@@ -35,7 +35,7 @@ class AnnotatorAwareRewardTrainer(PairwiseRewardTrainer):
     Train a reward model and, from the same labels, learn how far to believe each annotator.
 
     The likelihood of a label is \( q_a\,\sigma(x) + (1-q_a)\,\sigma(-x) \) with \( q_a = (1+\eta_a)/2 \) and
-    \( x = r_c - r_r \), plus \( b_a \ell \) for a length bias ([`~trl_ext.losses.CommitmentLoss`]). The model follows its
+    \( x = r_c - r_r \) (of Gaussian rewards \( \log\Phi(z) - \log\Phi(-z) \)), plus \( b_a \ell \) for a length bias ([`~trl_ext.losses.CommitmentLoss`]). The model follows its
     gradient. Every `eta_update_steps` steps η is set to the mode of its posterior, given the latest reward difference of
     every pair seen so far. It is kept in checkpoints, never in the saved model.
 
@@ -174,7 +174,7 @@ class AnnotatorAwareRewardTrainer(PairwiseRewardTrainer):
     def _pair_losses(self, model, inputs: dict[str, Any]):
         found = super()._pair_losses(model, inputs)
         if self.model.training and self.args.eta_update_steps:
-            pairs, differences = inputs[PAIR_INDEX], found[0] - found[1]
+            pairs, differences = inputs[PAIR_INDEX], self._log_odds
             if IS_REPEATED in inputs:
                 pairs, differences = pairs[~inputs[IS_REPEATED]], differences[~inputs[IS_REPEATED]]
             self.annotators.record(self.state.global_step, pairs, differences)

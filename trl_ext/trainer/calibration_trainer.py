@@ -486,6 +486,9 @@ class CalibrationRewardTrainer(PairwiseRewardTrainer):
             self._log.load_state(pending["calibration"])
         super()._restore_pending_logs()
 
+    def card_paper(self) -> dict[str, str]:
+        return super().card_paper() if self.args.calibration_method == "hard" else {}
+
     def card_losses(self) -> list[Any]:
         anchored = self.args.calibration_method == "matching" and self.args.anchor_coefficient > 0
         return [self.loss, *([WithinSourceAnchorLoss()] if anchored else [])]

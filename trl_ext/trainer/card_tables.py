@@ -45,11 +45,17 @@ def noise_rows(trainer: "NoiseAwareRewardTrainer") -> dict[str, Any]:
 
 def annotator_rows(trainer: "AnnotatorAwareRewardTrainer") -> dict[str, Any]:
     """η that [`AnnotatorAwareRewardTrainer`] has learned so far, without the names of the annotators."""
-    eta = trainer.annotators.eta
-    return {
+    rows: dict[str, Any] = {
         "method": "commitment η of every annotator, learned with the model",
-        "annotators": len(eta),
-        "median η": float(np.median(eta)),
-        "range of η": f"{eta.min():.3f} to {eta.max():.3f}",
+        "annotators": len(trainer.annotators.eta),
+    }
+    if not np.isfinite(trainer.annotators.latest).any():
+        return rows | {"η": "not learned yet"}
+    table = trainer.annotator_report().table  # as in annotators.csv, not the η that the loss has used
+    return rows | {
+        "median η": float(table["eta"].median()),
+        "range of η": f"{table['eta'].min():.3f} to {table['eta'].max():.3f}",
+        "annotators found to be better than chance": int(table["better_than_chance"].sum()),
+        "annotators found to be adversarial": int(table["adversarial"].sum()),
         "how far to trust η": "found with the differences of this training, which make it too high",
     }

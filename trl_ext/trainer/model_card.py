@@ -13,7 +13,7 @@ from transformers.utils import is_peft_available
 
 from ..atomic_files import write_text_atomically
 from ..cards import citation_section, facts_sections, is_unedited, one_line, render_card, usage
-from ..privacy import hide_private
+from ..privacy import hide_private, without_folder
 from ..version import __version__
 
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from .reward_trainer import PairwiseRewardTrainer
 
 logger = logging.getLogger(__name__)
+
+_LAYOUT = {
+    True: " It was trained on conversations in the layout of its chat template.",
+    False: " It was trained on plain text, the prompt followed by the response and the end-of-sequence token.",
+}
 
 FACTS_FILE = "training_facts.json"
 
@@ -64,8 +69,8 @@ def training_facts(
     What a trainer knows of its model that a reader of the card wants to know, as plain types for JSON.
 
     Returns:
-        `dict[str, Any]`: `model_name`, `dataset`, `base_model`, `base_is_public`, `adapter`, `tags`, `reward_head`, `eos_token`; `trainer`,
-        `paper`, `versions`; `losses` (name, settings, citation), `training` and `tables` (rows to show).
+        `dict[str, Any]`: `model_name`, `dataset`, `base_model`, `base_is_public`, `adapter`, `tags`, `reward_head`, `eos_token`, `conversational`; `trainer`,
+        `training_began` (`None` of a trainer that has not trained), `paper`, `versions`; `losses` (name, settings, citation), `training` and `tables` (rows to show).
     """
     args = trainer.args
     source = trainer.model.config._name_or_path
@@ -73,7 +78,7 @@ def training_facts(
     report = trainer.length_reports.get("train")
     facts = {
         "model_name": model_name or Path(args.output_dir).name,
-        "dataset": dataset_name,
+        "dataset": None if dataset_name is None or without_folder(dataset_name) != dataset_name else dataset_name,
         "base_model": (Path(source).name if is_local else source) or None,
         "base_is_public": not is_local,
         "adapter": is_peft_available() and is_peft_model(trainer.model),
@@ -81,12 +86,15 @@ def training_facts(
         "reward_head": args.reward_head,
         "eos_token": trainer.processing_class.eos_token or "",
         "trainer": type(trainer).__name__,
-        "paper": dict(trainer._paper),
+        "conversational": trainer.is_conversational,
+        "training_began": trainer.training_began,
+        "paper": trainer.card_paper(),
         "versions": {"trl_ext": __version__} | {name: version(name) for name in ("trl", "transformers", "torch")},
         "losses": [
             {"name": type(loss).__name__, "settings": loss.get_config_dict(), "citation": loss.citation}
             for loss in trainer.card_losses()
         ],
+        "citations": trainer.card_citations(),
         "training": {
             "training pairs": len(trainer.train_dataset) if hasattr(trainer.train_dataset, "__len__") else "streamed",
             "dropped for length": None if report is None else report.dropped,
@@ -125,6 +133,7 @@ def card_introduction(facts: dict[str, Any]) -> str:
     trl = "[TRL](https://github.com/huggingface/trl)"
     return (
         f"A reward model trained with `{facts['trainer']}` of {trl} and trl_ext {facts['versions']['trl_ext']}{base}."
+        f"{_LAYOUT.get(facts.get('conversational'), '')}"
     )
 
 
@@ -136,6 +145,7 @@ def card_usage(facts: dict[str, Any], location: str) -> str:
         adapter=facts["adapter"],
         base_is_public=facts["base_is_public"],
         several_outputs=facts["reward_head"] != "scalar",
+        conversational=bool(facts.get("conversational")),
     )
 
 

@@ -237,6 +237,9 @@ class NoiseAwareRewardTrainer(PairwiseRewardTrainer):
         reversed_ = super().pairwise_loss(rewards_rejected, rewards_chosen, columns)
         return label * as_labelled + (1 - label) * reversed_
 
+    def card_paper(self) -> dict[str, str]:
+        return super().card_paper() if self.args.noise_method == "forward" else {}
+
     def card_tables(self) -> dict[str, dict[str, Any]]:
         return super().card_tables() | {"Reliability of the labels": noise_rows(self)}
 

@@ -1,4 +1,4 @@
-"""Whether σ(reward difference) is a probability that can be believed: metrics of every evaluation, and their file."""
+"""Whether the probability of a preference can be believed: metrics of every evaluation, and their file."""
 
 import json
 import logging
@@ -21,21 +21,22 @@ _RESAMPLES = 200  # an evaluation of 2000 pairs takes 20 ms
 _BINS = 20  # over [0, 1], as of `pair_calibration`
 
 
-def probability_figures(rewards: np.ndarray, labels: np.ndarray | None) -> dict[str, Estimate]:
+def probability_figures(log_odds: np.ndarray, labels: np.ndarray | None) -> dict[str, Estimate]:
     """
-    ECE, Brier score and log-loss of σ(r_chosen − r_rejected). Every pair counts once, as in the other metrics of an
+    ECE, Brier score and log-loss of P(chosen is preferred). Every pair counts once, as in the other metrics of an
     evaluation, whatever its weight in the loss.
 
     Args:
-        rewards (`np.ndarray` of shape `(N, 2)`): Of chosen and rejected.
+        log_odds (`np.ndarray` of shape `(N,)`): Of that probability: the reward difference r_chosen − r_rejected, or what
+            the reward head says.
         labels (`np.ndarray` of shape `(N,)`, *optional*): P(chosen is preferred) as reported; all 1 by default.
 
     Returns:
-        `dict[str, Estimate]`: Empty if a reward is not finite.
+        `dict[str, Estimate]`: Empty if one of `log_odds` is not finite.
     """
-    if not np.isfinite(rewards).all():
+    if not np.isfinite(log_odds).all():
         return {}
-    return pair_calibration(rewards[:, 0] - rewards[:, 1], labels, resamples=_RESAMPLES)
+    return pair_calibration(log_odds, labels, resamples=_RESAMPLES)
 
 
 def flat_metrics(figures: dict[str, Estimate]) -> dict[str, float]:
@@ -51,7 +52,7 @@ def flat_metrics(figures: dict[str, Estimate]) -> dict[str, float]:
 def write_probability_log(
     folder: str | Path,
     figures: dict[str, Estimate],
-    rewards: np.ndarray,
+    log_odds: np.ndarray,
     labels: np.ndarray | None,
     *,
     step: int,
@@ -68,7 +69,7 @@ def write_probability_log(
     known = {(row["step"], key, value) for row in log_history for key, value in row.items() if key.endswith("_ece")}
     rows = [row for row in _rows(path) if (row["step"], f"{row['prefix']}_ece", row["ece"]["value"]) in known]
     rows = [row for row in rows if (row["step"], row["prefix"]) != (step, prefix)]
-    confidence, agreement = preferred_orientation(expit(rewards[:, 0] - rewards[:, 1]), labels)
+    confidence, agreement = preferred_orientation(expit(log_odds), labels)
     diagram = reliability_diagram(confidence, agreement, n_bins=_BINS)
     rows = [{key: value for key, value in row.items() if key != "diagram"} for row in rows]
     estimates = {name: figure.to_dict() for name, figure in figures.items()}

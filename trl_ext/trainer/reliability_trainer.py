@@ -6,7 +6,7 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 from trl import RewardConfig
 
-from ..losses import BradleyTerryLoss
+from ..losses import BradleyTerryLoss, LabelSmoothingLoss
 from ..reliability import WeightStatistics
 from .card_tables import reliability_rows
 from .reliability_columns import FLIPPED, ReliabilityColumns, believed_order, reliability_loss
@@ -57,7 +57,7 @@ class ReliabilityRewardTrainer(PairwiseRewardTrainer):
     _name = "Reliability-aware reward"
     _paper = {
         "title": "Reliability-Aware Preference Learning for LLM Reward Models",
-        "url": "https://openreview.net/forum?id=pAPcLZK5xj",
+        "url": "https://openreview.net/forum?id=xRDYDI6Rc9",
     }
 
     def __init__(self, model, args: RewardConfig | None = None, **kwargs):
@@ -94,6 +94,13 @@ class ReliabilityRewardTrainer(PairwiseRewardTrainer):
         if self.model.training or set(self.loss.columns) <= columns.keys():
             return super().pairwise_loss(rewards_chosen, rewards_rejected, columns)
         return BradleyTerryLoss()(rewards_chosen, rewards_rejected)
+
+    def card_paper(self) -> dict[str, str]:
+        return super().card_paper() if self.args.rapl_method in ("beta", "p", "margin") else {}
+
+    def card_citations(self) -> list[str]:
+        smoothed = self.args.rapl_method == "smoothing"  # minimised as soft labels
+        return [*super().card_citations(), *([LabelSmoothingLoss().citation] if smoothed else [])]
 
     def card_tables(self) -> dict[str, dict[str, Any]]:
         return super().card_tables() | {"Reliability of the labels": reliability_rows(self)}

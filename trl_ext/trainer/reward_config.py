@@ -49,7 +49,8 @@ class PairwiseRewardConfig(PrivateArguments, RewardConfig):
         gaussian_anchor_coefficient (`float`, *optional*, defaults to `1.0`):
             Weight of the absolute judgements of responses, columns `anchor_chosen` and `anchor_rejected` (0 bad, 1 fair, 2
             good, or missing), with `reward_head="gaussian"`. Without them the variance is not identified: 0 does without,
-            with a warning.
+            with a warning. They are part of the loss of their pair: multiplied by its `weight`, and in the mean over all
+            pairs, so that with judgements in 1 % of the pairs they count 1 %.
         anchor_learning_rate (`float`, *optional*, defaults to `0.01`):
             Step size of the two thresholds between these classes, which start at -1 and 1. 0 keeps them there, which
             fixes location and scale of the rewards.

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Any
 
 import datasets
@@ -25,7 +26,7 @@ from ..shared_prefix import SharedPrefixReport
 from .collator import PreferenceColumnsCollator, SharedPrefixCollator
 from .ema import EMACallback
 from .heads import make_reward_head
-from .heads.learning import DIFFERENCE_SD, RewardHeadTrainer
+from .heads.learning import DIFFERENCE_SD, LOG_ODDS, RewardHeadTrainer
 from .heads.metrics import spread_metrics
 from .heads.model import describe_outputs, model_with_outputs, one_output
 from .lr_schedules import get_lr_schedule
@@ -68,8 +69,9 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
       `shared_prefix` in [`PairwiseRewardConfig`]; `trainer.shared_prefix_report` says whether the model allows it);
     - rewards and loss are float32 even under bfloat16;
     - evaluation uses every pair exactly once: `predictions` has shape `(N, 2)` (chosen, rejected), in dataset order; it
-      says whether σ(reward difference) is a probability to believe: `eval_ece`, `eval_brier`, `eval_log_loss` with intervals,
-      and those of training with the last reliability diagram in `calibration/training.json`;
+      says whether σ(reward difference), of Gaussian rewards Φ(z), is a probability to believe: `eval_ece`, `eval_brier`,
+      `eval_log_loss` with intervals, and those of training with the last reliability diagram in
+      `calibration/training.json`;
     - the reward is read at the last token even when the tokenizer pads with its end-of-sequence token;
     - a LoRA adapter always includes the reward head;
     - the model may have several outputs: an ensemble of heads, or Gaussian rewards (see `reward_head` in
@@ -136,6 +138,8 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         if self.reward_head.num_outputs > 1 and isinstance(train_dataset, IterableDataset):
             raise ValueError(f"reward_head={args.reward_head!r} needs a training set with a length, not a stream")
         self.length_reports: dict[str, LengthReport] = {}
+        self.is_conversational: bool | None = None  # the layout of the training pairs
+        self.training_began: str | None = None  # evidence that is older is of another model
         self._prepared: list[tuple[Dataset, Dataset, bool]] = []  # as given, as prepared, whether for training
         self._pair_records: list[Tensor] = []
         self._recorded: list[str] = []
@@ -163,7 +167,7 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
                 eval_dataset = self._prepare_dataset(eval_dataset, processing_class, args, "eval")
 
         model, quantization_config = model_with_outputs(model, args, self.reward_head, quantization_config)
-        with one_output(model):
+        with one_output(model, self.reward_head):
             super().__init__(
                 model=model,
                 args=args,
@@ -281,6 +285,8 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
             dataset = self._rename_columns(dataset, args.columns or {}, dataset_name)
             dataset = self._prepare_columns(dataset, args, dataset_name)
             dataset = self.reward_head.prepare(dataset, dataset_name)
+            if for_training and len(dataset):
+                self.is_conversational = isinstance(dataset[0]["chosen"], list)
             dataset = validate_preferences(dataset, name=dataset_name, numeric_columns=self._column_ranges(dataset))
             dataset, report = tokenize_preferences(
                 dataset,
@@ -384,7 +390,7 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         losses = self.reward_head.losses(
             self.pairwise_loss, chosen, rejected, columns, head_columns, self.model.training
         )
-        self._note_spread(chosen, rejected)
+        self._note_outputs(chosen, rejected)
         if losses.shape != rewards_chosen.shape:
             raise ValueError(f"{type(self.loss).__name__} returned shape {tuple(losses.shape)}, expected (B,)")
         weight = torch.ones_like(losses) if weight is None else weight.to(losses.dtype)
@@ -454,8 +460,8 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         self._recorded = [name for name in self._recorded_columns if name in inputs]
         recorded = [inputs[name].to(losses.dtype) for name in self._recorded]
         if self._spread is not None:
-            self._recorded.append(DIFFERENCE_SD)
-            recorded.append(self._spread.to(losses.dtype))
+            self._recorded += [DIFFERENCE_SD, LOG_ODDS]
+            recorded += [self._spread.to(losses.dtype), self._log_odds.to(losses.dtype)]
         record = torch.stack([rewards_chosen, rewards_rejected, losses, weight, *recorded], dim=1).detach()
         self._pair_records.append(self.accelerator.gather_for_metrics(record).cpu())
         loss = (weight * losses).sum() / torch.clamp(weight.sum(), min=torch.finfo(losses.dtype).tiny)
@@ -477,7 +483,8 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         self._pair_records = []
         rewards, losses, weight = records[:, :2], records[:, 2], records[:, 3]
         columns = dict(zip(self._recorded, records[:, 4:].T, strict=True))
-        probabilities = probability_figures(rewards, columns.get("label"))
+        log_odds = columns.get(LOG_ODDS, rewards[:, 0] - rewards[:, 1])
+        probabilities = probability_figures(log_odds, columns.get("label"))
         metrics = {
             "loss": float(np.average(losses, weights=weight)) if weight.any() else 0.0,
             "min_reward": float(rewards.min()),
@@ -493,7 +500,7 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
             write_probability_log(
                 self.args.output_dir,
                 probabilities,
-                rewards,
+                log_odds,
                 columns.get("label"),
                 step=self.state.global_step,
                 prefix=metric_key_prefix,
@@ -543,6 +550,7 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         if self.accelerator.distributed_type.startswith("MULTI_") and self.model_wrapped is self.model:
             self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
             self.model._is_accelerate_prepared = False
+        self.training_began = datetime.now(UTC).isoformat()
         return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
 
     def create_scheduler(self, num_training_steps: int, optimizer=None):
@@ -562,7 +570,17 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
 
     def card_losses(self) -> list[Any]:
         """What was minimised, for the model card: objects with `citation` and `get_config_dict()`."""
-        return [self.loss, *([GaussianRewardLoss()] if self.args.reward_head == "gaussian" else [])]
+        if self.args.reward_head == "gaussian" and type(self.loss) is BradleyTerryLoss:
+            return [GaussianRewardLoss()]  # what Bradley-Terry's loss is of Gaussian rewards
+        return [self.loss]
+
+    def card_citations(self) -> list[str]:
+        """BibTeX for the model card, beside that of the losses."""
+        return [GaussianRewardLoss().citation] if self.args.reward_head == "gaussian" else []
+
+    def card_paper(self) -> dict[str, str]:
+        """Title and address of the paper whose method this is, for the model card; empty if it is no paper's."""
+        return dict(self._paper)
 
     def card_tables(self) -> dict[str, dict[str, Any]]:
         """What else the model card says: titles of sections, each with rows of names and values."""

@@ -71,21 +71,36 @@ class RewardBenchEnvironment:
         ready = self.path / _READY
         if ready.exists() and self.python.exists():
             return json.loads(ready.read_text(encoding="utf-8"))
+        return self.ask_versions()
+
+    def ask_versions(self) -> dict[str, str]:
+        """
+        [`versions`], asked of the environment itself: packages may have been removed since, or the Python it was made of.
+
+        Raises:
+            RuntimeError: The environment is absent or does not work.
+        """
         if not self.python.exists():
             raise RuntimeError(f"there is no environment in {hide_home(self.path)}: make it with create()")
         # Their Python finds their packages only
-        done = subprocess.run(
-            [str(self.python), "-s", str(LAUNCHER), "versions"],
-            capture_output=True,
-            text=True,
-            env=clean_environment({"CUDA_VISIBLE_DEVICES": ""}),
-        )
+        try:
+            done = subprocess.run(
+                [str(self.python), "-s", str(LAUNCHER), "versions"],
+                capture_output=True,
+                text=True,
+                env=clean_environment({"CUDA_VISIBLE_DEVICES": ""}),
+            )
+        except OSError as error:
+            raise RuntimeError(f"{hide_home(self.python)} can't be run: {error.strerror}") from error
         if done.returncode:
             raise RuntimeError(f"rewardbench in {hide_home(self.path)} does not work:\n{_last_lines(done.stderr)}")
         versions = json.loads(done.stdout.splitlines()[-1])
         if versions["rewardbench"] != REQUIREMENT.partition("==")[2]:
             raise RuntimeError(f"{hide_home(self.path)} has rewardbench {versions['rewardbench']}, not {REQUIREMENT}")
-        with contextlib.suppress(PermissionError), atomic_path(ready) as temporary:  # it may be someone else's
+        with (
+            contextlib.suppress(PermissionError),
+            atomic_path(self.path / _READY) as temporary,
+        ):  # it may be someone else's
             temporary.write_text(json.dumps(versions, indent=2), encoding="utf-8")
         return versions
 
@@ -110,9 +125,9 @@ class RewardBenchEnvironment:
             ValueError: The folder holds something else.
             RuntimeError: The installation failed; the message ends with what pip said.
         """
-        if self.is_ready():
-            return self.versions()
-        if self.path.exists() and any(self.path.iterdir()) and not self._is_ours():
+        with contextlib.suppress(RuntimeError):
+            return self.ask_versions()
+        if not self.can_be_made():
             raise ValueError(f"{hide_home(self.path)} holds something else; choose another folder")
         if self._is_ours() and not self._runs("-m", "pip", "--version"):
             logger.info("Removing the half-made environment in %s.", hide_home(self.path))
@@ -128,13 +143,17 @@ class RewardBenchEnvironment:
         logger.info("Installing %s in %s: a few minutes, 2 GB and more.", REQUIREMENT, hide_home(self.path))
         self._step(str(self.python), install, progress=progress)
         try:
-            return self.versions()
+            return self.ask_versions()
         except RuntimeError:
             if not continued:
                 raise
         logger.warning("What was installed before does not work: everything is installed anew.")
         shutil.rmtree(self.path)
         return self.create(pip_arguments=pip_arguments, progress=progress)
+
+    def can_be_made(self) -> bool:
+        """Whether [`create`] may write to the folder: there is nothing in it, or what `create` began."""
+        return not self.path.exists() or not any(self.path.iterdir()) or self._is_ours()
 
     def _is_ours(self) -> bool:
         """Whether [`create`] began it: an environment of someone else's is neither changed nor removed."""

@@ -18,6 +18,7 @@ from ...scoring.inference import scored_windows
 from ...scoring.loading import check_one_label
 from ...scoring.padding import padding_problem
 from ...scoring.preparation import Preparation, PreparedWindow
+from ...scoring.reduction import Reduction, rewards_of_output, stored_reduction
 from ...scoring.results import all_rewards, check_finite
 from ...scoring.scorer import RewardScorer
 from ...scoring.timing import Timing
@@ -37,7 +38,8 @@ class TrainingScorer:
 
     Args:
         trainer ([`~transformers.Trainer`]):
-            Trainer of a sequence-classification model with one label.
+            Trainer of a sequence-classification model with one label, or with a `reward_head` of several outputs, of which
+            the reward is their default combination.
         prompts (`list[str]` or `list[list[dict]]`):
             Texts or messages.
         responses (`list[list]`):
@@ -76,26 +78,32 @@ class TrainingScorer:
         self._groups = groups_from_lists(prompts, responses)
         self._sizes = [len(group.responses) for group in self._groups]
         self._windows: dict[bool, list[PreparedWindow]] = {}  # by whether prefixes are shared
+        config = core_model(trainer.model).config
+        self._reduction, self._outputs = stored_reduction(config, None), config.num_labels
         self.truncated = self._encoder.encode(self._groups)[1]
 
     def score(self) -> list[np.ndarray]:
         """For each prompt the rewards of its responses, in every process. All must call it."""
         model = self.trainer.model
-        with _left_as_it_was(model):
-            run_head_in_float32(model)
+        with _left_as_it_was(model, self._outputs):
+            run_head_in_float32(model, self._outputs)
             if divides_weights(self.trainer):
                 windows = self._prepare(False, divide=False, pad=unsupported_reason(model) is None)
-                rewards = [_rewards_of_divided(model, window) for window in windows]
+                rewards = [_rewards_of_divided(model, window, self._reduction) for window in windows]
             else:
                 windows = self._prepare(has_plan(core_model(model)), divide=True)
-                rewards = [all_rewards(scored_windows(model, iter(windows), Timing()))]
+                rewards = [all_rewards(scored_windows(model, iter(windows), Timing(), self._reduction))]
         return np.split(np.concatenate(rewards), np.cumsum(self._sizes)[:-1])
 
     def _prepare(self, share: bool, divide: bool, pad: bool | None = None) -> list[PreparedWindow]:
         """The windows of this process, made once."""
         if share not in self._windows:
             if pad is None:
-                problem = None if share else padding_problem(self.trainer.model, pad_token_id_of(self._tokenizer))
+                problem = (
+                    None
+                    if share
+                    else padding_problem(self.trainer.model, pad_token_id_of(self._tokenizer), self._reduction)
+                )
                 pad = problem is None
             processes = self.trainer.accelerator.num_processes if divide else 1
             # A share for every process, where all of it is less than a window for each
@@ -147,7 +155,7 @@ def _checked(item: PreparedWindow | Exception) -> PreparedWindow:
 
 
 @torch.no_grad()  # not inference mode: FSDP2 keeps buffers of its first forward pass, which training needs
-def _rewards_of_divided(model: nn.Module, window: PreparedWindow) -> np.ndarray:
+def _rewards_of_divided(model: nn.Module, window: PreparedWindow, reduction: Reduction | None) -> np.ndarray:
     """Rewards of a window by a model whose weights are divided, in the same batches in every process."""
     core = core_model(model)
     config = core.config.get_text_config()
@@ -156,7 +164,7 @@ def _rewards_of_divided(model: nn.Module, window: PreparedWindow) -> np.ndarray:
     for batch in window.batches:
         config.pad_token_id = batch.pad_token_id
         output = model(input_ids=batch.input_ids.to(device), attention_mask=batch.attention_mask.to(device))
-        rewards[batch.indices] = output.logits.squeeze(-1).float().cpu().numpy()
+        rewards[batch.indices] = rewards_of_output(output, len(batch.indices), reduction).cpu().numpy()
     rewards = rewards[window.slots]
     check_finite(rewards, window.labels)
     return rewards
@@ -176,14 +184,14 @@ def kept_random_states() -> Iterator[None]:
 
 
 @contextmanager
-def _left_as_it_was(model: nn.Module) -> Iterator[None]:
+def _left_as_it_was(model: nn.Module, num_labels: int) -> Iterator[None]:
     """
     Evaluation mode without a cache; afterwards every module has the mode, the forward method and the buffers (those of
     a rotary embedding may follow the longest sequence) that it had, and the configuration its entries.
     """
     config = core_model(model).config.get_text_config()
     entries = {name: getattr(config, name) for name in ("pad_token_id", "use_cache") if hasattr(config, name)}
-    heads = [(head, vars(head).get("forward")) for head in find_reward_heads(model)]
+    heads = [(head, vars(head).get("forward")) for head in find_reward_heads(model, num_labels)]
     modules = [
         (
             module,

@@ -1,6 +1,7 @@
 """What sections of the report are made of, before they are HTML."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDE, NARROW = 8.4, 3.6  # inches, each of 100 pixels at most
+
+
+# Columns of results in words
+_COLUMNS = {"ci_low": "95 % from", "ci_high": "to", "p_value": "p", "p_adjusted": "p, corrected", "annotator_id": "annotator",
+            "n_checks": "checks", "eta": "η", "more_checks_decision": "more checks to decide", "more_checks_half_width": "more checks for the width",
+            "normalised": "effect in sd", "normalised_ci_low": "95 % from", "normalised_ci_high": "to", "reward_model": "reward model",
+            "expected_wrong": "expected wrong", "wrong_low": "95 % from", "wrong_high": "to", "n": "n"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,9 +43,10 @@ class Missing:
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading within a section."""
+    """A heading within a section: `key` is its anchor."""
 
     text: str
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,10 @@ class Table:
     def is_long(self, column: int) -> bool:
         """Whether a column holds sentences, which need room."""
         return any(len(row[column]) > 30 for row in self.rows)
+
+    def is_text(self, column: int) -> bool:
+        """Whether a column holds more than a sentence: it has lines."""
+        return any(len(row[column]) > 90 for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ class Finding:
         question (`str`): Question.
         figure (`str`): The figure, `""` where there is none.
         interval (`str`): Its interval.
-        verdict (`str`): `good`, `bad` or `open`.
+        verdict (`str`): `good`, `bad`, `open`, `told` (nobody can say whether it is good) or `none` (not measured).
         words (`str`): The verdict in words.
         section (`str`): Where to read more.
     """
@@ -150,7 +163,9 @@ class ChartMaker:
         label = alt or ". ".join(part.rstrip(".") for part in (title, caption) if part)
         drawn = {}
         for name, width in (("wide", WIDE), ("narrow", NARROW)):
-            with report_style():
+            with report_style(), warnings.catch_warnings():
+                # the reader's fonts count, not those of the machine that lays it out
+                warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
                 drawn[name] = figure_to_svg(draw(width), f"f{self.count}{name[0]}", label)
         return Chart(title, caption, drawn["wide"], drawn["narrow"], table)
 
@@ -173,14 +188,14 @@ def interval(low: float, high: float, digits: int = 3) -> str:
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
-def estimate_rows(figures: Iterable[tuple[str, Estimate]]) -> Table:
+def estimate_rows(figures: Iterable[tuple[str, Estimate]], caption: str = "", folded: bool = False) -> Table:
     """A table of estimates."""
     rows = tuple(
         (name, number(e.value), number(e.se), interval(e.ci_low, e.ci_high), f"{e.n:,}", e.method)
         for name, e in figures
     )
     columns = ("figure", "value", "s.e.", "95 % interval", "n", "method")
-    return Table(columns, rows, (False, True, True, True, True, False))
+    return Table(columns, rows, (False, True, True, True, True, False), caption, folded=folded)
 
 
 def frame_table(
@@ -190,7 +205,7 @@ def frame_table(
     shown = frame if columns is None else frame[[name for name in columns if name in frame]]
     numeric = tuple(pd.api.types.is_numeric_dtype(shown[name]) for name in shown)
     rows = tuple(tuple(_cell(value) for value in row) for row in shown.head(most).itertuples(index=False, name=None))
-    names = tuple(str(name).replace("_", " ") for name in shown)
+    names = tuple(_COLUMNS.get(str(name), str(name).replace("_", " ")) for name in shown)
     return Table(names, rows, numeric, caption, max(0, len(shown) - most))
 
 

@@ -7,9 +7,10 @@ import pandas as pd
 
 from ..forest import draw_forest
 from ..histograms import HistogramPanel, draw_histograms
-from ..run_files import as_estimate
+from ..run_files import as_estimate, is_estimate
 from ..run_folder import MonitoringEvidence, RunEvidence
 from .blocks import Chart, ChartMaker, Missing, Table, Text, estimate_rows, frame_table, interval, number, number_cell
+from .same_evidence import monitors_strangers
 
 
 _MEANINGS = {
@@ -21,6 +22,20 @@ _MEANINGS = {
 }
 _TITLES = {"eta": "Commitment"}
 _MOST_ANNOTATORS = 40
+_MOST_CHARACTERS = 160  # of a text in a table
+
+# What the figures of the mislabel finder are called
+_FIGURES = {
+    "wrong_labels": "labels expected to be wrong",
+    "true_wrong_share": "share of labels that are wrong, by the truth",
+    "precision": "share that is wrong of the most suspicious labels",
+    "eta": "commitment η of the annotators, learned",
+    "scale": "how sharply the labels follow the margin (scale)",
+    "accuracy": "agreement of the cross-fitted model with the labels",
+    "lift": "times as many wrong ones as among all labels (lift)",
+    "average_precision": "average precision of the ranking",
+    "auroc": "AUC: a wrong label is ranked above a right one",
+}
 
 
 def data_health_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
@@ -46,13 +61,15 @@ def data_health_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
     if health["longer_chosen"]:
         longer = as_estimate(health["longer_chosen"])
         facts.append(
-            f"The chosen response is the longer one in {longer.value:.0%} {interval(longer.ci_low, longer.ci_high, 2)} of the "
-            "pairs that differ in length."
+            f"The chosen response is the longer one in {100 * longer.value:.0f} % {interval(100 * longer.ci_low, 100 * longer.ci_high, 0)} of the "
+            f"{longer.n:,} rows whose responses differ in length ({longer.method})."
         )
     annotators = health["annotators"]
     if annotators:
-        several = ", ".join(f"{count:,} pairs by {number}" for number, count in annotators["labels_per_pair"].items())
-        facts.append(f"{annotators['count']:,} annotators; labelled: {several}.")
+        several = ", ".join(
+            f"{count:,} {'pair' if count == 1 else 'pairs'} by {people}" for people, count in annotators["labels_per_pair"].items()
+        )  # fmt: skip
+        facts.append(f"{annotators['count']:,} annotators; of the distinct pairs were labelled {several}.")
     blocks.append(Text(" ".join(facts)))
     panels = _panels(health)
     rows = [
@@ -69,7 +86,7 @@ def data_health_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
         for name, one in health["columns"].items()
         if one["counts"]
     ]
-    columns = ("", "min", "25 %", "median", "75 %", "95 %", "max", "mean")
+    columns = ("what", "min", "25 %", "median", "75 %", "95 %", "max", "mean")
     blocks.append(
         chart(
             "What the pairs are like",
@@ -95,7 +112,9 @@ def _panels(health: dict[str, Any]) -> list[HistogramPanel]:
         counts = np.array(list(health["annotators"]["rows"].values()))
         heights, edges = np.histogram(counts, min(12, len(np.unique(counts)) or 1))
         panels.append(
-            HistogramPanel("Work per annotator", "pairs of an annotator", {"": {"edges": edges, "counts": heights}})
+            HistogramPanel(
+                "Work per annotator", "rows of an annotator", {"": {"edges": edges, "counts": heights}}, "annotators"
+            )
         )
     return panels
 
@@ -112,6 +131,9 @@ def annotator_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
             learned["method"],
         )
     if run.monitoring is not None:
+        strangers = monitors_strangers(run)
+        if strangers:
+            blocks.append(Text(f"Not this run's people: {strangers}."))
         blocks += _monitoring_blocks(run.monitoring, chart)
     weights = (run.results or {}).get("weights")
     if weights:
@@ -156,15 +178,14 @@ def _annotator_chart(table: pd.DataFrame, chart: ChartMaker, title: str, method:
     forest = pd.DataFrame({"label": table[name].astype(str)})
     for ours, theirs in (("value", value), ("ci_low", "ci_low"), ("ci_high", "ci_high")):
         forest[ours] = pd.to_numeric(table[theirs], errors="coerce").astype(float)
-    shown = forest.sort_values("value", ascending=False).drop_duplicates("label")
+    shown, cut = _worst(forest.sort_values("value").drop_duplicates("label"))
     return [
         chart(
             title,
             lambda width: draw_forest(
-                shown.head(_MOST_ANNOTATORS), width=width, xlabel="commitment η: 1 always means the label, 0 guesses",
-                limits=(min(-0.02, float(np.nanmin(shown[["value", "ci_low"]]) - 0.02)), 1.02),
+                shown, width=width, xlabel="commitment η: 1 always means the label, 0 guesses", limits=_limits(shown),
             ),
-            caption=f"Points with 95 % intervals. {method[:1].upper()}{method[1:]}.",
+            caption=f"Points with 95 % intervals. {method[:1].upper()}{method[1:]}.{cut}",
             table=frame_table(table.rename(columns={name: "annotator"}), most=500),
         )
     ]  # fmt: skip
@@ -178,7 +199,10 @@ def _monitoring_blocks(monitoring: MonitoringEvidence, chart: ChartMaker) -> lis
     colours = {"above": "#009E73", "undecided": "#0072B2", "below": "#D55E00", "trusted": "#777777"}
     if "decision" in checked:
         forest["series"] = checked["decision"].astype(str)
-    forest = forest.dropna(subset=["value"]).sort_values("value", ascending=False)
+    forest = forest.dropna(subset=["value"]).sort_values("value")
+    if "series" in forest:  # who is told to be below the standard comes first
+        forest = forest.sort_values("series", key=lambda column: column != "below", kind="stable")
+    forest, cut = _worst(forest)
     blocks: list[Any] = []
     pooled = None
     if summary.get("pooled_eta"):
@@ -196,20 +220,32 @@ def _monitoring_blocks(monitoring: MonitoringEvidence, chart: ChartMaker) -> lis
             chart(
                 "Monitored annotators",
                 lambda width: draw_forest(
-                    forest.head(_MOST_ANNOTATORS), width=width, reference=standard, xlabel="commitment η",
+                    forest, width=width, reference=standard, xlabel="commitment η",
                     reference_label=None if standard is None else f"standard {standard:g}", colours=colours,
                     band=None if pooled is None or not np.isfinite([pooled.ci_low, pooled.ci_high]).all() else (pooled.ci_low, pooled.ci_high),
-                    band_label="interval of all annotators together", limits=(min(-0.02, float(forest["ci_low"].min()) - 0.02), 1.02),
+                    band_label="interval of all annotators together", limits=_limits(forest),
                 ),
                 caption="Commitment of each annotator with its interval, from answers given twice or an expert's labels; above "
                 "and below are exact tests, corrected for the number of annotators. "
-                + (f"Method: {summary['method']}." if summary.get("method") else ""),
+                + (f"Method: {summary['method']}." if summary.get("method") else "") + cut,
                 table=frame_table(
                     table, ("annotator_id", "n_checks", "agreements", "eta", "ci_low", "ci_high", "decision",
                             "more_checks_decision", "more_checks_half_width"), most=500),
             )
         )  # fmt: skip
     return blocks
+
+
+def _worst(forest: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The first rows, which are the worst, and a sentence about the others."""
+    shown = forest.head(_MOST_ANNOTATORS)
+    return shown, f" The {len(shown)} worst of {len(forest):,}." if len(shown) < len(forest) else ""
+
+
+def _limits(forest: pd.DataFrame) -> tuple[float, float]:
+    """From 0, or below it for finite figures that are: an interval without an end has an arrow."""
+    values = forest[["value", "ci_low"]].to_numpy(dtype=float)
+    return min(0.0, float(np.min(values, where=np.isfinite(values), initial=0.0))) - 0.02, 1.02
 
 
 def mislabel_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
@@ -219,7 +255,7 @@ def mislabel_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
         return [Missing("Nobody has looked for mislabelled training pairs.", run.missing["mislabels"])]
     figures = found.summary.get("figures") or {}
     estimates = [
-        (name.replace("_", " "), as_estimate(one))
+        (_FIGURES.get(name, name.replace("_", " ")), as_estimate(one))
         for name, one in figures.items()
         if isinstance(one, dict) and "ci_low" in one
     ]
@@ -230,7 +266,16 @@ def mislabel_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
         )
     ]
     if estimates:
-        blocks.append(estimate_rows(estimates))
+        blocks += [*_true_share(figures), estimate_rows(estimates, "What the search found")]
+    comparison = [
+        (f"{_FIGURES.get(row['measure'], row['measure'].replace('_', ' '))}, top {100 * float(row['share']):g} %"
+         if row["measure"] in ("precision", "lift") else _FIGURES.get(row["measure"], row["measure"].replace("_", " ")), as_estimate(row))
+        for row in found.summary.get("comparison") or []
+        if row.get("measure") in ("precision", "lift", "average_precision", "auroc") and row["evidence"] == "p_wrong"
+    ]  # fmt: skip
+    if comparison:
+        blocks.append(estimate_rows(comparison, "The ranking, checked against the truth", folded=True))
+    blocks += [Text(note) for note in found.summary.get("notes") or ()]
     wanted = (
         "rank",
         "id",
@@ -245,13 +290,48 @@ def mislabel_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
         "chosen",
         "rejected",
     )
-    blocks.append(frame_table(found.pairs, wanted, most=25, caption="The most suspicious pairs"))
+    texts = [name for name in ("prompt", "chosen", "rejected") if name in found.pairs]
+    pairs = found.pairs.head(25).assign(**{name: found.pairs[name].head(25).map(_beginning) for name in texts})
+    caption = f"The {len(pairs)} most suspicious of {len(found.pairs):,} labels"
+    names = {"annotator_id": "annotator", "p_wrong": "P(wrong)"} | ({"eta": "η"} if "eta" in pairs else {})
+    shown = pairs[[name for name in wanted if name in pairs and not (name == "evidence" and _same(pairs, "p_wrong"))]]
+    blocks.append(
+        frame_table(shown.rename(columns=names), caption=caption + (", beginnings of texts" if texts else ""))
+    )
+    if not texts:
+        blocks.append(Text("The list has no texts: look the ids up in the training data.", "note"))
     if found.annotators is not None and len(found.annotators):
-        blocks += _suspected_annotators(found.annotators, chart)
+        level = (found.summary.get("settings") or {}).get("level", 0.95)
+        blocks += _suspected_annotators(found.annotators, level, chart)
     return blocks
 
 
-def _suspected_annotators(table: pd.DataFrame, chart: ChartMaker) -> list[Any]:
+def _true_share(figures: dict[str, Any]) -> list[Any]:
+    """Where the truth is known, whether the estimate holds it."""
+    if not is_estimate(figures.get("true_wrong_share")) or not is_estimate(figures.get("wrong_labels")):
+        return []
+    truth, expected = as_estimate(figures["true_wrong_share"]), as_estimate(figures["wrong_labels"])
+    wrong = truth.value * truth.n
+    held = expected.ci_low <= wrong <= expected.ci_high
+    return [
+        Text(
+            f"The truth of these data is known: {wrong:,.0f} of {truth.n:,} labels are wrong. Without it, {number(expected.value, 0)} "
+            f"{interval(expected.ci_low, expected.ci_high, 0)} were expected, " + ("which holds it." if held else
+            "which misses it: take the number of wrong labels as an order of size, the ranking is what helps.")
+        )
+    ]  # fmt: skip
+
+
+def _same(pairs: pd.DataFrame, name: str) -> bool:
+    return name in pairs and bool((pairs[name] == pairs["evidence"]).all())
+
+
+def _beginning(text: Any) -> str:
+    words = " ".join(str(text).split()) if isinstance(text, str) else "–"
+    return words if len(words) <= _MOST_CHARACTERS else words[: _MOST_CHARACTERS - 1] + "…"
+
+
+def _suspected_annotators(table: pd.DataFrame, level: float, chart: ChartMaker) -> list[Any]:
     """Shares of labels of each annotator that are expected to be wrong, as a chart where they have intervals."""
     columns = ("expected_wrong", "wrong_low", "wrong_high")
     if not {*columns, "n"} <= set(table):
@@ -260,11 +340,12 @@ def _suspected_annotators(table: pd.DataFrame, chart: ChartMaker) -> list[Any]:
         name: table[column] / table["n"] for name, column in zip(("value", "ci_low", "ci_high"), columns, strict=True)
     }
     forest = table.assign(label=table["annotator_id"].astype(str), **shares).sort_values("value", ascending=False)
-    forest = forest.drop_duplicates("label").head(_MOST_ANNOTATORS)
+    forest, cut = _worst(forest.drop_duplicates("label"))
     drawn: Chart = chart(
         "Labels expected to be wrong, by annotator",
         lambda width: draw_forest(forest, width=width, xlabel="share of the annotator's labels", limits=(-0.02, 1.02)),
-        caption="From what was learned of the labels of the others, with 95 % intervals.",
+        caption=f"From what was learned of the labels of the others, with {100 * level:g} % intervals, which hold if labels err "
+        f"independently: mistakes that annotators share are not counted.{cut}",
         table=frame_table(table, most=500),
     )
     return [drawn]

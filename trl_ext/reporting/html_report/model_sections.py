@@ -13,19 +13,12 @@ from ..run_files import as_estimate
 from ..run_folder import RunEvidence
 from ..training_figures import draw_training, training_table
 from .blocks import ChartMaker, Missing, Table, Text, estimate_rows, frame_table, interval, number
+from .evaluation_sections import TITLES
 
 
-# Figures of results.json that have a scale in common, and what they are called
-SHARES = {
-    "accuracy_to_labels": "accuracy to the labels",
-    "accuracy_to_truth": "accuracy to the truth",
-    "oracle_accuracy": "accuracy to the oracle",
-    "correct_over_incorrect": "right answer over wrong one",
-    "lc_over_li": "… both long",
-    "sc_over_si": "… both short",
-    "lc_over_si": "… right one long, wrong one short",
-    "sc_over_li": "… right one short, wrong one long",
-}
+# Figures of results.json that have a scale in common
+SHARES = {name: TITLES[name] for name in ("accuracy_to_labels", "accuracy_to_truth", "oracle_accuracy", "correct_over_incorrect",
+                                          "lc_over_li", "sc_over_si", "lc_over_si", "sc_over_li")}  # fmt: skip
 _COLOURS = {"before training": "#999999", "after training": COLOURS[0]}
 WEIGHTS = {
     "correctness_weight_per_sd": "for being correct (W_correct)",
@@ -46,7 +39,8 @@ def training_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
         chart(
             "Training curves",
             lambda width: draw_training(table, width=width),
-            caption="Grey: batches of training. Blue: held-out pairs, at every evaluation; shaded: 95 % interval.",
+            caption="Grey: batches of training. Blue: held-out pairs, at every evaluation"
+            + ("; shaded: 95 % interval." if table["ci_low"].notna().any() else "."),
             table=frame_table(shown.reset_index(), most=400),
         )
     ]
@@ -87,7 +81,7 @@ def learned_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
                       caption=caption, table=frame_table(forest))
             )  # fmt: skip
     if run.figures:
-        names = [(name.replace("_", " "), figure) for name, figure in run.figures.items()]
+        names = [(figure_title(name), figure) for name, figure in run.figures.items()]
         table = estimate_rows(names)
         blocks.append(Table(table.columns, table.rows, table.numeric, "All figures of the training run", folded=True))
     return blocks or [Text("The run had no held-out pairs: it measured nothing.")]
@@ -108,7 +102,10 @@ def calibration_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
     """Reliability diagrams and scores, raw and calibrated."""
     content = run.calibration
     if content is None:
-        return [Missing("Whether its probabilities can be believed was not measured.", run.missing["calibration"])]
+        said = "Whether its probabilities can be believed was not measured after training"
+        if run.calibration_history:
+            said += "; its calibration error while it learned is under Training"
+        return [Missing(f"{said}. (A model that is no better than guessing cannot be calibrated.)", run.missing["calibration"])]  # fmt: skip
     diagrams = {side: _diagram(content[side]["diagram"]) for side in ("raw", "calibrated")}
     fitted, measured = content.get("fitted_on") or {}, content.get("measured_on") or {}
     said = [f"Method: {content.get('method', 'not recorded')}."]
@@ -128,7 +125,8 @@ def calibration_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
     figures = [
         (f"{title}, {side}", as_estimate(content[side][name]))
         for name, title in (("ece", "ECE"), ("ece_if_calibrated", "ECE that perfect calibration would show"),
-                            ("brier", "Brier score"), ("log_loss", "log-loss"), ("auc", "AUC"))
+                            ("bias", "mean probability minus share of right ones"), ("brier", "Brier score"), ("log_loss", "log-loss"),
+                            ("auc", "AUC of confidence: surer where it is right? (0.5: no)"))
         for side in ("raw", "calibrated")
         if content[side].get(name) is not None
     ]  # fmt: skip
@@ -144,6 +142,15 @@ def calibration_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
         ),
         Table(scores.columns, scores.rows, scores.numeric, "Scores, raw and calibrated"),
     ]
+
+
+def figure_title(name: str) -> str:
+    """A figure of `results.json` in words."""
+    for when, words in (("before_", ", before training"), ("after_", ", after training")):
+        if name.startswith(when):
+            rest = name.removeprefix(when)
+            return TITLES.get(rest, rest.replace("_", " ")) + words
+    return TITLES.get(name, name.replace("_", " "))
 
 
 def change_words(change: Estimate) -> str:

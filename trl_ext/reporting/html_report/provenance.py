@@ -53,7 +53,7 @@ def provenance_blocks(run: RunEvidence) -> list[Any]:
             rows.append((part, "seed", str(record["seed"])))
     blocks: list[Any] = []
     if rows:
-        blocks.append(Table(("part", "what", "value"), tuple(rows), (False, False, False)))
+        blocks.append(Table(("part", "what", "value"), tuple(rows), (False, False, False), "How each part was made"))
     versions = trained.get("versions") or {}
     if versions:
         blocks.append(

@@ -10,14 +10,16 @@ from jinja2 import Environment, StrictUndefined
 from ...atomic_files import write_text_atomically
 from ...privacy import hide_private
 from ...version import __version__
+from ..run_files import DamagedEvidence
 from ..run_folder import RunEvidence, read_run
-from .blocks import ChartMaker, Heading, Section
+from .blocks import ChartMaker, Findings, Heading, Section, Table
 from .comparison import comparison_blocks
 from .data_sections import annotator_blocks, data_health_blocks, mislabel_blocks
 from .evaluation_sections import evaluation_blocks, mismatch_blocks, rate_blocks
 from .model_sections import calibration_blocks, learned_blocks, training_blocks
 from .provenance import provenance_blocks
 from .summary import findings
+from .verdicts import MARKS, WORDS
 
 
 _SECTIONS: tuple[tuple[str, str, str, Callable[[RunEvidence, ChartMaker], list[Any]]], ...] = (
@@ -43,7 +45,7 @@ def write_report(
     """
     Write the report of one run, or of several with their comparison, as one HTML file that needs nothing else.
 
-    Paths of the home directory and credentials are left out.
+    Paths of the home directory and credentials are left out. A file that cannot be shown is named in the error.
 
     Args:
         runs ([`RunEvidence`], folder, or a sequence of them):
@@ -102,15 +104,19 @@ def render_report(runs: Sequence[RunEvidence], names: Sequence[str], title: str)
             chart,
         )
     ]
+    found = [_named(run, "the summary", lambda run=run, name=name: findings(run, name)) for run, name in zip(runs, names, strict=True)]  # fmt: skip
     folder = files(__package__) / "templates"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((folder / "report.html.jinja").read_text(encoding="utf-8"))
     return template.render(
         title=title,
         css=(folder / "report.css").read_text(encoding="utf-8"),
-        findings=[findings(run, name) for run, name in zip(runs, names, strict=True)],
+        findings=found,
+        overview=_overview(found),
         sections=[*sections, *made],
         version=__version__,
+        words=WORDS,
+        marks=MARKS,
     )
 
 
@@ -118,11 +124,42 @@ def _section(
     key, heading, lead, build, runs: Sequence[RunEvidence], names: Sequence[str], chart: ChartMaker
 ) -> Section:
     blocks: list[Any] = []
-    for run, name in zip(runs, names, strict=True):
+    for place, (run, name) in enumerate(zip(runs, names, strict=True), 1):
         if len(runs) > 1:
-            blocks.append(Heading(name))
-        blocks += build(run, chart)
+            blocks.append(Heading(name, f"{key}-{place}"))
+        blocks += _named(run, f"the section {heading!r}", lambda run=run: build(run, chart))
     return Section(key, heading, lead, tuple(blocks))
+
+
+def _named(run: RunEvidence, what: str, make: Callable[[], Any]) -> Any:
+    """What is made of a run: evidence that no check expected is an error that says whose it is, and for what."""
+    try:
+        return make()
+    except DamagedEvidence:
+        raise
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
+        raise DamagedEvidence(
+            f"{run.folder}: {what} cannot be made of what this folder holds: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _overview(found: Sequence[Findings]) -> Table:
+    """Questions by runs: verdicts and figures of all beside one another."""
+    questions = list(dict.fromkeys(row.question for one in found for row in one.rows))
+    rows = []
+    for question in questions:
+        cells = []
+        for one in found:
+            own = [row for row in one.rows if row.question == question]
+            cells.append(
+                "; ".join(
+                    f"{MARKS[row.verdict]} {row.figure or WORDS[row.verdict]} {row.interval}".strip() for row in own
+                )
+            )
+        rows.append((question, *cells))
+    columns = ("question", *(one.name for one in found))
+    signs = ", ".join(f"{MARKS[kind]} {words}" for kind, words in WORDS.items())
+    return Table(columns, tuple(rows), (False,) * len(columns), f"All runs ({signs})")
 
 
 def _names(runs: Sequence[RunEvidence], names: Sequence[str] | None) -> list[str]:

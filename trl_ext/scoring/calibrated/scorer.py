@@ -8,13 +8,16 @@ from typing import Any, ClassVar
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from ...model_entries import REWARD_HEAD
+from ...shared_prefix import core_model
+from ...trainer.head_fingerprint import head_fingerprint
 from ..base import Scorer
 from ..groups import Group, groups_from_lists, windows
+from ..reduction import stored_reduction
 from ..results import ScoredWindow
 from ..scorer import RewardScorer
 from ..timing import Timing
 from .calibration import RewardCalibration, check_unknown_source, warn_of
-from .head import head_fingerprint
 from .lengths import response_lengths
 from .storage import read_stored
 
@@ -45,7 +48,7 @@ class CalibratedScorer(Scorer):
 
     Raises:
         ValueError: No calibration is stored with the model, `scorer` is calibrated already, or there is no tokenizer. When
-            the model is loaded: the stored calibration is of other weights.
+            the model is loaded: the stored calibration is of other weights, or of another `reduction` of several outputs.
 
     Example:
         ```python
@@ -79,6 +82,7 @@ class CalibratedScorer(Scorer):
         self.scorer = scorer
         # Of the reward head that a stored calibration belongs to; a given one is the caller's affair
         self._head: str | None = None
+        self._is_stored = calibration is None
         if calibration is None:
             calibration, self._head = _stored_calibration(scorer)
         self.calibration = calibration
@@ -260,6 +264,19 @@ class CalibratedScorer(Scorer):
                 "`remove_calibration`; to apply it all the same, give `calibration=read_calibration(...)`."
             )
         self._head = None  # checked once
+        if self._is_stored:
+            self._check_reduction()
+
+    def _check_reduction(self) -> None:
+        config = core_model(self.scorer.model).config
+        if REWARD_HEAD.read(self.scorer.model) is None:
+            return
+        default, reduction = stored_reduction(config, None), self.scorer.reduction
+        if reduction != default:
+            raise ValueError(
+                f"the calibration that is stored with the model is of rewards with reduction={default!r}, but the scorer has "
+                f"reduction={reduction!r}: leave `reduction` out, or give a `calibration` that was fitted on such rewards"
+            )
 
     def score_windows(
         self,

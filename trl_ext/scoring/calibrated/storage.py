@@ -11,15 +11,13 @@ from transformers.utils.peft_utils import find_adapter_config_file
 from ...atomic_files import write_text_atomically
 from ...data.bundled import resolve_model
 from ...shared_prefix import core_model
+from ...trainer.head_fingerprint import HEAD_KEY, head_fingerprint, saved_head_fingerprint
 from .calibration import RewardCalibration
-from .head import head_fingerprint, saved_head_fingerprint
 
 
 CONFIG_KEY = "reward_calibration"
 # PEFT drops what it does not know of adapter_config.json when it loads it, and warns at every load
 ADAPTER_FILE = "reward_calibration.json"
-# Beside the entries of the calibration: the reward head that it was stored with
-_HEAD_KEY = "head_sha256"
 
 
 def save_calibration(
@@ -71,8 +69,7 @@ def save_calibration(
         values = _with_head(calibration, saved_head_fingerprint(path.parent))
     else:
         _check_free(values.get(CONFIG_KEY), calibration, overwrite, str(path))
-        head = saved_head_fingerprint(path.parent, len(values.get("id2label", "1")))
-        values = values | {CONFIG_KEY: _with_head(calibration, head)}
+        values = values | {CONFIG_KEY: _with_head(calibration, saved_head_fingerprint(path.parent))}
     write_text_atomically(path, json.dumps(values, indent=2) + "\n")
 
 
@@ -113,7 +110,7 @@ def read_stored(
             "trl_ext.scoring.calibrated.fit_preference_calibration, fit_length_calibration, trl_ext.arena.solve_offset) and "
             "store it with `save_calibration`, or give `calibration`."
         )
-    head = values.get(_HEAD_KEY) if isinstance(values, dict) else None
+    head = values.get(HEAD_KEY) if isinstance(values, dict) else None
     return RewardCalibration.from_dict(_without_head(values), f"the calibration of {name} ({place})"), head
 
 
@@ -148,11 +145,11 @@ def _config_in_memory(model: nn.Module) -> Any:
 
 
 def _with_head(calibration: RewardCalibration, head: str | None) -> dict[str, Any]:
-    return calibration.to_dict() | ({} if head is None else {_HEAD_KEY: head})
+    return calibration.to_dict() | ({} if head is None else {HEAD_KEY: head})
 
 
 def _without_head(values: Any) -> Any:
-    return {key: value for key, value in values.items() if key != _HEAD_KEY} if isinstance(values, dict) else values
+    return {key: value for key, value in values.items() if key != HEAD_KEY} if isinstance(values, dict) else values
 
 
 def _check_free(there: Any, calibration: RewardCalibration, overwrite: bool, name: str) -> None:

@@ -3,7 +3,7 @@
 from .conformal import ConformalIntervals, fit_conformal_intervals
 from .preference_sets import PreferenceSets, fit_preference_sets
 from .rewards import PairUncertainty, UncertainRewards
-from .storage import RewardUncertainty, read_uncertainty, save_uncertainty
+from .storage import RewardUncertainty, read_uncertainty, remove_uncertainty, save_uncertainty
 
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "fit_conformal_intervals",
     "fit_preference_sets",
     "read_uncertainty",
+    "remove_uncertainty",
     "save_uncertainty",
 ]

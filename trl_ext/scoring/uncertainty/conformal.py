@@ -16,6 +16,7 @@ from .quantiles import (
     check_alpha,
     conformal_quantile,
     describe_exchangeability,
+    in_spreads,
     of_groups,
     scores_by_group,
 )
@@ -49,7 +50,7 @@ class ConformalIntervals:
         self, differences: ArrayLike, sds: ArrayLike | None = None, groups: Sequence[Hashable] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """
-        Lower and upper ends `(N,)`, in units of the target.
+        Lower and upper ends `(N,)`, in units of the target. Of a pair with the standard deviation 0 both are its difference.
 
         Args:
             differences (`array_like` of shape `(N,)`): Reward differences.
@@ -81,6 +82,8 @@ class ConformalIntervals:
         References:
             - Vovk, Conditional Validity of Inductive Conformal Predictors, 2012.
         """
+        if group not in self.counts:
+            raise ValueError(f"there is no group {group!r}: known are {', '.join(map(repr, self.counts))}")
         n = self.counts[group]
         rank = int(np.ceil((1 - self.alpha) * (n + 1) - 1e-9))
         return tuple(map(float, stats.beta.interval(level, rank, n + 1 - rank)))
@@ -139,7 +142,8 @@ def fit_conformal_intervals(
         [`ConformalIntervals`]
 
     Raises:
-        ValueError: A group has fewer than 1/α − 1 pairs or clusters, or a value is not finite.
+        ValueError: A group has fewer than 1/α − 1 pairs or clusters, a value is not finite, or too many pairs have the
+            standard deviation 0 and another target than their difference.
 
     Example:
         ```python
@@ -160,13 +164,13 @@ def fit_conformal_intervals(
     differences = as_numbers(differences, "differences")
     targets = as_numbers(targets, "targets", differences.size)
     spreads = as_spreads(sds, differences.size) * (1.0 if sds is None else abs(scale))
-    scores = np.abs(targets - scale * differences) / spreads
+    scores = in_spreads(np.abs(targets - scale * differences), spreads)
     by_group = scores_by_group(scores, as_groups(groups, scores.size), clusters, cluster_rule, seed)
     return ConformalIntervals(
         alpha=alpha,
         normalized=sds is not None,
         quantiles={
-            name: conformal_quantile(found, alpha, f" of group {name!r}" if name else "")
+            name: _finite_quantile(found, alpha, f" of group {name!r}" if name else "")
             for name, found in (by_group or {WHOLE: scores}).items()
         },
         counts={name: len(found) for name, found in by_group.items()},
@@ -174,3 +178,13 @@ def fit_conformal_intervals(
         scale=float(scale),
         seed=seed,
     )
+
+
+def _finite_quantile(scores: np.ndarray, alpha: float, what: str) -> float:
+    found = conformal_quantile(scores, alpha, what)
+    if np.isinf(found):
+        raise ValueError(
+            f"{int(np.isinf(scores).sum())} of {len(scores)} calibration pairs{what} have the standard deviation 0, and yet "
+            f"another target than their difference; alpha={alpha:g} allows fewer: fit without `sds`"
+        )
+    return found

@@ -16,6 +16,7 @@ from .quantiles import (
     check_alpha,
     conformal_quantile,
     describe_exchangeability,
+    in_spreads,
     of_groups,
     scores_by_group,
 )
@@ -67,7 +68,7 @@ class PreferenceSets:
         differences = as_numbers(differences, "differences")
         if self.normalized and sds is None:
             raise ValueError("the confidence is |d|/sd: give `sds`")
-        signed = differences / (as_spreads(sds, differences.size) if self.normalized else 1.0)
+        signed = in_spreads(differences, as_spreads(sds, differences.size)) if self.normalized else differences
         threshold = of_groups(self.thresholds, groups, signed.size)
         return np.where(np.abs(signed) > threshold, np.sign(signed), 0).astype(np.int64)
 
@@ -161,13 +162,15 @@ def fit_preference_sets(
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence` must lie strictly between 0 and 1, got {confidence}")
     differences = as_numbers(differences, "differences")
-    signed = differences / as_spreads(sds, differences.size)
+    signed = in_spreads(differences, as_spreads(sds, differences.size))
     by_group = scores_by_group(-signed, as_groups(groups, signed.size), clusters, "one_per_cluster", seed)
     thresholds = {}
     for name, scores in (by_group or {WHOLE: -signed}).items():
         if guarantee == "marginal":
             found = conformal_quantile(scores, alpha, f" of group {name!r}" if name else "")
             thresholds[name] = max(found, 0.0)
+        elif not len(scores):
+            raise ValueError("there are no calibration pairs")
         else:
             thresholds[name] = _selective_threshold(-scores, alpha, 1 - confidence)
     return PreferenceSets(
@@ -185,7 +188,11 @@ def fit_preference_sets(
 def _selective_threshold(signed: np.ndarray, alpha: float, delta: float) -> float:
     confidences = np.abs(signed)
     # Of the confidences alone, so that given them the errors above a threshold are still those of fresh pairs
-    for threshold in (0.0, *np.quantile(confidences, np.arange(1, _CANDIDATES) / _CANDIDATES)):
+    levels = np.arange(1, _CANDIDATES) / _CANDIDATES
+    for threshold in (
+        0.0,
+        *np.quantile(confidences, levels, method="lower"),
+    ):  # between infinite ones there is nothing
         stated = confidences > threshold
         wrong, count = int((signed[stated] < 0).sum()), int(stated.sum())
         if count and wrong < count and stats.beta.ppf(1 - delta / _CANDIDATES, wrong + 1, count - wrong) <= alpha:

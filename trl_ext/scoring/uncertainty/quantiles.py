@@ -1,6 +1,7 @@
 """The quantile of split-conformal prediction, and the pairs it may be taken over."""
 
 import math
+import numbers
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -33,7 +34,7 @@ def conformal_quantile(scores: np.ndarray, alpha: float, what: str = "") -> floa
 
 
 def check_alpha(alpha: float) -> float:
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0 < alpha < 1:
+    if isinstance(alpha, bool) or not isinstance(alpha, numbers.Real) or not 0 < alpha < 1:
         raise ValueError(f"`alpha` must lie strictly between 0 and 1, got {alpha!r}")
     return float(alpha)
 
@@ -53,16 +54,20 @@ def as_numbers(values: ArrayLike, name: str, size: int | None = None) -> np.ndar
 
 
 def as_spreads(sds: ArrayLike | None, size: int) -> np.ndarray:
-    """Positive standard deviations `(N,)`; ones where there are none."""
+    """Standard deviations `(N,)`, at least 0, as of a pair of equal responses; ones where there are none."""
     if sds is None:
         return np.ones(size)
     array = as_numbers(sds, "sds", size)
-    wrong = np.flatnonzero(array <= 0)
+    wrong = np.flatnonzero(array < 0)
     if wrong.size:
-        raise ValueError(
-            f"sds has {wrong.size} values that are not positive; first: row {wrong[0]}, value {array[wrong[0]]}"
-        )
+        raise ValueError(f"sds has {wrong.size} values below 0; first: row {wrong[0]}, value {array[wrong[0]]}")
     return array
+
+
+def in_spreads(values: np.ndarray, spreads: np.ndarray) -> np.ndarray:
+    """Values in their standard deviations `(N,)`: 0 where both are 0, infinite where only the standard deviation is."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(values == 0, 0.0, values / spreads)
 
 
 def as_groups(groups: Sequence[Hashable] | None, size: int) -> list[str]:
@@ -93,6 +98,9 @@ def scores_by_group(
     labels = range(len(scores)) if clusters is None else list(clusters)
     if len(labels) != len(scores):
         raise ValueError(f"clusters must have one label per pair, ({len(scores)},), got {len(labels)}")
+    for row, label in enumerate(labels):
+        if label is None or label != label:
+            raise ValueError(f"clusters must name a cluster for every pair; first without: row {row}, value {label!r}")
     generator = np.random.default_rng(seed)
     for row in generator.permutation(len(scores)):
         by_group.setdefault(groups[row], {}).setdefault(labels[row], []).append(float(scores[row]))

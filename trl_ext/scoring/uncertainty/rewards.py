@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import torch
+from scipy.special import ndtr
 
 from ...losses.gaussian_reward import preference_probability
 
@@ -48,8 +49,11 @@ class UncertainRewards:
         return float(d[0]), float(sd[0])
 
     def probability(self, first: int = 0, second: int = 1) -> float:
-        """Probability that one response is preferred to another; see [`~trl_ext.losses.gaussian_reward.preference_probability`]."""
-        return float(probabilities(*map(np.atleast_1d, self.difference(first, second)))[0])
+        """
+        Probability that one response is preferred to another, as the model was trained to give it: of a Gaussian Φ(d/sd), of
+        an ensemble [`~trl_ext.losses.gaussian_reward.preference_probability`].
+        """
+        return float(probabilities(self.kind, *map(np.atleast_1d, self.difference(first, second)))[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +64,8 @@ class PairUncertainty:
     Args:
         difference (`np.ndarray`): Reward differences.
         sd (`np.ndarray` or `None`): Their standard deviations; `None` for a model with one output.
-        probability (`np.ndarray`): Probability that the first is preferred.
+        probability (`np.ndarray`): Probability that the first is preferred, by the raw rewards: a calibration that is stored
+            with the model is applied by [`~trl_ext.scoring.CalibratedScorer`] alone.
         low, high (`np.ndarray` or `None`): Ends of the conformal interval that is stored with the model, if one is.
         decision (`np.ndarray` or `None`): 1, -1 or 0 (no statement), by the preference sets that are stored with the model,
             if they are.
@@ -83,7 +88,12 @@ def differences(kind: str, first: np.ndarray, second: np.ndarray) -> tuple[np.nd
     return d.mean(1), d.std(1, ddof=1)
 
 
-def probabilities(difference: np.ndarray, sd: np.ndarray | None) -> np.ndarray:
-    """Probability of preference `(N,)`, drawn towards one half by uncertainty."""
+def probabilities(kind: str | None, difference: np.ndarray, sd: np.ndarray | None) -> np.ndarray:
+    """
+    Probability of preference `(N,)`: of one reward σ(d), of a Gaussian Φ(d/sd), which is the likelihood it was trained
+    with, and of an ensemble E σ(z) for z ~ N(d, sd²), drawn towards one half by uncertainty.
+    """
+    if kind == "gaussian":
+        return ndtr(difference / sd)
     variance = np.zeros_like(difference) if sd is None else sd**2
     return preference_probability(torch.from_numpy(difference), torch.from_numpy(variance)).numpy()

@@ -9,9 +9,9 @@ import numpy as np
 from ...model_entries import REWARD_HEAD
 from ...shared_prefix import core_model
 from ..groups import groups_from_lists
-from ..reduction import ALL_OUTPUTS
+from ..reduction import ALL_OUTPUTS, stored_reduction
 from .rewards import PairUncertainty, UncertainRewards, differences, probabilities
-from .storage import RewardUncertainty, read_uncertainty
+from .storage import RewardUncertainty, applicable_uncertainty
 
 
 class ScoresUncertainty:
@@ -58,8 +58,12 @@ class ScoresUncertainty:
             >>> found.rewards, found.sd, found.difference(0, 1)  # doctest: +SKIP
             ```
         """
-        outputs = self.score_outputs(prompts, responses)
-        return [UncertainRewards(self._kind_of_outputs(), of_prompt) for of_prompt in outputs]
+        kind = self._kind()
+        if kind is None:
+            raise ValueError(
+                "this model says nothing of the uncertainty of its rewards: train one with reward_head='ensemble' or 'gaussian'"
+            )
+        return [UncertainRewards(kind, of_prompt) for of_prompt in self.score_outputs(prompts, responses)]
 
     def compare_pairs(
         self,
@@ -83,46 +87,62 @@ class ScoresUncertainty:
 
         Returns:
             [`PairUncertainty`]
+
+        Raises:
+            ValueError: There are no pairs, the scorer has another `reduction` than the model's own, or what is stored is of
+                other weights.
         """
-        if not len(prompts) == len(first) == len(second):
-            raise ValueError(
-                f"there must be one prompt, first and second response per pair, got {len(prompts)}, {len(first)}, {len(second)}"
-            )
-        responses = [list(pair) for pair in zip(first, second, strict=True)]
-        if self._entry_of_head() is None:
-            rewards = np.array(self.score(prompts, responses), dtype=np.float64).reshape(-1, 2)
-            d, sd = rewards[:, 0] - rewards[:, 1], None
-        else:
-            outputs = np.stack(self.score_outputs(prompts, responses))
-            d, sd = differences(self._kind_of_outputs(), outputs[:, 0], outputs[:, 1])
-        stored = self._stored_uncertainty() or RewardUncertainty()
+        _check_lengths(prompts, first, second)
+        kind = self._kind()
+        stored = applicable_uncertainty(self.model) or RewardUncertainty()
+        d, sd = self.pair_differences(prompts, first, second)
         low = high = decision = None
         if stored.intervals is not None:
             low, high = stored.intervals.intervals(d, sd, _if_grouped(stored.intervals.quantiles, groups))
         if stored.preference_sets is not None:
             sets = stored.preference_sets
             decision = sets.decide(d, sd, _if_grouped(sets.thresholds, groups))
-        return PairUncertainty(d, sd, probabilities(d, sd), low, high, decision)
+        return PairUncertainty(d, sd, probabilities(kind, d, sd), low, high, decision)
 
-    def _entry_of_head(self) -> dict[str, Any] | None:
-        self.prepare()
-        return REWARD_HEAD.read(self.model)
+    def pair_differences(
+        self, prompts: Sequence[Any], first: Sequence[Any], second: Sequence[Any]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """
+        Raw reward differences `(N,)` of two responses to each prompt, first minus second, and their standard deviations,
+        `None` for a model with one output: what intervals and preference sets are fitted to.
 
-    def _kind_of_outputs(self) -> str:
-        entry = self._entry_of_head()
-        if entry is None:
+        Args:
+            prompts, first, second:
+                As of [`compare_pairs`].
+        """
+        _check_lengths(prompts, first, second)
+        responses = [list(pair) for pair in zip(first, second, strict=True)]
+        kind = self._kind()
+        if kind is None:
+            rewards = np.array(self.score(prompts, responses), dtype=np.float64).reshape(-1, 2)
+            return rewards[:, 0] - rewards[:, 1], None
+        default = stored_reduction(core_model(self.model).config, None)
+        if self.reduction != default:
             raise ValueError(
-                "this model says nothing of the uncertainty of its rewards: train one with reward_head='ensemble' or 'gaussian'"
+                f"pairs are compared by rewards with reduction={default!r}, but this scorer has reduction={self.reduction!r}: "
+                "compare with a scorer without `reduction`"
             )
-        return entry["kind"]
+        outputs = np.stack(self.score_outputs(prompts, responses))
+        return differences(kind, outputs[:, 0], outputs[:, 1])
 
-    def _stored_uncertainty(self) -> RewardUncertainty | None:
-        source = self.source
-        if source is None:
-            return read_uncertainty(self.model)
-        if source.adapter is not None:
-            return read_uncertainty(source.adapter, revision=source.adapter_revision, token=source.token)
-        return read_uncertainty(core_model(self.model))
+    def _kind(self) -> str | None:
+        self.prepare()
+        entry = REWARD_HEAD.read(self.model)
+        return None if entry is None else entry["kind"]
+
+
+def _check_lengths(prompts: Sequence[Any], first: Sequence[Any], second: Sequence[Any]) -> None:
+    if not len(prompts) == len(first) == len(second):
+        raise ValueError(
+            f"there must be one prompt, first and second response per pair, got {len(prompts)}, {len(first)}, {len(second)}"
+        )
+    if not len(prompts):
+        raise ValueError("there are no pairs to compare")
 
 
 def _if_grouped(values: dict[str, float], groups: Sequence[Hashable] | None) -> Sequence[Hashable] | None:

@@ -81,7 +81,8 @@ class AnchorThresholds:
     parameter of the model: whatever loads the model would not know it.
 
     Args:
-        learning_rate (`float`): Step size, in units of reward; 0 keeps them at (-1, 1).
+        learning_rate (`float`): Step size, in units of reward; 0 keeps them at (-1, 1), or
+            of a resumed training where the checkpoint has them.
     """
 
     def __init__(self, learning_rate: float):

@@ -65,6 +65,13 @@ class RewardHead:
     def begin_window(self, total: Tensor, sums: Tensor) -> None:
         """Take the total weight of an accumulation window of all processes, and the totals `(M,)` of `window_sums`."""
 
+    def log_odds(self, chosen: Tensor, rejected: Tensor) -> Tensor:
+        """
+        Log-odds `(B,)` of the preference, from outputs `(B, K)`: what the pairwise loss gets as reward difference, of an
+        ensemble the mean over heads.
+        """
+        return self.rewards(chosen) - self.rewards(rejected)
+
     def difference_sd(self, chosen: Tensor, rejected: Tensor) -> Tensor:
         """Standard deviation `(B,)` of the reward difference, from outputs `(B, K)`."""
         raise NotImplementedError(f"{type(self).__name__} has no spread")

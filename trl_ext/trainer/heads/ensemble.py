@@ -7,6 +7,7 @@ from datasets import Dataset, List, Value
 from torch import Tensor
 
 from ...data.checks import missing_column
+from ...data.preference import is_tokenized
 from .base import PairwiseLossFunction, RewardHead
 from .bootstrap import poisson_weights
 
@@ -43,6 +44,14 @@ class EnsembleHead(RewardHead):
         self._factors: Tensor | None = None
 
     def prepare(self, dataset: Dataset, name: str) -> Dataset:
+        if HEAD_WEIGHTS in dataset.column_names:
+            if is_tokenized(dataset):  # of another training
+                dataset = dataset.remove_columns(HEAD_WEIGHTS)
+            else:
+                raise ValueError(
+                    f"{name} dataset: {HEAD_WEIGHTS!r} is the column of the bootstrap counts that reward_head='ensemble' "
+                    "draws: rename yours, or call it 'weight' if it weights pairs"
+                )
         if name != "train" or self.bootstrap == "none":
             return dataset
         column = self.key_column
@@ -52,9 +61,13 @@ class EnsembleHead(RewardHead):
             keys = dataset[column]
         else:
             raise ValueError(missing_column(f"{name} dataset", column, dataset.column_names))
+        unnamed = [row for row, key in enumerate(keys) if key is None or key != key]
+        if unnamed:
+            raise ValueError(
+                f"{name} dataset: column {column or 'id'!r}, by which the bootstrap draws pairs, has {len(unnamed)} rows without a "
+                f"value; first: row {unnamed[0]}"
+            )
         counts = poisson_weights(keys, self.num_outputs, self.seed)
-        if HEAD_WEIGHTS in dataset.column_names:
-            dataset = dataset.remove_columns(HEAD_WEIGHTS)
         return dataset.add_column(HEAD_WEIGHTS, counts.tolist(), feature=List(Value("float32")))
 
     def rewards(self, outputs: Tensor) -> Tensor:

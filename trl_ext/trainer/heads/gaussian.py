@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 
-from ...losses.gaussian_reward import ordinal_anchor_loss, standardized_difference
+from ...losses.gaussian_reward import log_odds, ordinal_anchor_loss, standardized_difference
 from .anchors import ANCHOR_COLUMNS, AnchorThresholds, prepare_anchors
 from .base import PairwiseLossFunction, RewardHead
 
@@ -59,8 +59,7 @@ class GaussianHead(RewardHead):
         head_columns: dict[str, Tensor],
         training: bool,
     ) -> Tensor:
-        z = standardized_difference(chosen[:, 0], rejected[:, 0], chosen[:, 1], rejected[:, 1])
-        half = (torch.special.log_ndtr(z) - torch.special.log_ndtr(-z)) / 2
+        half = self.log_odds(chosen, rejected) / 2
         losses = pairwise_loss(half, -half, columns)
         if self.center_coefficient is not None:  # the pairwise loss has added the square of half - half
             losses = losses + self.center_coefficient * (chosen[:, 0] + rejected[:, 0]) ** 2
@@ -72,6 +71,9 @@ class GaussianHead(RewardHead):
                 anchor = ordinal_anchor_loss(*outputs.T, head_columns[column], thresholds)
                 losses = losses + self.anchor_coefficient * anchor.to(losses.dtype)
         return losses
+
+    def log_odds(self, chosen: Tensor, rejected: Tensor) -> Tensor:
+        return log_odds(standardized_difference(chosen[:, 0], rejected[:, 0], chosen[:, 1], rejected[:, 1]))
 
     def difference_sd(self, chosen: Tensor, rejected: Tensor) -> Tensor:
         return torch.exp(torch.logaddexp(chosen[:, 1], rejected[:, 1]) / 2)

@@ -10,10 +10,12 @@ from transformers import Trainer, TrainerCallback
 
 from ...model_entries import REWARD_HEAD, name_outputs
 from ...shared_prefix import core_model
+from ..head_fingerprint import remove_stale_entries
 from .base import RewardHead
 
 
-DIFFERENCE_SD = "difference_sd"  # of the reward, among the columns that an evaluation records
+# Among the columns that an evaluation records: standard deviation of the reward difference, and log-odds of the preference
+DIFFERENCE_SD, LOG_ODDS = "difference_sd", "log_odds"
 
 
 class RewardHeadTrainer(Trainer):
@@ -25,7 +27,8 @@ class RewardHeadTrainer(Trainer):
     """
 
     reward_head: RewardHead
-    _spread: Tensor | None = None  # standard deviations of the reward differences of the latest batch
+    _log_odds: Tensor  # `(B,)`, of the latest batch
+    _spread: Tensor | None = None  # standard deviations of the reward differences of the latest batch of an evaluation
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -36,9 +39,11 @@ class RewardHeadTrainer(Trainer):
         on_device = value.to(self.accelerator.device, torch.float32)
         return self.accelerator.reduce(on_device, reduction="mean").to(value)
 
-    def _note_spread(self, chosen: Tensor, rejected: Tensor) -> None:
+    def _note_outputs(self, chosen: Tensor, rejected: Tensor) -> None:
+        chosen, rejected = chosen.detach(), rejected.detach()
+        self._log_odds = self.reward_head.log_odds(chosen, rejected)
         if self.reward_head.has_spread and not self.model.training:
-            self._spread = self.reward_head.difference_sd(chosen.detach(), rejected.detach())
+            self._spread = self.reward_head.difference_sd(chosen, rejected)
 
     def _gather_window(self, total: Tensor, sums: Tensor | None, device: torch.device) -> Tensor:
         """Total weight of an accumulation window over all processes; the head gets its own totals."""
@@ -72,6 +77,11 @@ class RewardHeadTrainer(Trainer):
                 REWARD_HEAD.remove(folder)
             else:
                 REWARD_HEAD.write(folder, entry)
+            remove_stale_entries(folder)
+
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        self.reward_head.load(Path(self.state.best_model_checkpoint))
 
 
 class _HeadUpdates(TrainerCallback):

@@ -23,9 +23,10 @@ def model_with_outputs(model: Any, args: Any, head: RewardHead, quantization_con
     that is still to be applied.
 
     Raises:
-        ValueError: The model has another head already.
+        ValueError: The model has another head already, of other outputs.
     """
     if head.num_outputs == 1:
+        _check_one_output(model, args)
         return model, quantization_config
     if isinstance(model, nn.Module):
         _check_outputs(core_model(model).config, head, "the model in memory")
@@ -45,6 +46,27 @@ def model_with_outputs(model: Any, args: Any, head: RewardHead, quantization_con
     return create_model_from_path(model, AutoModelForSequenceClassification, **kwargs), None
 
 
+def _check_one_output(model: Any, args: Any) -> None:
+    if isinstance(model, nn.Module):
+        name, config = "the model in memory", core_model(model).config
+    else:
+        kwargs = {"trust_remote_code": args.trust_remote_code} | dict(args.model_init_kwargs or {})
+        loading = {name: kwargs[name] for name in ("revision", "trust_remote_code") if name in kwargs}
+        try:
+            name, config = model, AutoConfig.from_pretrained(model, **loading)
+        except OSError:  # an adapter, or nothing: loading it says so
+            return
+        if not any(name.endswith("ForSequenceClassification") for name in config.architectures or ()):
+            return  # a language model, which gets one output
+    stored = getattr(config, REWARD_HEAD.key, None)
+    if config.num_labels != 1:
+        what = f", trained with reward_head={stored['kind']!r}" if stored else ""
+        raise ValueError(
+            f"{name} has a reward head with {config.num_labels} outputs{what}, but reward_head='scalar' needs 1: go on with "
+            "the head that it has, or start from a language model"
+        )
+
+
 def _check_outputs(config: Any, head: RewardHead, name: str) -> None:
     entry, stored = head.entry(), getattr(config, REWARD_HEAD.key, None)
     if config.num_labels != head.num_outputs:
@@ -57,10 +79,10 @@ def _check_outputs(config: Any, head: RewardHead, name: str) -> None:
 
 
 @contextmanager
-def one_output(model: Any) -> Iterator[None]:
-    """Let a model's configuration say that it has one output, which TRL's trainer insists on."""
+def one_output(model: Any, head: RewardHead) -> Iterator[None]:
+    """Let the configuration of a model with a head of several outputs say that it has one, on which TRL's trainer insists."""
     config = core_model(model).config if isinstance(model, nn.Module) else None
-    if config is None or config.num_labels == 1:
+    if config is None or head.num_outputs == 1:
         yield
         return
     names = config.id2label, config.label2id
