@@ -102,7 +102,7 @@ def test_store_off_and_kept_corrections(world, tmp_path):
     ("updates", "message"),
     [
         ({"model": None}, "set model="),
-        ({"model": "owner/name"}, "Set store=False"),
+        ({"model": "owner/name"}, "[Ss]et store=False"),
         ({"method": "beta"}, "must be one of temperature"),
         ({"fit_share": 1.0}, "above 0 and below 1"),
     ],
