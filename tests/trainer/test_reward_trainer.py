@@ -226,6 +226,21 @@ class TestHead:
         assert config.task_type is None
 
 
+def test_a_subclass_that_changes_the_rewards_is_heard(tmp_path, tokenizer):
+    class Doubled(PairwiseRewardTrainer):
+        def compute_rewards(self, model, inputs):
+            chosen, rejected, outputs = super().compute_rewards(model, inputs)
+            return 2 * chosen, 2 * rejected, outputs
+
+    args = PairwiseRewardConfig(str(tmp_path), **COMMON)
+    model, data = tiny_reward_model(tokenizer), pairs(4)
+    plain, doubled = (
+        kind(model=model, args=args, train_dataset=data, processing_class=tokenizer).predict(data).predictions
+        for kind in (PairwiseRewardTrainer, Doubled)
+    )
+    np.testing.assert_allclose(doubled, 2 * plain, rtol=1e-6)
+
+
 class TestMovingAverage:
     def test_matches_the_reference(self, shared_dir):
         golden = json.loads((shared_dir / "golden" / "rapl_losses.json").read_text())["ema"]

@@ -366,7 +366,10 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         return self.reward_head.rewards(chosen), self.reward_head.rewards(rejected), outputs
 
     def compute_outputs(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Tensor, Tensor, Any]:
-        """The same, with every output of the reward head: `(B, K)` in place of `(B,)`."""
+        """
+        The same, with every output of the reward head: `(B, K)` in place of `(B,)`. With several outputs, this is the method
+        to override.
+        """
         outputs = model(**self._ready_inputs(model, inputs), use_cache=False)
         logits = outputs.logits.to(torch.promote_types(outputs.logits.dtype, torch.float32))
         return *logits.chunk(2), outputs
@@ -385,8 +388,12 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
         weight = columns.pop("weight", None)
         head_columns = {name: inputs[name] for name in self.reward_head.columns if name in inputs}
         model_inputs = {k: v for k, v in inputs.items() if k not in self._batch_columns and k != IS_REPEATED}
-        chosen, rejected, outputs = self.compute_outputs(model, model_inputs)
-        rewards_chosen, rewards_rejected = self.reward_head.rewards(chosen), self.reward_head.rewards(rejected)
+        if self.reward_head.num_outputs == 1:  # through the method that a subclass may override
+            rewards_chosen, rewards_rejected, outputs = self.compute_rewards(model, model_inputs)
+            chosen, rejected = rewards_chosen.unsqueeze(-1), rewards_rejected.unsqueeze(-1)
+        else:
+            chosen, rejected, outputs = self.compute_outputs(model, model_inputs)
+            rewards_chosen, rewards_rejected = self.reward_head.rewards(chosen), self.reward_head.rewards(rejected)
         losses = self.reward_head.losses(
             self.pairwise_loss, chosen, rejected, columns, head_columns, self.model.training
         )
