@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import transformers
 
-from tasks.calibrate_run import load_pairs, split_by_question
+from tasks.calibrate_run import load_pairs
 from tasks.json_files import write_json
-from tasks.pair_calibration import question_groups
+from tasks.pair_groups import question_groups, split_by_question
 from tasks.provenance import command, hash_pairs, model_identity, package_versions
 from tasks.train_config import ConfigError
 from trl_ext import RewardScorer

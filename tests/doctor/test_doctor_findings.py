@@ -569,6 +569,7 @@ class TestReport:
             if pid.exists() and pid.read_text().strip():
                 break
             time.sleep(0.05)
+        time.sleep(1)  # until it waits for the program, which has written this while it was being started
         doctor.send_signal(signal.SIGTERM)
         assert "Traceback" not in doctor.communicate(timeout=30)[1] and doctor.returncode == 143
         with pytest.raises(ProcessLookupError):

@@ -13,6 +13,15 @@ PNG = base64.b64decode(
 )
 
 
+_BIN = {
+    **{"bin_low": 0.0, "bin_high": 1.0, "mean_predicted": 0.6, "observed": 0.5, "ci_low": 0.4, "ci_high": 0.6, "n": 56}
+}
+_LENGTH = {
+    **{"rows": 480, "over_length": 3, "truncated": 0, "dropped": 3, "first_row": None, "max_length": 512},
+    **{"policy": "drop"},
+}
+
+
 def estimate(value: float, low: float, high: float, n: int = 116) -> dict[str, Any]:
     return {
         "value": value,
@@ -30,7 +39,7 @@ def report(ece: float) -> dict[str, Any]:
         "brier": estimate(0.2, 0.15, 0.25),
         "log_loss": None,
         "ece_if_calibrated": estimate(0.04, 0.02, 0.06),
-        "diagram": {"bins": []},
+        "diagram": {"level": 0.95, "method": "clustered", "bins": [_BIN]},
         "notes": [],
     }
 
@@ -58,7 +67,7 @@ def write_run(folder: Path, name: str = "demo", command: list[str] | None = None
             "versions": {"trl": "1.16.0", "torch": "2.13.0"},
             "dtype": "torch.float32",
             "processes": 1,
-            "length": {"train": {"rows": 480, "dropped": 3, "truncated": 0}},
+            "length": {"train": _LENGTH},
             "data_sha256": {"train": "cd" * 32, "test": "ef" * 32},
             "data_names": {"train": {"name": name, "hub_id": None, "public": True}, "test": demo},
         },

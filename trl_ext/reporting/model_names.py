@@ -40,11 +40,16 @@ def label_width(labels: Iterable[str]) -> float:
 
 
 def text_width(text: str) -> float:
-    """Width of a text in ordinary characters: capitals take about one and a half, Chinese ones and emoji two."""
-    return sum(
-        2.0 if unicodedata.east_asian_width(one) in "WF" else 1.4 if one.isupper() or one in "@%mwMW" else 1.0
-        for one in text
-    )
+    """Width of a text in ordinary characters: wide capitals take one and a half, Chinese characters and emoji two."""
+    return sum(map(_width, text))
+
+
+def _width(one: str) -> float:
+    if unicodedata.east_asian_width(one) in "WF":
+        return 2.0
+    if one in "iljtfrI.,:;|'!() ":
+        return 0.6
+    return 1.4 if one in "mw@%MW" else 1.2 if one.isupper() else 1.0
 
 
 def _shorten(name: str, width: int) -> str:

@@ -285,7 +285,7 @@ class PairwiseRewardTrainer(RewardHeadTrainer, PortablePathsTrainer, ResumableTr
             dataset = self._rename_columns(dataset, args.columns or {}, dataset_name)
             dataset = self._prepare_columns(dataset, args, dataset_name)
             dataset = self.reward_head.prepare(dataset, dataset_name)
-            if for_training and len(dataset):
+            if for_training and len(dataset) and "chosen" in dataset.column_names:
                 self.is_conversational = isinstance(dataset[0]["chosen"], list)
             dataset = validate_preferences(dataset, name=dataset_name, numeric_columns=self._column_ranges(dataset))
             dataset, report = tokenize_preferences(

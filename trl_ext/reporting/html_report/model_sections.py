@@ -126,7 +126,7 @@ def calibration_blocks(run: RunEvidence, chart: ChartMaker) -> list[Any]:
         (f"{title}, {side}", as_estimate(content[side][name]))
         for name, title in (("ece", "ECE"), ("ece_if_calibrated", "ECE that perfect calibration would show"),
                             ("bias", "mean probability minus share of right ones"), ("brier", "Brier score"), ("log_loss", "log-loss"),
-                            ("auc", "AUC of confidence: surer where it is right? (0.5: no)"))
+                            ("auc", "AUC of confidence (0.5: no surer where right)"))
         for side in ("raw", "calibrated")
         if content[side].get(name) is not None
     ]  # fmt: skip
