@@ -145,9 +145,7 @@ def default():
     report_to = "none"  # tensorboard, trackio, wandb, mlflow, or a list of them, beside the Sacred record
     eval_on_lie_test = False
     eval_before_training = True
-    calibrate = (
-        "temperature"  # or platt, isotonic, lapse, None: probabilities by cross-fitting, applied on request only
-    )
+    calibrate = "temperature"  # or platt, isotonic, lapse, None: probabilities, cross-fitted; applied on request only
     verify_round_trip = True  # load what was saved and compare the rewards
 
     # RATE while training: what an attribute does to the rewards of held-out texts, which rules rewrite
