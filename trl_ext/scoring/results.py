@@ -23,7 +23,8 @@ class ScoredWindow:
 
 def check_finite(rewards: np.ndarray, labels: list[tuple[Any, Any, Any]]) -> None:
     """Raise a `ValueError` that names the first response whose reward `(N,)` or outputs `(N, K)` are not finite numbers."""
-    wrong = np.flatnonzero(~np.isfinite(rewards.reshape(len(labels), -1)).all(axis=1))
+    finite = np.isfinite(rewards)
+    wrong = np.flatnonzero(~(finite if finite.ndim == 1 else finite.all(axis=1)))
     if wrong.size:
         prompt_id, response_id, _ = labels[int(wrong[0])]
         raise ValueError(
