@@ -152,7 +152,7 @@ class TestEnsemble:
             (AnnotatorAwareRewardConfig, AnnotatorAwareRewardTrainer, {"annotator_id": ["a", "b"] * 6 + ["a"]}, {}),
         ],
     )  # fmt: skip
-    @pytest.mark.parametrize("head", ["ensemble", "gaussian"])
+    @pytest.mark.parametrize("head", ["ensemble", pytest.param("gaussian", marks=pytest.mark.slow)])
     def test_trainers_for_noisy_labels(self, tmp_path, base, config, kind, columns, more, head):
         trainer = trainer_for(
             tmp_path, base, pairs(COUNT, **columns, **ANCHORS), config, kind, reward_head=head, **more
