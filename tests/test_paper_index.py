@@ -113,6 +113,7 @@ def model(tmp_path_factory):
     return tiny_checkpoint(tmp_path_factory.mktemp("model"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", sorted(set(TRAININGS)))
 def test_trainings_load_their_data_and_have_the_loss_that_they_stand_for(command, model, tmp_path, monkeypatch):
     train = importlib.import_module("tasks.train")

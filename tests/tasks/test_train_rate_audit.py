@@ -39,6 +39,7 @@ def folder(tiny, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_effects_are_in_the_log_in_their_file_and_in_the_results(folder):
     rows = [json.loads(line) for line in Path(folder, "audited", "rate_audit.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [0, 2, 4]
@@ -52,6 +53,7 @@ def test_effects_are_in_the_log_in_their_file_and_in_the_results(folder):
     assert logged["steps"] == [0, 2, 4] and logged["values"][-1] == pytest.approx(effect["value"])
 
 
+@pytest.mark.slow
 def test_training_is_the_same_with_and_without(folder):
     audited, plain = (Path(folder, name, "model.safetensors").read_bytes() for name in ("audited", "plain"))
     assert audited == plain and not Path(folder, "plain", "rate_audit.jsonl").exists()
