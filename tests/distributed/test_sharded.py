@@ -79,6 +79,7 @@ def test_same_model_as_one_process_with_padded_batches(config, one_process, base
         torch.testing.assert_close(found["weights"][name], weight, atol=1e-5, rtol=0, msg=name)
 
 
+@pytest.mark.slow
 def test_every_process_ends_with_the_best_model(base, tmp_path):
     best = {"load_best_model_at_end": True, "eval_strategy": "steps", "save_strategy": "steps", "save_steps": 1}
     best |= {"eval_steps": 1, "learning_rate": 0.1, "metric_for_best_model": "loss"}

@@ -187,6 +187,7 @@ def test_results_may_be_moved(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_it_survives_a_kill_and_trains_nothing_twice(tiny, tmp_path):
     output = tmp_path / "outputs" / "annotators-downstream"
     process = launch(tmp_path, command(tiny))

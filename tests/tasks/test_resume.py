@@ -229,16 +229,19 @@ class TestSameOutputDirectory:
         output = finish(start(interrupted, sys.executable, TRAIN, *updates(tiny, "train_dataset_size=40")), 1)
         assert "train_dataset_size" in output
 
+    @pytest.mark.slow
     def test_settings_that_change_nothing_may_change(self, interrupted, tiny):
         output = finish(
             start(interrupted, sys.executable, TRAIN, *updates(tiny, "verify_round_trip=False", "save_total_limit=1"))
         )
         assert "Resuming from out/checkpoint-" in output
 
+    @pytest.mark.slow
     def test_a_complete_run_with_checkpoints_is_not_overwritten_unasked(self, interrupted, tiny):
         output = finish(start(interrupted, sys.executable, TRAIN, *updates(tiny)), 1)
         assert "of a run that is complete" in output
 
+    @pytest.mark.slow
     def test_resume_false_starts_over(self, interrupted, tiny):
         output = finish(
             start(interrupted, sys.executable, TRAIN, *updates(tiny, "resume=False", "trainer.max_steps=2"))

@@ -151,6 +151,7 @@ def test_two_processes_record_one_run_and_the_same_figures(tiny, tmp_path):
     pd.testing.assert_series_equal(found[0]["reward_chosen"], found[1]["reward_chosen"], atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_lie_from_single_paths(tiny, tmp_path, shared_dir):
     folds = shared_dir / "data" / "rapl" / "LIE" / "folds"
     launch(
