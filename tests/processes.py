@@ -50,7 +50,7 @@ def launch(config: str | Path, *command: str | Path, timeout: float = 300, cwd: 
     result = subprocess.run(
         launch_command(config, *command),
         cwd=cwd,
-        env=environment(ACCELERATE_USE_CPU="true", **variables),
+        env=environment(**({"ACCELERATE_USE_CPU": "true"} if config == ONE_PROCESS else {}), **variables),
         capture_output=True,
         text=True,
         timeout=timeout,
