@@ -22,9 +22,9 @@ def test_the_examples(function):
 
 class TestWhatIsRemoved:
     @pytest.mark.parametrize(("scale", "transform"), [("linear", lambda x: x / 100), ("log", np.log1p)])
-    @given(slope=st.floats(-5, 5), fraction=st.floats(0.1, 1))
-    # The same examples every time: on a line without any noise, LOWESS's robustness now and then takes rounding for outliers
-    @settings(max_examples=15, deadline=None, derandomize=True)
+    # Chosen values: on a line without any noise, LOWESS's robustness now and then takes rounding for outliers
+    @pytest.mark.parametrize("slope", [-4.7, -1.3, 0.6, 3.1])
+    @pytest.mark.parametrize("fraction", [0.3, 0.7])
     def test_a_linear_bias_goes_exactly(self, scale, transform, slope, fraction):
         biased = 2.0 + slope * transform(LENGTHS)
         calibration = fit_length_calibration(biased, LENGTHS, unit="words", scale=scale, fraction=fraction)
